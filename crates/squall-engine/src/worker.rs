@@ -1,0 +1,130 @@
+//! What all users of one thread share.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use squall_metrics::Recorder;
+use squall_plan::expression::Constants;
+use squall_plan::random::Deck;
+use squall_plan::{Plan, Share};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+use crate::connect::{Connect, Origin};
+
+pub(crate) struct Worker {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) share: Share,
+    pub(crate) seed: u64,
+    pub(crate) epoch: Instant,
+    pub(crate) target: Origin,
+    /// The `Host` header of requests to the target.
+    pub(crate) target_host: HeaderValue,
+    pub(crate) constants: Arc<Constants>,
+    pub(crate) deck: Deck,
+    pub(crate) clock: Box<dyn Clock>,
+    pub(crate) connect: Box<dyn Connect>,
+    pub(crate) recorder: RefCell<Recorder>,
+    pub(crate) lives: RefCell<Lives>,
+    pub(crate) in_flight: Cell<u32>,
+    /// Why the plan itself wants the whole run to end.
+    pub(crate) abort: RefCell<Option<String>>,
+    /// Told when `abort` is set.
+    pub(crate) aborted: Notify,
+}
+
+impl Worker {
+    /// Microseconds since the epoch; negative before it.
+    pub(crate) fn offset_us(&self, instant: Instant) -> i64 {
+        let us = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        match instant.checked_duration_since(self.epoch) {
+            Some(after) => us(after),
+            None => -us(self.epoch - instant),
+        }
+    }
+
+    /// Microseconds since the epoch, now.
+    pub(crate) fn now_us(&self) -> i64 {
+        self.offset_us(self.clock.now())
+    }
+
+    /// The instant so many microseconds after the epoch.
+    pub(crate) fn instant(&self, offset_us: u64) -> Instant {
+        self.epoch + Duration::from_micros(offset_us)
+    }
+
+    /// The instant at an offset from the epoch, before or after it.
+    pub(crate) fn instant_at(&self, offset_us: i64) -> Instant {
+        let distance = Duration::from_micros(offset_us.unsigned_abs());
+        if offset_us < 0 { self.epoch - distance } else { self.epoch + distance }
+    }
+
+    /// Keeps what went wrong with a request or condition, for whoever reads the report.
+    pub(crate) fn note(&self, problem: String) {
+        self.recorder.borrow_mut().note(problem);
+    }
+
+    /// Asks for the end of the whole run; the first reason counts.
+    pub(crate) fn request_abort(&self, reason: impl FnOnce() -> String) {
+        self.abort.borrow_mut().get_or_insert_with(reason);
+        self.aborted.notify_one();
+    }
+}
+
+/// The users that are alive, so that their time is counted while it passes and not only when they end.
+#[derive(Debug, Default)]
+pub(crate) struct Lives {
+    next: u64,
+    /// Counted up to here, and to be counted up to there.
+    spans: HashMap<u64, (i64, i64)>,
+}
+
+/// A user's life: its time is recorded however it ends.
+pub(crate) struct Life {
+    worker: Rc<Worker>,
+    id: u64,
+}
+
+impl Life {
+    /// A life whose time counts between the two offsets: what the plan asks for.
+    pub(crate) fn begin(worker: &Rc<Worker>, from_us: i64, until_us: i64) -> Self {
+        let mut lives = worker.lives.borrow_mut();
+        let id = lives.next;
+        lives.next += 1;
+        lives.spans.insert(id, (from_us, until_us));
+        Self { worker: Rc::clone(worker), id }
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        let now_us = self.worker.now_us();
+        if let Some((from_us, until_us)) = self.worker.lives.borrow_mut().spans.remove(&self.id) {
+            self.worker.recorder.borrow_mut().user_time(from_us, now_us.min(until_us));
+        }
+    }
+}
+
+impl Worker {
+    /// Counts the users' time up to now.
+    pub(crate) fn count_user_time(&self) {
+        let (now_us, mut recorder) = (self.now_us(), self.recorder.borrow_mut());
+        for (from_us, until_us) in self.lives.borrow_mut().spans.values_mut() {
+            let end_us = now_us.min(*until_us);
+            if end_us > *from_us {
+                recorder.user_time(*from_us, end_us);
+                *from_us = end_us;
+            }
+        }
+    }
+
+    /// How many users are alive.
+    pub(crate) fn users(&self) -> u32 {
+        u32::try_from(self.lives.borrow().spans.len()).unwrap_or(u32::MAX)
+    }
+}

@@ -1,0 +1,1 @@
+//! The fleet's protocol: messages, keys, state machines and ports.

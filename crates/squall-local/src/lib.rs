@@ -1,0 +1,1 @@
+//! The local fleet: threads, an in-memory queue and a directory.

@@ -1,0 +1,317 @@
+//! Snapshots as bytes.
+//!
+//! ```text
+//! "SQSN"  version: u8  crc32 of the rest: u32 LE  deflate( strings and LEB128 varints )
+//! ```
+//!
+//! Distributions are pairs of (difference to the last duration, count). Signed numbers are zigzag.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+
+use flate2::Crc;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+use thiserror::Error;
+
+use crate::distribution::Sparse;
+use crate::interval::{Arrivals, Interval, Iterations, MAX_PROBLEMS, Second, Series, SeriesSecond};
+use crate::{Outcome, SeriesId, Snapshot};
+
+const MAGIC: &[u8; 4] = b"SQSN";
+const VERSION: u8 = 1;
+const HEADER_BYTES: usize = 9;
+
+/// A snapshot that unpacks to more is refused: 200 series in a long interval stay far below.
+const MAX_UNPACKED_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A longer name or problem is refused.
+const MAX_STRING_BYTES: usize = 4_096;
+
+/// Why bytes are no snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum DecodeError {
+    /// They are something else.
+    #[error("not a snapshot")]
+    Foreign,
+    /// Another version of Squall wrote them.
+    #[error("snapshot of version {0}, not {VERSION}")]
+    Version(u8),
+    /// They are not what was written: cut off or changed on the way.
+    #[error("damaged snapshot: {0}")]
+    Damaged(&'static str),
+    /// They unpack to more than any snapshot.
+    #[error("snapshot of more than {MAX_UNPACKED_BYTES} bytes")]
+    TooLarge,
+}
+
+pub(crate) fn encode(snapshot: &Snapshot) -> Vec<u8> {
+    let mut writer = Writer(Vec::new());
+    writer.string(&snapshot.run);
+    writer.string(&snapshot.nonce);
+    writer.number(u64::from(snapshot.sequence));
+    writer.interval(&snapshot.interval);
+    let mut packed = DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+    // Writing to memory cannot fail.
+    let packed = packed.write_all(&writer.0).and_then(|()| packed.finish()).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + packed.len());
+    bytes.extend_from_slice(MAGIC);
+    bytes.push(VERSION);
+    bytes.extend_from_slice(&checksum(&packed).to_le_bytes());
+    bytes.extend_from_slice(&packed);
+    bytes
+}
+
+pub(crate) fn decode(bytes: &[u8]) -> Result<Snapshot, DecodeError> {
+    let rest = bytes.strip_prefix(MAGIC).ok_or(DecodeError::Foreign)?;
+    let (&version, rest) = rest.split_first().ok_or(DecodeError::Damaged("no version"))?;
+    if version != VERSION {
+        return Err(DecodeError::Version(version));
+    }
+    let (sum, packed) = rest.split_first_chunk().ok_or(DecodeError::Damaged("no checksum"))?;
+    if u32::from_le_bytes(*sum) != checksum(packed) {
+        return Err(DecodeError::Damaged("wrong checksum"));
+    }
+    let mut unpacked = Vec::new();
+    let read = DeflateDecoder::new(packed).take(MAX_UNPACKED_BYTES + 1).read_to_end(&mut unpacked);
+    if read.is_err() {
+        return Err(DecodeError::Damaged("not compressed as it should be"));
+    }
+    if unpacked.len() as u64 > MAX_UNPACKED_BYTES {
+        return Err(DecodeError::TooLarge);
+    }
+    let mut reader = Reader(&unpacked);
+    let snapshot = Snapshot {
+        run: reader.string()?,
+        nonce: reader.string()?,
+        sequence: reader.small()?,
+        interval: reader.interval()?,
+    };
+    if reader.0.is_empty() { Ok(snapshot) } else { Err(DecodeError::Damaged("more than a snapshot")) }
+}
+
+fn checksum(bytes: &[u8]) -> u32 {
+    let mut crc = Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn number(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.0.push(u8::try_from(number & 0x7f).unwrap_or(0) | 0x80);
+            number >>= 7;
+        }
+        self.0.push(u8::try_from(number).unwrap_or(0));
+    }
+
+    fn numbers(&mut self, numbers: &[u64]) {
+        numbers.iter().for_each(|&number| self.number(number));
+    }
+
+    fn signed(&mut self, number: i64) {
+        self.number(((number << 1) ^ (number >> 63)).cast_unsigned());
+    }
+
+    /// A text, cut to what a reader accepts.
+    fn string(&mut self, text: &str) {
+        let text = &text[..text.floor_char_boundary(MAX_STRING_BYTES)];
+        self.number(text.len() as u64);
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    fn list<K, V>(&mut self, map: &BTreeMap<K, V>, write: impl Fn(&mut Self, &K, &V)) {
+        self.number(map.len() as u64);
+        map.iter().for_each(|(key, value)| write(self, key, value));
+    }
+
+    fn interval(&mut self, interval: &Interval) {
+        self.list(&interval.series, |writer, id, series| {
+            writer.number(u64::from(id.0));
+            writer.series(series);
+        });
+        self.list(&interval.seconds, |writer, second, content| {
+            writer.signed(i64::from(*second));
+            writer.second(content);
+        });
+        self.sparse(&interval.send_lag);
+        self.list(&interval.problems, |writer, problem, count| {
+            writer.string(problem);
+            writer.number(*count);
+        });
+    }
+
+    fn series(&mut self, series: &Series) {
+        self.numbers(&[series.requests, series.errors]);
+        self.outcomes(&series.outcomes);
+        self.sparse(&series.response);
+        self.sparse(&series.failed);
+        self.sparse(&series.service);
+        self.numbers(&[series.bytes_sent, series.bytes_received]);
+        self.numbers(&[series.new_connections, series.reused_connections]);
+        self.numbers(&[series.checks_passed, series.checks_failed]);
+    }
+
+    fn second(&mut self, second: &Second) {
+        let Second { arrivals, iterations, .. } = second;
+        self.numbers(&[arrivals.scheduled, arrivals.started, arrivals.dropped]);
+        self.numbers(&[iterations.started, iterations.completed, iterations.failed, iterations.interrupted]);
+        self.numbers(&[second.user_us, second.users, second.in_flight]);
+        self.list(&second.series, |writer, id, series| {
+            writer.numbers(&[u64::from(id.0), series.requests, series.errors, series.new_connections]);
+            writer.outcomes(&series.outcomes);
+            writer.sparse(&series.response);
+        });
+    }
+
+    fn outcomes(&mut self, outcomes: &BTreeMap<Outcome, u64>) {
+        self.list(outcomes, |writer, outcome, count| writer.numbers(&[u64::from(outcome.code()), *count]));
+    }
+
+    fn sparse(&mut self, sparse: &Sparse) {
+        self.number(sparse.buckets().len() as u64);
+        let mut last = 0;
+        for &(us, count) in sparse.buckets() {
+            self.numbers(&[us - last, count]);
+            last = us;
+        }
+    }
+}
+
+/// What is left to read. Nothing is allocated by a length that was read: lists grow as their items come.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn number(&mut self) -> Result<u64, DecodeError> {
+        let mut number = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let (&byte, rest) = self.0.split_first().ok_or(DecodeError::Damaged("ends too early"))?;
+            self.0 = rest;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(number);
+            }
+        }
+        Err(DecodeError::Damaged("number without an end"))
+    }
+
+    fn small<T: TryFrom<u64>>(&mut self) -> Result<T, DecodeError> {
+        T::try_from(self.number()?).map_err(|_| DecodeError::Damaged("number out of range"))
+    }
+
+    fn signed(&mut self) -> Result<i64, DecodeError> {
+        let number = self.number()?;
+        Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
+    }
+
+    fn string(&mut self) -> Result<String, DecodeError> {
+        let length: usize = self.small()?;
+        let (text, rest) = self
+            .0
+            .split_at_checked(length)
+            .filter(|_| length <= MAX_STRING_BYTES)
+            .ok_or(DecodeError::Damaged("text out of range"))?;
+        self.0 = rest;
+        String::from_utf8(text.to_vec()).map_err(|_| DecodeError::Damaged("text is not UTF-8"))
+    }
+
+    fn list<K: Ord, V>(
+        &mut self,
+        read: impl Fn(&mut Self) -> Result<(K, V), DecodeError>,
+    ) -> Result<BTreeMap<K, V>, DecodeError> {
+        let length = self.number()?;
+        let mut map = BTreeMap::new();
+        for _ in 0..length {
+            let (key, value) = read(self)?;
+            if map.insert(key, value).is_some() {
+                return Err(DecodeError::Damaged("key given twice"));
+            }
+        }
+        Ok(map)
+    }
+
+    fn interval(&mut self) -> Result<Interval, DecodeError> {
+        let interval = Interval {
+            series: self.list(|reader| Ok((SeriesId(reader.small()?), reader.series()?)))?,
+            seconds: self.list(|reader| {
+                let second = reader.signed()?;
+                let second =
+                    i32::try_from(second).map_err(|_| DecodeError::Damaged("second out of range"))?;
+                Ok((second, reader.second()?))
+            })?,
+            send_lag: self.sparse()?,
+            problems: self.list(|reader| Ok((reader.string()?, reader.number()?)))?,
+        };
+        if interval.problems.len() > MAX_PROBLEMS + 1 {
+            return Err(DecodeError::Damaged("too many problems"));
+        }
+        Ok(interval)
+    }
+
+    fn series(&mut self) -> Result<Series, DecodeError> {
+        Ok(Series {
+            requests: self.number()?,
+            errors: self.number()?,
+            outcomes: self.outcomes()?,
+            response: self.sparse()?,
+            failed: self.sparse()?,
+            service: self.sparse()?,
+            bytes_sent: self.number()?,
+            bytes_received: self.number()?,
+            new_connections: self.number()?,
+            reused_connections: self.number()?,
+            checks_passed: self.number()?,
+            checks_failed: self.number()?,
+        })
+    }
+
+    fn second(&mut self) -> Result<Second, DecodeError> {
+        Ok(Second {
+            arrivals: Arrivals {
+                scheduled: self.number()?,
+                started: self.number()?,
+                dropped: self.number()?,
+            },
+            iterations: Iterations {
+                started: self.number()?,
+                completed: self.number()?,
+                failed: self.number()?,
+                interrupted: self.number()?,
+            },
+            user_us: self.number()?,
+            users: self.number()?,
+            in_flight: self.number()?,
+            series: self.list(|reader| Ok((SeriesId(reader.small()?), reader.series_second()?)))?,
+        })
+    }
+
+    fn series_second(&mut self) -> Result<SeriesSecond, DecodeError> {
+        Ok(SeriesSecond {
+            requests: self.number()?,
+            errors: self.number()?,
+            new_connections: self.number()?,
+            outcomes: self.outcomes()?,
+            response: self.sparse()?,
+        })
+    }
+
+    fn outcomes(&mut self) -> Result<BTreeMap<Outcome, u64>, DecodeError> {
+        self.list(|reader| {
+            let outcome =
+                Outcome::from_code(reader.small()?).ok_or(DecodeError::Damaged("unknown outcome"))?;
+            Ok((outcome, reader.number()?))
+        })
+    }
+
+    fn sparse(&mut self) -> Result<Sparse, DecodeError> {
+        let length = self.number()?;
+        let (mut buckets, mut us) = (Vec::new(), 0_u64);
+        for _ in 0..length {
+            us = us.checked_add(self.number()?).ok_or(DecodeError::Damaged("duration out of range"))?;
+            buckets.push((us, self.number()?));
+        }
+        Sparse::try_new(buckets).ok_or(DecodeError::Damaged("distribution out of order"))
+    }
+}

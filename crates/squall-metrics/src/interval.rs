@@ -1,0 +1,199 @@
+//! What was measured in a stretch of time, in the form that travels and merges.
+
+use std::collections::BTreeMap;
+
+use crate::distribution::Sparse;
+use crate::{Outcome, SeriesId};
+
+/// Distinct problems that are kept; more are counted under the last of them.
+pub(crate) const MAX_PROBLEMS: usize = 20;
+
+/// What was measured in a stretch of time: a delta, to be added exactly once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Interval {
+    /// By request name.
+    pub series: BTreeMap<SeriesId, Series>,
+    /// By second since the epoch; negative before it.
+    pub seconds: BTreeMap<i32, Second>,
+    /// How late requests were begun, in microseconds, to two digits.
+    pub send_lag: Sparse,
+    /// What went wrong, in words, and how often. Bounded.
+    pub problems: BTreeMap<String, u64>,
+}
+
+/// The requests of one name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Series {
+    /// How many ended.
+    pub requests: u64,
+    /// How many of them failed.
+    pub errors: u64,
+    /// How many of them ended in which way; together they are `requests`.
+    pub outcomes: BTreeMap<Outcome, u64>,
+    /// Response times of successes and timeouts, to three digits.
+    pub response: Sparse,
+    /// Response times of all other failures, but not of unfinished requests, to three digits.
+    pub failed: Sparse,
+    /// Service times of the requests in `response`, to three digits.
+    pub service: Sparse,
+    /// Bytes written, above TLS.
+    pub bytes_sent: u64,
+    /// Bytes read, above TLS.
+    pub bytes_received: u64,
+    /// Requests over a connection made for them.
+    pub new_connections: u64,
+    /// Requests over a connection used before.
+    pub reused_connections: u64,
+    /// Expectations that held.
+    pub checks_passed: u64,
+    /// Expectations that did not.
+    pub checks_failed: u64,
+}
+
+/// One second of a slice, or of all slices.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Second {
+    /// Arrivals that were due in it.
+    pub arrivals: Arrivals,
+    /// Iterations that began and ended in it.
+    pub iterations: Iterations,
+    /// Microseconds that users lived in it, all added up.
+    pub user_us: u64,
+    /// Users at its end.
+    pub users: u64,
+    /// Requests under way at its end.
+    pub in_flight: u64,
+    /// The requests that ended in it.
+    pub series: BTreeMap<SeriesId, SeriesSecond>,
+}
+
+/// Arrivals of the open model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Arrivals {
+    /// Due.
+    pub scheduled: u64,
+    /// Taken by a user.
+    pub started: u64,
+    /// Dropped, for no user was free.
+    pub dropped: u64,
+}
+
+/// Iterations, of either model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Iterations {
+    /// Begun.
+    pub started: u64,
+    /// Ended by themselves.
+    pub completed: u64,
+    /// Ended by a failure.
+    pub failed: u64,
+    /// Cut off.
+    pub interrupted: u64,
+}
+
+/// The requests of one name that ended in one second.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SeriesSecond {
+    /// How many.
+    pub requests: u64,
+    /// How many of them failed.
+    pub errors: u64,
+    /// How many of them ended in which way.
+    pub outcomes: BTreeMap<Outcome, u64>,
+    /// Connections made for them.
+    pub new_connections: u64,
+    /// Response times of successes and timeouts, to two digits.
+    pub response: Sparse,
+}
+
+impl Interval {
+    /// Whether nothing at all was measured.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds another delta.
+    pub fn merge(&mut self, other: &Self) {
+        for (id, series) in &other.series {
+            self.series.entry(*id).or_default().merge(series);
+        }
+        for (second, content) in &other.seconds {
+            self.seconds.entry(*second).or_default().merge(content);
+        }
+        self.send_lag.merge(&other.send_lag);
+        for (problem, count) in &other.problems {
+            add_problem(&mut self.problems, problem.clone(), *count);
+        }
+    }
+}
+
+impl Series {
+    fn merge(&mut self, other: &Self) {
+        self.add_counts(other);
+        self.response.merge(&other.response);
+        self.failed.merge(&other.failed);
+        self.service.merge(&other.service);
+    }
+
+    /// Adds everything but the distributions.
+    pub(crate) fn add_counts(&mut self, other: &Self) {
+        add(&mut self.requests, other.requests);
+        add(&mut self.errors, other.errors);
+        add_outcomes(&mut self.outcomes, &other.outcomes);
+        add(&mut self.bytes_sent, other.bytes_sent);
+        add(&mut self.bytes_received, other.bytes_received);
+        add(&mut self.new_connections, other.new_connections);
+        add(&mut self.reused_connections, other.reused_connections);
+        add(&mut self.checks_passed, other.checks_passed);
+        add(&mut self.checks_failed, other.checks_failed);
+    }
+}
+
+impl Second {
+    /// Adds the same second of another slice, or a later part of it.
+    pub fn merge(&mut self, other: &Self) {
+        add(&mut self.arrivals.scheduled, other.arrivals.scheduled);
+        add(&mut self.arrivals.started, other.arrivals.started);
+        add(&mut self.arrivals.dropped, other.arrivals.dropped);
+        add(&mut self.iterations.started, other.iterations.started);
+        add(&mut self.iterations.completed, other.iterations.completed);
+        add(&mut self.iterations.failed, other.iterations.failed);
+        add(&mut self.iterations.interrupted, other.iterations.interrupted);
+        add(&mut self.user_us, other.user_us);
+        add(&mut self.users, other.users);
+        add(&mut self.in_flight, other.in_flight);
+        for (id, series) in &other.series {
+            self.series.entry(*id).or_default().merge(series);
+        }
+    }
+}
+
+impl SeriesSecond {
+    /// Adds requests of the same second.
+    pub fn merge(&mut self, other: &Self) {
+        add(&mut self.requests, other.requests);
+        add(&mut self.errors, other.errors);
+        add_outcomes(&mut self.outcomes, &other.outcomes);
+        add(&mut self.new_connections, other.new_connections);
+        self.response.merge(&other.response);
+    }
+}
+
+/// Counts that come over the network may be anything; a sum that overflows stays at the top.
+pub(crate) fn add(sum: &mut u64, more: u64) {
+    *sum = sum.saturating_add(more);
+}
+
+fn add_outcomes(sum: &mut BTreeMap<Outcome, u64>, more: &BTreeMap<Outcome, u64>) {
+    for (outcome, count) in more {
+        add(sum.entry(*outcome).or_default(), *count);
+    }
+}
+
+/// Counts a problem under its own words while there is room, else under a common name.
+pub(crate) fn add_problem(problems: &mut BTreeMap<String, u64>, problem: String, count: u64) {
+    let room = problems.len() < MAX_PROBLEMS || problems.contains_key(&problem);
+    let problem = if room { problem } else { "other problems".to_owned() };
+    add(problems.entry(problem).or_default(), count);
+}

@@ -1,0 +1,26 @@
+//! What is measured, and how it is added up: samples, the recorder that takes them in, snapshots that
+//! travel, and their merge.
+//!
+//! Numbers of a whole fleet come only from merged histograms, never from averages of percentiles, and a
+//! snapshot counts exactly once however often it arrives.
+//!
+//! **Invariants:** this crate is pure: it reads no clock, file or socket. Times are microseconds since the
+//! run's epoch, negative before it. Whatever bytes are decoded, nothing panics and memory stays bounded.
+
+mod codec;
+mod distribution;
+mod interval;
+mod merge;
+mod outcome;
+mod recorder;
+mod sample;
+mod snapshot;
+
+pub use codec::DecodeError;
+pub use distribution::{Distribution, HIGHEST_US, Sparse};
+pub use interval::{Arrivals, Interval, Iterations, Second, Series, SeriesSecond};
+pub use merge::{Merge, Merged, Totals};
+pub use outcome::{Outcome, UnknownOutcome};
+pub use recorder::{Recorder, Recording};
+pub use sample::{ConnectionUse, Sample, SeriesId};
+pub use snapshot::Snapshot;

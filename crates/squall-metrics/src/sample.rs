@@ -1,0 +1,77 @@
+//! One request, measured.
+
+use crate::Outcome;
+
+/// Which of a plan's series: an index, the same in every slice of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SeriesId(pub u16);
+
+/// Which connection a request went over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionUse {
+    /// None: it failed before there was one.
+    None,
+    /// One made for it.
+    New,
+    /// One that earlier requests used.
+    Reused,
+}
+
+/// One request, measured. Times are microseconds since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// What it counts under.
+    pub series: SeriesId,
+    /// When it was due.
+    pub scheduled_us: i64,
+    /// When it was begun; later than it was due where the generator or the flow was late.
+    pub started_us: i64,
+    /// When its last byte had come, or it had failed.
+    pub ended_us: i64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Whether that is a failure.
+    pub failed: bool,
+    /// Bytes written, above TLS.
+    pub bytes_sent: u64,
+    /// Bytes read, above TLS.
+    pub bytes_received: u64,
+    /// Which connection it went over.
+    pub connection: ConnectionUse,
+    /// Expectations that held.
+    pub checks_passed: u32,
+    /// Expectations that did not.
+    pub checks_failed: u32,
+}
+
+impl Sample {
+    /// From when it was due to its end, in microseconds.
+    #[must_use]
+    pub fn response_us(&self) -> u64 {
+        u64::try_from(self.ended_us.saturating_sub(self.scheduled_us)).unwrap_or(0)
+    }
+
+    /// From its begin to its end, in microseconds.
+    #[must_use]
+    pub fn service_us(&self) -> u64 {
+        u64::try_from(self.ended_us.saturating_sub(self.started_us)).unwrap_or(0)
+    }
+
+    /// How late it was begun, in microseconds.
+    #[must_use]
+    pub fn send_lag_us(&self) -> u64 {
+        u64::try_from(self.started_us.saturating_sub(self.scheduled_us)).unwrap_or(0)
+    }
+
+    /// The second it belongs to: the one in which it ended.
+    #[must_use]
+    pub fn second(&self) -> i32 {
+        second_of(self.ended_us)
+    }
+}
+
+/// The second that contains an instant.
+pub(crate) fn second_of(us: i64) -> i32 {
+    let second = us.div_euclid(1_000_000);
+    i32::try_from(second).unwrap_or(if second < 0 { i32::MIN } else { i32::MAX })
+}

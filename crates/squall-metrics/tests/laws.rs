@@ -1,0 +1,168 @@
+//! The promises of merging: once, in any order, and as if one recorder had seen it all.
+
+use proptest::prelude::*;
+use squall_metrics::{
+    ConnectionUse, DecodeError, Merge, Merged, Outcome, Recorder, Sample, SeriesId, Snapshot,
+};
+
+fn any_sample() -> impl Strategy<Value = Sample> {
+    let outcome = prop_oneof![
+        6 => Just((Outcome::Status(200), false)),
+        1 => Just((Outcome::Status(429), false)),
+        1 => Just((Outcome::Status(503), true)),
+        1 => Just((Outcome::Timeout, true)),
+        1 => Just((Outcome::Refused, true)),
+        1 => Just((Outcome::Unfinished, true)),
+    ];
+    (0_u16..4, -2_000_000_i64..5_000_000, 0_i64..50_000, 0_i64..9_000_000, outcome, 0_u64..5_000).prop_map(
+        |(series, scheduled_us, lag, service, (outcome, failed), bytes)| Sample {
+            series: SeriesId(series),
+            scheduled_us,
+            started_us: scheduled_us + lag,
+            ended_us: scheduled_us + lag + service,
+            outcome,
+            failed,
+            bytes_sent: bytes / 10,
+            bytes_received: bytes,
+            connection: if bytes % 2 == 0 { ConnectionUse::New } else { ConnectionUse::Reused },
+            checks_passed: u32::from(!failed),
+            checks_failed: u32::from(failed),
+        },
+    )
+}
+
+fn record(samples: &[Sample]) -> Recorder {
+    let mut recorder = Recorder::new(4);
+    for sample in samples {
+        recorder.arrival_scheduled(sample.scheduled_us);
+        recorder.arrival_started(sample.scheduled_us);
+        recorder.iteration_started(sample.started_us);
+        recorder.iteration_completed(sample.ended_us);
+        recorder.user_time(sample.started_us, sample.ended_us);
+        recorder.record(sample);
+    }
+    recorder
+}
+
+fn snapshot(nonce: usize, sequence: u32, samples: &[Sample]) -> Snapshot {
+    let interval = record(samples).take().into_interval();
+    Snapshot { run: "run".to_owned(), nonce: format!("n{nonce}"), sequence, interval }
+}
+
+/// One generator for each chunk of the samples.
+fn snapshots(samples: &[Sample], chunk: usize) -> Vec<Snapshot> {
+    samples.chunks(chunk).enumerate().map(|(nonce, chunk)| snapshot(nonce, 0, chunk)).collect()
+}
+
+fn merge(snapshots: impl IntoIterator<Item = Snapshot>) -> Merged {
+    let mut merged = Merged::default();
+    snapshots.into_iter().for_each(|snapshot| {
+        merged.merge(snapshot);
+    });
+    merged
+}
+
+proptest! {
+    #[test]
+    fn slices_merge_to_what_one_recorder_would_have_seen(
+        samples in proptest::collection::vec(any_sample(), 1..120), chunk in 1_usize..40,
+    ) {
+        let (parts, whole) = (merge(snapshots(&samples, chunk)), merge([snapshot(0, 0, &samples)]));
+        prop_assert_eq!(parts.series(), whole.series());
+        prop_assert_eq!(parts.seconds(), whole.seconds());
+        prop_assert_eq!(parts.requests(), samples.len() as u64);
+        prop_assert_eq!(parts.outcomes().values().sum::<u64>(), samples.len() as u64);
+    }
+
+    #[test]
+    fn the_order_of_arrival_changes_nothing(
+        samples in proptest::collection::vec(any_sample(), 1..80), chunk in 1_usize..20,
+    ) {
+        let (there, mut back) = (snapshots(&samples, chunk), snapshots(&samples, chunk));
+        back.reverse();
+        prop_assert_eq!(merge(there), merge(back));
+    }
+
+    #[test]
+    fn merging_is_associative(samples in proptest::collection::vec(any_sample(), 3..90), at in 1_usize..30) {
+        let parts: Vec<_> = snapshots(&samples, at).into_iter().map(|snapshot| snapshot.interval).collect();
+        let mut left = parts[0].clone();
+        parts[1..].iter().for_each(|part| left.merge(part));
+        let mut right = parts[parts.len() - 1].clone();
+        for part in parts[..parts.len() - 1].iter().rev() {
+            let mut sum = part.clone();
+            sum.merge(&right);
+            right = sum;
+        }
+        prop_assert_eq!(left, right);
+    }
+
+    #[test]
+    fn a_duplicate_counts_once(samples in proptest::collection::vec(any_sample(), 1..60), again in 1_usize..5) {
+        let once = snapshots(&samples, 7);
+        let mut merged = merge(once.clone());
+        for _ in 0..again {
+            for snapshot in once.clone() {
+                prop_assert_eq!(merged.merge(snapshot), Merge::Duplicate);
+            }
+        }
+        prop_assert_eq!(merged.duplicates(), (once.len() * again) as u64);
+        prop_assert_eq!(merged.requests(), samples.len() as u64);
+    }
+
+    #[test]
+    fn every_finished_request_is_in_exactly_one_distribution(
+        samples in proptest::collection::vec(any_sample(), 1..120),
+    ) {
+        let merged = merge([snapshot(0, 0, &samples)]);
+        for totals in merged.series().values() {
+            let unfinished = totals.counts.outcomes.get(&Outcome::Unfinished).copied().unwrap_or(0);
+            prop_assert_eq!(totals.response.count() + totals.failed.count() + unfinished, totals.counts.requests);
+            prop_assert_eq!(totals.service.count(), totals.response.count());
+        }
+    }
+
+    #[test]
+    fn user_time_is_spread_over_its_seconds(from_us in -5_000_000_i64..5_000_000, length_us in 0_i64..9_000_000) {
+        let mut recorder = Recorder::new(0);
+        recorder.user_time(from_us, from_us + length_us);
+        let seconds = recorder.take().into_interval().seconds;
+        prop_assert_eq!(seconds.values().map(|second| second.user_us).sum::<u64>(), length_us.cast_unsigned());
+        prop_assert!(seconds.values().all(|second| second.user_us <= 1_000_000));
+    }
+
+    #[test]
+    fn a_snapshot_survives_its_bytes(samples in proptest::collection::vec(any_sample(), 0..80), sequence: u32) {
+        let snapshot = snapshot(3, sequence, &samples);
+        prop_assert_eq!(Snapshot::decode(&snapshot.encode()), Ok(snapshot));
+    }
+
+    #[test]
+    fn any_bytes_are_refused_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        prop_assert!(Snapshot::decode(&bytes).is_err());
+    }
+
+    #[test]
+    fn a_damaged_snapshot_is_refused(
+        samples in proptest::collection::vec(any_sample(), 1..20), at: prop::sample::Index, bit in 0_u8..8,
+    ) {
+        let mut bytes = snapshot(0, 0, &samples).encode();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        prop_assert!(Snapshot::decode(&bytes).is_err());
+    }
+
+    #[test]
+    fn a_truncated_snapshot_is_refused(samples in proptest::collection::vec(any_sample(), 1..20), at: prop::sample::Index) {
+        let bytes = snapshot(0, 0, &samples).encode();
+        prop_assert!(Snapshot::decode(&bytes[..at.index(bytes.len())]).is_err());
+    }
+}
+
+#[test]
+fn a_snapshot_of_another_version_says_so() {
+    let mut bytes = snapshot(0, 0, &[]).encode();
+    bytes[4] = 9;
+    assert_eq!(Snapshot::decode(&bytes), Err(DecodeError::Version(9)));
+    assert_eq!(Snapshot::decode(b"PK\x03\x04"), Err(DecodeError::Foreign));
+}

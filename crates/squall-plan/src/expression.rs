@@ -1,0 +1,22 @@
+//! Expressions: Jinja inside `{{ }}`, compiled once, evaluated for a user.
+//!
+//! A plan's texts are cut into literal parts and expressions here, so that an expression keeps its
+//! native type where it stands alone and is percent-encoded where it stands in a URL. The expressions
+//! themselves are minijinja's.
+
+mod functions;
+mod program;
+mod scope;
+mod template;
+mod value;
+
+pub use program::{EvalError, Expr, ExpressionError, Program, ProgramBuilder};
+pub use scope::{Constants, Scope};
+pub use template::{JsonNode, JsonTemplate, Template, UrlTemplate};
+pub use value::{from_json, is_true, to_text};
+
+/// Names that every expression may use, besides variables, captures and functions.
+pub const GLOBALS: [&str; 3] = ["env", "vu", "iteration"];
+
+/// Names of the functions that every expression may call.
+pub const FUNCTIONS: [&str; 3] = functions::NAMES;

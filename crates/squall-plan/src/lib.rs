@@ -1,0 +1,23 @@
+//! From a plan's text to a validated [`Plan`]: the language, its diagnostics and its JSON Schema, the
+//! expressions, and the arithmetic of load (who runs when, and which slice runs it).
+//!
+//! **Invariant:** this crate is pure. It reads no clock, file, socket or environment variable; what a
+//! plan may know of the outside comes in as [`Inputs`]. The same text and the same inputs give the same
+//! plan on every machine, which is why a generator compiles the bundle that the command compiled.
+
+pub mod compile;
+pub mod diagnostics;
+pub mod expression;
+pub mod keys;
+pub mod model;
+pub mod random;
+pub mod schedule;
+pub mod schema;
+pub mod share;
+pub mod units;
+pub mod yaml;
+
+pub use compile::{Bundle, Compiled, Inputs, LoadOverride, compile};
+pub use diagnostics::{Diagnostic, Diagnostics, Severity};
+pub use model::*;
+pub use share::Share;
