@@ -88,7 +88,8 @@ struct Pools {
 impl Pools {
     fn new(worker: &Worker, load: &OpenLoad) -> Self {
         let scenarios = &worker.plan.scenarios;
-        let peak = load.stages.iter().map(|stage| stage.rate).chain([load.start_rate]).max().unwrap_or_default();
+        let peak =
+            load.stages.iter().map(|stage| stage.rate).chain([load.start_rate]).max().unwrap_or_default();
         let own_peak = peak.per_second() / f64::from(worker.share.count());
         let weights: f64 = scenarios.iter().map(|scenario| f64::from(scenario.weight)).sum();
         let ready = scenarios.iter().map(|scenario| {
@@ -167,7 +168,11 @@ async fn log_in(pools: Rc<Pools>, scenario: usize, mut pooled: Pooled) {
     pools.logins.set(pools.logins.get().saturating_sub(1));
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded by `max_users` in the end")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "bounded by `max_users` in the end"
+)]
 fn to_count(value: f64) -> usize {
     value.ceil() as usize
 }

@@ -59,6 +59,10 @@ impl FineClock {
     /// Makes the timer and starts the task that serves it. Must be called within a local runtime.
     pub fn start() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe; here the descriptor is owned and never changed"
+        )]
         let timer = AsyncFd::new(timerfd_create(TimerfdClockId::Monotonic, flags)?)?;
         let sleepers = Rc::new(Sleepers {
             timer,
@@ -162,7 +166,8 @@ mod tests {
 
     #[test]
     fn sleepers_wake_in_order_and_none_before_its_time() {
-        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
+        let runtime =
+            Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
         runtime.block_on(async {
             let clock = FineClock::start().unwrap();
             let start = clock.now();
@@ -183,10 +188,11 @@ mod tests {
 
     #[test]
     fn a_sleeper_that_gives_up_is_forgotten() {
-        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
+        let runtime =
+            Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
         runtime.block_on(async {
             let clock = FineClock::start().unwrap();
-            let mut long = clock.sleep_until(clock.now() + Duration::from_secs(3_600));
+            let mut long = clock.sleep_until(clock.now() + Duration::from_hours(1));
             assert!(futures_util::poll!(&mut long).is_pending());
             drop(long);
             assert!(clock.sleepers.waiting.borrow().is_empty());

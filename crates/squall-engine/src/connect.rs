@@ -126,7 +126,8 @@ async fn resolve(origin: &Origin, known: &RefCell<HashMap<String, Addresses>>) -
     if let Some(addresses) = known.borrow().get(&origin.host).filter(|addresses| addresses.until > now) {
         return Ok(addresses.list.clone());
     }
-    let list: Vec<IpAddr> = lookup_host((origin.host.as_str(), origin.port)).await?.map(|found| found.ip()).collect();
+    let list: Vec<IpAddr> =
+        lookup_host((origin.host.as_str(), origin.port)).await?.map(|found| found.ip()).collect();
     if list.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
     }

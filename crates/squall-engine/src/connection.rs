@@ -24,14 +24,14 @@ pub(crate) struct Traffic {
     pub(crate) received: u64,
 }
 
-type Transport = TokioIo<Counted>;
+/// hyper's side of a connection; `None` once it has ended.
+type Driver = Option<Pin<Box<http1::Connection<TokioIo<Counted>, Full<Bytes>>>>>;
 
 /// An open connection. hyper splits one into a handle and a driver that wants to be polled; here the
 /// user's own task polls both, which saves a task and two wake-ups for every request.
 pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    /// `None` once the connection has ended.
-    driver: Option<Pin<Box<http1::Connection<Transport, Full<Bytes>>>>>,
+    driver: Driver,
     traffic: Rc<Cell<Traffic>>,
 }
 
@@ -59,7 +59,10 @@ impl Connection {
     }
 
     /// Sends a request and waits for the head of its response.
-    pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, SendError> {
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, SendError> {
         let response = self.sender.try_send_request(request);
         drive(&mut self.driver, response).await.map_err(|mut error| match error.take_message() {
             Some(request) => SendError::Unsent(Box::new(request)),
@@ -78,10 +81,7 @@ impl Connection {
 }
 
 /// Polls the driver, which moves the bytes, and then the future that waits for them.
-async fn drive<F: Future>(
-    driver: &mut Option<Pin<Box<http1::Connection<Transport, Full<Bytes>>>>>,
-    future: F,
-) -> F::Output {
+async fn drive<F: Future>(driver: &mut Driver, future: F) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|context| {
         // How the driver ended is told to the future, too.
@@ -110,7 +110,11 @@ impl Counted {
 }
 
 impl AsyncRead for Counted {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.io).poll_read(context, buffer);
         let traffic = self.traffic.get();
@@ -121,7 +125,11 @@ impl AsyncRead for Counted {
 }
 
 impl AsyncWrite for Counted {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.io).poll_write(context, bytes);
         self.sent(result)
     }

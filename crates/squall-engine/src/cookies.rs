@@ -51,7 +51,8 @@ mod tests {
         headers.append(SET_COOKIE, HeaderValue::from_bytes(b"\xff\xfe=bad").unwrap());
         cookies.keep(&headers, &url("http://127.0.0.1/api/login"));
         let sent = |text: &str| cookies.header(&url(text)).map(|value| value.to_str().unwrap().to_owned());
-        let mut both: Vec<_> = sent("http://127.0.0.1/api/cart").unwrap().split("; ").map(str::to_owned).collect();
+        let mut both: Vec<_> =
+            sent("http://127.0.0.1/api/cart").unwrap().split("; ").map(str::to_owned).collect();
         both.sort();
         assert_eq!(both, ["session=abc", "theme=dark"]);
         assert_eq!(sent("http://127.0.0.1/other"), None);

@@ -4,14 +4,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, COOKIE, HOST, SET_COOKIE};
-use http::{HeaderMap, HeaderValue, Method, Uri};
+use http::header::{COOKIE, HOST, SET_COOKIE};
+use http::{HeaderName, HeaderValue, Method, Uri};
 use http_body_util::{BodyExt, Full};
 use squall_metrics::{ConnectionUse, Outcome, Sample, SeriesId};
 use squall_plan::expression::{EvalError, from_json};
 use squall_plan::{Body, Capture, Expect, Plan, Request};
+use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
-use url::Url;
+use url::{Position, Url};
 
 use crate::connect::Origin;
 use crate::connection::{Connection, SendError, Traffic};
@@ -104,7 +105,10 @@ impl User {
         let scheduled = scheduled.unwrap_or_else(|| self.worker.clock.now());
         let mut flight = InFlight::begin(&self.worker, request, scheduled);
         let ended = match self.message(request) {
-            Err(_) => Ended::failed(Outcome::Expression),
+            Err(error) => {
+                self.worker.note(format!("`{}`: {error}", self.worker.plan.series[request.series].endpoint));
+                Ended::failed(Outcome::Expression)
+            }
             Ok(message) => {
                 let deadline = self.worker.clock.now() + self.worker.plan.http.timeout;
                 let exchange = self.exchange(request, message, &mut flight.sample);
@@ -129,7 +133,8 @@ impl User {
         for (name, template) in &request.headers.dynamic {
             self.text.clear();
             template.render(&plan.program, &self.scope, &mut self.text)?;
-            headers.insert(name, HeaderValue::from_str(&self.text)?);
+            let value = HeaderValue::from_str(&self.text).map_err(|_| MessageError::Header(name.clone()))?;
+            headers.insert(name, value);
         }
         if !headers.contains_key(HOST) {
             headers.insert(HOST, host);
@@ -139,7 +144,7 @@ impl User {
         {
             headers.insert(COOKIE, cookies);
         }
-        let body = self.body(&plan, &request.body, &mut headers)?;
+        let body = self.body(&plan, &request.body)?;
         let mut message = http::Request::new(Full::new(body));
         *message.method_mut() = request.method.clone();
         *message.uri_mut() = uri;
@@ -150,28 +155,28 @@ impl User {
     /// Where the URL in `self.text` leads: origin, path with query, and `Host`.
     fn destination(&self) -> Result<(Origin, Uri, HeaderValue), MessageError> {
         let worker = &self.worker;
+        let no_url = || MessageError::Url(self.text.clone());
         if self.text.starts_with('/') {
             let base = worker.plan.target.path().trim_end_matches('/');
-            let uri = if base.is_empty() { Uri::try_from(&self.text)? } else { Uri::try_from(format!("{base}{}", self.text))? };
-            return Ok((worker.target.clone(), uri, worker.target_host.clone()));
+            let uri = if base.is_empty() {
+                Uri::try_from(&self.text)
+            } else {
+                Uri::try_from(format!("{base}{}", self.text))
+            };
+            return Ok((worker.target.clone(), uri.map_err(|_| no_url())?, worker.target_host.clone()));
         }
-        let url = Url::parse(&self.text).map_err(|_| MessageError)?;
-        let origin = Origin::of(&url).ok_or(MessageError)?;
-        let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
-        Ok((origin, Uri::try_from(path)?, host_header(&url)?))
+        let url = Url::parse(&self.text).map_err(|_| no_url())?;
+        let origin = Origin::of(&url).ok_or_else(no_url)?;
+        let uri = Uri::try_from(&url[Position::BeforePath..Position::AfterQuery]).map_err(|_| no_url())?;
+        Ok((origin, uri, host_header(&url).map_err(|_| no_url())?))
     }
 
-    fn body(&mut self, plan: &Plan, body: &Body, headers: &mut HeaderMap) -> Result<Bytes, MessageError> {
+    fn body(&self, plan: &Plan, body: &Body) -> Result<Bytes, MessageError> {
         let mut text = String::new();
         match body {
             Body::Empty => return Ok(Bytes::new()),
             Body::Text(template) => template.render(&plan.program, &self.scope, &mut text)?,
-            Body::Json(template) => {
-                template.render(&plan.program, &self.scope, &mut text)?;
-                if !headers.contains_key(CONTENT_TYPE) {
-                    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                }
-            }
+            Body::Json(template) => template.render(&plan.program, &self.scope, &mut text)?,
         }
         Ok(Bytes::from(text))
     }
@@ -262,7 +267,9 @@ impl User {
         let Ok(json) = serde_json::from_slice::<serde_json::Value>(body) else { return false };
         let found: Option<Vec<_>> = captures
             .iter()
-            .map(|capture| capture.path.query(&json).first().map(|value| (&capture.variable, from_json(value))))
+            .map(|capture| {
+                capture.path.query(&json).first().map(|value| (&capture.variable, from_json(value)))
+            })
             .collect();
         let complete = found.is_some();
         for (variable, value) in found.into_iter().flatten() {
@@ -272,30 +279,23 @@ impl User {
     }
 }
 
-/// Why a request cannot be built: an expression failed, or made something that is no URL or header.
-#[derive(Debug)]
-struct MessageError;
-
-impl From<EvalError> for MessageError {
-    fn from(_: EvalError) -> Self {
-        Self
-    }
-}
-
-impl From<http::uri::InvalidUri> for MessageError {
-    fn from(_: http::uri::InvalidUri) -> Self {
-        Self
-    }
-}
-
-impl From<http::header::InvalidHeaderValue> for MessageError {
-    fn from(_: http::header::InvalidHeaderValue) -> Self {
-        Self
-    }
+/// Why a request cannot be built.
+#[derive(Debug, Error)]
+enum MessageError {
+    #[error(transparent)]
+    Expression(#[from] EvalError),
+    #[error("`{0}` is no URL")]
+    Url(String),
+    #[error("value of header `{0}` has a character that no header may have")]
+    Header(HeaderName),
 }
 
 /// Reads a body to its end; its bytes are kept only if something is to be captured from them.
-async fn read(connection: &mut Connection, mut body: hyper::body::Incoming, keep: bool) -> Result<Vec<u8>, Outcome> {
+async fn read(
+    connection: &mut Connection,
+    mut body: hyper::body::Incoming,
+    keep: bool,
+) -> Result<Vec<u8>, Outcome> {
     let mut kept = Vec::new();
     while let Some(frame) = connection.drive(body.frame()).await {
         let frame = frame.map_err(|error| outcome::of_exchange(&error))?;
@@ -329,5 +329,5 @@ fn url_of(origin: &Origin, uri: &Uri) -> Option<Url> {
 
 /// The `Host` header for a URL: the port only where it is not the scheme's own.
 pub(crate) fn host_header(url: &Url) -> Result<HeaderValue, http::header::InvalidHeaderValue> {
-    HeaderValue::from_str(&url[url::Position::BeforeHost..url::Position::AfterPort])
+    HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort])
 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use futures_util::channel::{mpsc, oneshot};
+use futures_channel::{mpsc, oneshot};
+use minijinja::Value;
 use rustls::ClientConfig;
-use squall_metrics::{Interval, Recorder};
+use squall_metrics::{Recorder, Recording};
 use squall_plan::expression::Constants;
 use squall_plan::random::Deck;
 use squall_plan::{Load, Plan, Share};
@@ -48,7 +49,7 @@ pub struct SliceOrder {
 #[derive(Debug)]
 pub struct Running {
     /// What was measured, an item an interval; ends when the slice has ended.
-    pub intervals: mpsc::UnboundedReceiver<Interval>,
+    pub recordings: mpsc::UnboundedReceiver<Recording>,
     /// How it ended. Cancelled if the thread died.
     pub finished: oneshot::Receiver<Finished>,
     /// Ends it early.
@@ -96,15 +97,15 @@ pub fn start(order: SliceOrder) -> Result<Running, StartError> {
     let no_target = || StartError::Target(target.to_string());
     let origin = Origin::of(target).ok_or_else(no_target)?;
     host_header(target).map_err(|_| no_target())?;
-    let (interval_sender, intervals) = mpsc::unbounded();
+    let (sender, recordings) = mpsc::unbounded();
     let (finished_sender, finished) = oneshot::channel();
     let stop = Arc::new(Notify::new());
     let stopper = Stopper { stop: Arc::clone(&stop) };
     thread::Builder::new()
         .name(format!("slice-{}", order.share.index()))
-        .spawn(move || run(&order, origin, tls, &stop, &interval_sender, finished_sender))
+        .spawn(move || run(&order, origin, tls, &stop, &sender, finished_sender))
         .map_err(StartError::Thread)?;
-    Ok(Running { intervals, finished, stopper })
+    Ok(Running { recordings, finished, stopper })
 }
 
 /// The thread. A runtime that cannot be made drops `finished`, which tells the other side.
@@ -113,23 +114,29 @@ fn run(
     target: Origin,
     tls: Arc<ClientConfig>,
     stop: &Notify,
-    intervals: &mpsc::UnboundedSender<Interval>,
+    recordings: &mpsc::UnboundedSender<Recording>,
     finished: oneshot::Sender<Finished>,
 ) {
     let mut builder = Builder::new_current_thread();
-    let runtime = builder.enable_all().max_blocking_threads(BLOCKING_THREADS).build_local(LocalOptions::default());
+    let runtime =
+        builder.enable_all().max_blocking_threads(BLOCKING_THREADS).build_local(LocalOptions::default());
     let Ok(runtime) = runtime else { return };
     runtime.block_on(async {
         let Ok(clock) = FineClock::start() else { return };
         let connect = Box::new(NetworkConnector::new(tls));
         let Some(worker) = worker(order, target, Box::new(clock), connect) else { return };
-        let abort = offer(&Rc::new(worker), order.interval, stop, intervals).await;
+        let abort = offer(&Rc::new(worker), order.interval, stop, recordings).await;
         // Nobody listens any more if the generator itself is gone.
         let _ = finished.send(Finished { abort });
     });
 }
 
-fn worker(order: &SliceOrder, target: Origin, clock: Box<dyn Clock>, connect: Box<dyn Connect>) -> Option<Worker> {
+fn worker(
+    order: &SliceOrder,
+    target: Origin,
+    clock: Box<dyn Clock>,
+    connect: Box<dyn Connect>,
+) -> Option<Worker> {
     let weights: Vec<u32> = order.plan.scenarios.iter().map(|scenario| scenario.weight).collect();
     Some(Worker {
         target_host: host_header(&order.plan.target).ok()?,
@@ -139,7 +146,7 @@ fn worker(order: &SliceOrder, target: Origin, clock: Box<dyn Clock>, connect: Bo
         epoch: order.epoch,
         constants: Arc::new(Constants {
             variables: order.plan.variables.clone(),
-            env: order.plan.env.clone(),
+            env: Value::from(order.plan.env.clone()),
         }),
         deck: Deck::new(&weights, order.seed),
         clock,
@@ -158,11 +165,11 @@ async fn offer(
     worker: &Rc<Worker>,
     interval: Duration,
     stop: &Notify,
-    intervals: &mpsc::UnboundedSender<Interval>,
+    recordings: &mpsc::UnboundedSender<Recording>,
 ) -> Option<String> {
     let load = &worker.plan.load;
     let latest_end = worker.epoch + load.duration() + load.graceful_stop();
-    let ticker = tokio::task::spawn_local(tick(Rc::clone(worker), interval, intervals.clone()));
+    let ticker = tokio::task::spawn_local(tick(Rc::clone(worker), interval, recordings.clone()));
     let mut tasks = JoinSet::new();
     tokio::select! {
         () = run_load(worker, &mut tasks) => {}
@@ -176,7 +183,7 @@ async fn offer(
         reap(ended);
     }
     ticker.abort();
-    hand_over(worker, intervals);
+    hand_over(worker, recordings);
     worker.abort.take()
 }
 
@@ -200,7 +207,7 @@ pub(crate) fn reap(ended: Result<(), JoinError>) {
 }
 
 /// Samples what is going on once a second, and hands over what was measured once an interval.
-async fn tick(worker: Rc<Worker>, interval: Duration, intervals: mpsc::UnboundedSender<Interval>) {
+async fn tick(worker: Rc<Worker>, interval: Duration, recordings: mpsc::UnboundedSender<Recording>) {
     let interval_s = i64::try_from(interval.as_secs()).unwrap_or(i64::MAX).max(1);
     loop {
         let second = worker.now_us().div_euclid(1_000_000) + 1;
@@ -209,14 +216,14 @@ async fn tick(worker: Rc<Worker>, interval: Duration, intervals: mpsc::Unbounded
         worker.count_user_time();
         worker.recorder.borrow_mut().gauge(us, worker.users(), worker.in_flight.get());
         if second > 0 && second % interval_s == 0 {
-            hand_over(&worker, &intervals);
+            hand_over(&worker, &recordings);
         }
     }
 }
 
-fn hand_over(worker: &Worker, intervals: &mpsc::UnboundedSender<Interval>) {
+fn hand_over(worker: &Worker, recordings: &mpsc::UnboundedSender<Recording>) {
     worker.count_user_time();
-    let interval = worker.recorder.borrow_mut().take();
+    let recording = worker.recorder.borrow_mut().take();
     // Nobody listens any more if the generator itself is gone.
-    let _ = intervals.unbounded_send(interval);
+    let _ = recordings.unbounded_send(recording);
 }

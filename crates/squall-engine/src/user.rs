@@ -69,7 +69,8 @@ impl User {
     pub(crate) async fn iterate(&mut self, iteration: u64, arrival: Option<(u64, Instant)>) -> After {
         let plan = Arc::clone(&self.worker.plan);
         let key = arrival.map_or((self.ordinal, iteration), |(ordinal, _)| (ordinal, 1));
-        self.scope.begin_iteration(iteration, iteration_stream(self.worker.seed, self.scenario, key.0, key.1));
+        self.scope
+            .begin_iteration(iteration, iteration_stream(self.worker.seed, self.scenario, key.0, key.1));
         self.sent = false;
         let record = IterationRecord::begin(&self.worker);
         let mut scheduled = arrival.map(|(_, instant)| instant);

@@ -70,8 +70,8 @@ impl Worker {
     }
 
     /// Asks for the end of the whole run; the first reason counts.
-    pub(crate) fn request_abort(&self, reason: impl FnOnce() -> String) {
-        self.abort.borrow_mut().get_or_insert_with(reason);
+    pub(crate) fn request_abort(&self, reason: String) {
+        self.abort.borrow_mut().get_or_insert(reason);
         self.aborted.notify_one();
     }
 }

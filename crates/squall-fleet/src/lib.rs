@@ -1,1 +1,26 @@
-//! The fleet's protocol: messages, keys, state machines and ports.
+//! The fleet's protocol: what is said, under which keys, and who decides what.
+//!
+//! The orchestrator decides: [`Orchestrator`] is a state machine from events to commands, driven over the
+//! ports by [`orchestrate`]. A generator only answers: [`sit`] takes one seat, runs the slice it is
+//! assigned, and leaves. Both know the outside only through the ports [`Queue`], [`Store`] and [`Clock`].
+//!
+//! **Invariants:** this crate is pure: no clock, socket, file or environment variable, and no runtime. A
+//! message that is duplicated, late, lost or foreign changes coverage, never arithmetic.
+
+pub mod conformance;
+pub mod keys;
+mod memory;
+mod message;
+mod orchestrate;
+mod orchestrator;
+mod ports;
+mod seat;
+
+pub use memory::{MemoryQueue, MemoryStore};
+pub use message::{
+    Assignment, Control, Ended, Final, Invitation, Manifest, MessageError, Ready, State, Time, VERSION,
+};
+pub use orchestrate::{Observer, OrchestrateError, RunOrder, RunRecord, orchestrate};
+pub use orchestrator::{Command, End, Event, GeneratorRecord, Orchestrator, Phase, Seats, Settings};
+pub use ports::{Clock, ETag, Fetched, Put, Queue, Store, StoreError, StoreErrorKind};
+pub use seat::{Identity, Load, Order, SeatOutcome, sit};

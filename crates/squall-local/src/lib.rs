@@ -1,1 +1,15 @@
-//! The local fleet: threads, an in-memory queue and a directory.
+//! The local fleet: generators are threads, the queue is in memory, the store is a directory. No account
+//! is needed, and the protocol is the same as on AWS.
+//!
+//! **Invariant:** files are never touched on a thread that makes load.
+
+mod clock;
+mod engine;
+mod fleet;
+mod queue;
+mod store;
+
+pub use clock::SystemClock;
+pub use fleet::LocalFleet;
+pub use queue::LocalQueue;
+pub use store::LocalStore;

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use crate::diagnostics::Diagnostics;
+use crate::diagnostics::{Diagnostics, Problem, Severity};
 use crate::model::Plan;
 use crate::units::Rate;
+use crate::{lower, yaml};
 
 /// Everything that a plan is made of. A generator gets the bundle, not the plan, and compiles it itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,4 +61,63 @@ pub struct Compiled {
     pub plan: Plan,
     /// Never contains an error.
     pub warnings: Diagnostics,
+}
+
+impl Bundle {
+    /// The bundle of a plan's text.
+    #[must_use]
+    pub fn new(file: impl Into<String>, text: impl Into<String>, inputs: Inputs) -> Self {
+        Self { file: file.into(), text: text.into(), inputs }
+    }
+
+    /// The same bundle without the environment variables that the plan does not mention.
+    #[must_use]
+    pub fn narrowed_to(mut self, plan: &Plan) -> Self {
+        self.inputs.env.retain(|name, _| plan.env.contains_key(name));
+        self
+    }
+
+    /// The bundle as JSON; the same bundle gives the same bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // Texts, numbers and maps with text keys always have a JSON form.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
+
+    /// SHA-256 of [`to_bytes`](Self::to_bytes), in hexadecimal: the bundle's name.
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        hex::encode(Sha256::digest(self.to_bytes()))
+    }
+}
+
+/// Reads, checks and compiles a plan. All problems are told at once.
+pub fn compile(bundle: &Bundle) -> Result<Compiled, Diagnostics> {
+    let root = match yaml::parse(&bundle.text) {
+        Ok(root) => root,
+        Err(malformed) => {
+            let mut diagnostics = Diagnostics::new(bundle.file.clone());
+            diagnostics.add(
+                &bundle.text,
+                Problem {
+                    severity: Severity::Error,
+                    code: "yaml",
+                    message: malformed.message,
+                    hint: malformed.hint.map(str::to_owned),
+                    path: String::new(),
+                    span: malformed.span,
+                },
+            );
+            return Err(diagnostics);
+        }
+    };
+    match lower::lower(bundle, &root) {
+        (Some(plan), warnings) => Ok(Compiled { plan, warnings }),
+        (None, diagnostics) => Err(diagnostics),
+    }
 }

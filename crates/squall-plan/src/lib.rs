@@ -9,15 +9,16 @@ pub mod compile;
 pub mod diagnostics;
 pub mod expression;
 pub mod keys;
+mod lower;
 pub mod model;
 pub mod random;
 pub mod schedule;
 pub mod schema;
 pub mod share;
 pub mod units;
-pub mod yaml;
+mod yaml;
 
 pub use compile::{Bundle, Compiled, Inputs, LoadOverride, compile};
-pub use diagnostics::{Diagnostic, Diagnostics, Severity};
+pub use diagnostics::{Diagnostic, Diagnostics, Position, Severity};
 pub use model::*;
 pub use share::Share;

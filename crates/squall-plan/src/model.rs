@@ -1,9 +1,10 @@
 //! What a valid plan is. Only [`compile`](crate::compile()) makes one, so whoever holds a [`Plan`] holds
 //! one without mistakes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::{HeaderName, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use minijinja::Value;
 use serde_json_path::JsonPath;
 
@@ -29,8 +30,8 @@ pub struct Plan {
     pub variables: Vec<(String, Value)>,
     /// The compiled expressions to which [`Expr`]s refer.
     pub program: Program,
-    /// Names of environment variables that the plan's expressions mention.
-    pub environment: Vec<String>,
+    /// The environment variables that the plan's expressions mention and that are set, as `env`.
+    pub env: BTreeMap<String, String>,
 }
 
 /// The name under which requests are measured together.
@@ -49,8 +50,6 @@ pub struct HttpSettings {
     pub timeout: Duration,
     /// Where trusted certificate authorities come from.
     pub roots: Roots,
-    /// Headers of every request.
-    pub headers: Vec<(HeaderName, Template)>,
 }
 
 /// Where trusted certificate authorities come from.
@@ -122,8 +121,6 @@ pub struct Scenario {
     pub weight: u32,
     /// The pause between two iterations.
     pub think: Option<Think>,
-    /// Headers of its tasks and steps, but not of `before`.
-    pub headers: Vec<(HeaderName, Template)>,
     /// Run once, when a user starts.
     pub before: Vec<Step>,
     /// What every iteration does.
@@ -184,8 +181,8 @@ pub struct Request {
     pub method: Method,
     /// The URL: absolute, or relative to [`Plan::target`].
     pub url: UrlTemplate,
-    /// Headers of this request alone; they replace those of scenario and plan by name.
-    pub headers: Vec<(HeaderName, Template)>,
+    /// Its headers, with those of scenario and plan that it does not replace.
+    pub headers: Headers,
     /// What is sent.
     pub body: Body,
     /// What must hold for the response to count as a success.
@@ -196,6 +193,30 @@ pub struct Request {
     pub on_failure: OnFailure,
 }
 
+/// The headers of a request, cut into those that are always the same and those with expressions.
+#[derive(Debug, Clone, Default)]
+pub struct Headers {
+    /// Always the same.
+    pub fixed: HeaderMap,
+    /// To be evaluated for each request; none is in `fixed`.
+    pub dynamic: Vec<(HeaderName, Template)>,
+}
+
+impl Headers {
+    /// Sets a header, in place of any other of its name. A literal that is no header value is left out.
+    pub fn set(&mut self, name: &HeaderName, value: &Template) {
+        self.fixed.remove(name);
+        self.dynamic.retain(|(known, _)| known != name);
+        match value.as_literal().map(HeaderValue::from_str) {
+            Some(Ok(literal)) => {
+                self.fixed.insert(name, literal);
+            }
+            Some(Err(_)) => {}
+            None => self.dynamic.push((name.clone(), value.clone())),
+        }
+    }
+}
+
 /// What a request sends.
 #[derive(Debug)]
 pub enum Body {
@@ -203,7 +224,7 @@ pub enum Body {
     Empty,
     /// Text as it stands, after its expressions; no content type is implied.
     Text(Template),
-    /// JSON, with `Content-Type: application/json` unless a header says otherwise.
+    /// JSON.
     Json(JsonTemplate),
 }
 

@@ -126,7 +126,10 @@ mod tests {
     fn a_slice_that_takes_every_fourth_user_sees_every_scenario() {
         let deck = Deck::new(&[3, 1], 7);
         let rare = (0..400).step_by(4).filter(|&ordinal| deck.deal(ordinal) == 1).count();
-        assert!((15..=35).contains(&rare), "{rare} of 100 users got the scenario with a quarter of the weight");
+        assert!(
+            (15..=35).contains(&rare),
+            "{rare} of 100 users got the scenario with a quarter of the weight"
+        );
     }
 
     #[test]
@@ -147,8 +150,11 @@ mod tests {
 
     #[test]
     fn streams_that_differ_in_one_word_are_unrelated() {
-        let first = |seed, scenario, ordinal, iteration| iteration_stream(seed, scenario, ordinal, iteration).next_u64();
-        let streams = [first(1, 0, 0, 0), first(0, 1, 0, 0), first(0, 0, 1, 0), first(0, 0, 0, 1), first(0, 0, 0, 0)];
+        let first = |seed, scenario, ordinal, iteration| {
+            iteration_stream(seed, scenario, ordinal, iteration).next_u64()
+        };
+        let streams =
+            [first(1, 0, 0, 0), first(0, 1, 0, 0), first(0, 0, 1, 0), first(0, 0, 0, 1), first(0, 0, 0, 0)];
         for (i, a) in streams.iter().enumerate() {
             assert!(streams[i + 1..].iter().all(|b| a != b));
         }

@@ -38,7 +38,11 @@ impl RateSpan {
     fn area_until(&self, t_us: u64) -> u128 {
         let (t, duration) = (u128::from(t_us), u128::from(self.duration_us.max(1)));
         let (a, b) = (u128::from(self.start_rate), u128::from(self.end_rate));
-        if b >= a { a * t + (b - a) * t * t / (2 * duration) } else { a * t - ((a - b) * t * t).div_ceil(2 * duration) }
+        if b >= a {
+            a * t + (b - a) * t * t / (2 * duration)
+        } else {
+            a * t - ((a - b) * t * t).div_ceil(2 * duration)
+        }
     }
 
     /// The first microsecond at which the area within the stage reaches `area`.
@@ -60,7 +64,11 @@ impl RateSpan {
         low
     }
 
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a guess; the search corrects it")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a guess; the search corrects it"
+    )]
     fn guess(&self, area: u128) -> u64 {
         let (a, area) = (self.start_rate as f64, area as f64);
         let slope = (self.end_rate as f64 - a) / self.duration_us.max(1) as f64;
@@ -148,7 +156,8 @@ impl UserSpan {
         let (start, end) = (u64::from(self.start_users), u64::from(self.end_users));
         let ordinal = u64::from(ordinal);
         let crossing = |from: u64, to: u64| {
-            let part = u128::from(self.duration_us) * u128::from(ordinal.abs_diff(from)) / u128::from(from.abs_diff(to));
+            let part = u128::from(self.duration_us) * u128::from(ordinal.abs_diff(from))
+                / u128::from(from.abs_diff(to));
             self.start_us + u64::try_from(part).unwrap_or(self.duration_us)
         };
         let stage_end = self.start_us + self.duration_us;
@@ -215,7 +224,9 @@ impl Load {
             Self::Open(load) => Planned::Arrivals(share.size_of(ArrivalSchedule::new(load).total())),
             Self::Closed(load) => {
                 let schedule = UserSchedule::new(load);
-                let own = share.ordinals(u64::from(schedule.users())).filter_map(|ordinal| u32::try_from(ordinal).ok());
+                let own = share
+                    .ordinals(u64::from(schedule.users()))
+                    .filter_map(|ordinal| u32::try_from(ordinal).ok());
                 let spans = own.flat_map(|ordinal| schedule.spans(ordinal));
                 Planned::UserMicros(spans.map(|span| span.until_us - span.from_us).sum())
             }

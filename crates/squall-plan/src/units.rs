@@ -41,7 +41,9 @@ impl UnitError {
     pub fn hint(&self) -> String {
         match self {
             Self::NoUnit(text) => format!("write `{text}s`, `{text}ms` or `{text}m`"),
-            Self::NotADuration(_) => "write a number and a unit, such as `500ms`, `30s` or `1h30m`".to_owned(),
+            Self::NotADuration(_) => {
+                "write a number and a unit, such as `500ms`, `30s` or `1h30m`".to_owned()
+            }
             Self::TooLong(_) => "split it into several runs".to_owned(),
             Self::NotARate(_) => "write a number and a unit, such as `200/s`, `90/m` or `5000/h`".to_owned(),
             Self::TooFast(_) => "write at most `10000000/s`".to_owned(),

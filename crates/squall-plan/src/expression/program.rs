@@ -109,7 +109,11 @@ impl ProgramBuilder {
     pub fn finish(self) -> Result<Program, ExpressionError> {
         let sources = self.sources;
         let cell = Compiled::try_new(self.environments, |environments| {
-            sources.iter().map(|source| environments.compile(source)).collect::<Result<Vec<_>, _>>().map(Expressions)
+            sources
+                .iter()
+                .map(|source| environments.compile(source))
+                .collect::<Result<Vec<_>, _>>()
+                .map(Expressions)
         })?;
         Ok(Program { compiled: cell, sources })
     }
@@ -139,7 +143,10 @@ impl Default for Environments {
             functions::register(&mut environment);
             environment
         };
-        Self { value: environment(UndefinedBehavior::Strict), condition: environment(UndefinedBehavior::Chainable) }
+        Self {
+            value: environment(UndefinedBehavior::Strict),
+            condition: environment(UndefinedBehavior::Chainable),
+        }
     }
 }
 
@@ -207,7 +214,9 @@ fn undefined(source: &Source, scope: &Scope) -> EvalError {
     let leads_nowhere = |path: &&String| {
         let mut segments = path.split('.');
         let root = segments.next().and_then(|root| scope.get(root));
-        segments.try_fold(root?, |value, segment| value.get_attr(segment).ok()).filter(|value| !value.is_undefined())
+        segments
+            .try_fold(root?, |value, segment| value.get_attr(segment).ok())
+            .filter(|value| !value.is_undefined())
     };
     let names = source.names.iter().filter(|name| !super::FUNCTIONS.contains(&name.as_str()));
     let name = names.clone().find(|path| leads_nowhere(path).is_none()).or_else(|| names.clone().next());

@@ -39,7 +39,10 @@ impl Scope {
     #[must_use]
     pub fn new(constants: Arc<Constants>, vu: u64, random: Random) -> Arc<Self> {
         let vu = Value::from(BTreeMap::from([("id", vu)]));
-        Arc::new(Self { constants, user: Mutex::new(User { vu, iteration: 0, random, captures: Vec::new() }) })
+        Arc::new(Self {
+            constants,
+            user: Mutex::new(User { vu, iteration: 0, random, captures: Vec::new() }),
+        })
     }
 
     /// Starts iteration number `iteration` with its own random stream.
@@ -79,7 +82,12 @@ impl Scope {
             "iteration" => Some(Value::from(user.iteration)),
             "vu" => Some(user.vu.clone()),
             "env" => Some(self.constants.env.clone()),
-            _ => self.constants.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()),
+            _ => self
+                .constants
+                .variables
+                .iter()
+                .find(|(known, _)| known == name)
+                .map(|(_, value)| value.clone()),
         }
     }
 

@@ -96,11 +96,13 @@ impl ProgramBuilder {
         for piece in pieces(text)? {
             parts.push(match piece {
                 Piece::Text(range) => Part::Text(text[range].to_owned()),
-                Piece::Expression(range) => Part::Expr(self.value(&text[range.clone()]).map_err(|error| {
-                    let leading = text[range.clone()].len() - text[range.clone()].trim_start().len();
-                    let offset = range.start + leading;
-                    ExpressionError { at: error.at.map(|at| at.start + offset..at.end + offset), ..error }
-                })?),
+                Piece::Expression(range) => {
+                    Part::Expr(self.value(&text[range.clone()]).map_err(|error| {
+                        let leading = text[range.clone()].len() - text[range.clone()].trim_start().len();
+                        let offset = range.start + leading;
+                        ExpressionError { at: error.at.map(|at| at.start + offset..at.end + offset), ..error }
+                    })?)
+                }
             });
         }
         Ok(Template { parts })
@@ -173,7 +175,8 @@ fn end_of_expression(text: &str, start: usize) -> Option<usize> {
 
 /// What an expression is called in a request's default name: its function, or the end of its path.
 fn short_name(expression: &str) -> &str {
-    let end = expression.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '.').unwrap_or(expression.len());
+    let end =
+        expression.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '.').unwrap_or(expression.len());
     let path = &expression[..end];
     match path.rsplit('.').next() {
         Some(name) if !name.is_empty() => name,
@@ -183,7 +186,8 @@ fn short_name(expression: &str) -> &str {
 
 /// A URL without scheme, host and query.
 fn path_of(url: &str) -> &str {
-    let after_host = url.split_once("://").map_or(url, |(_, rest)| rest.find('/').map_or("/", |at| &rest[at..]));
+    let after_host =
+        url.split_once("://").map_or(url, |(_, rest)| rest.find('/').map_or("/", |at| &rest[at..]));
     after_host.split_once('?').map_or(after_host, |(path, _)| path)
 }
 

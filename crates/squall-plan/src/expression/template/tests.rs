@@ -70,7 +70,13 @@ fn json_keeps_native_types() {
     let mut builder = ProgramBuilder::new();
     let node = JsonNode::Object(vec![
         ("a\"".to_owned(), JsonNode::Text(builder.template("{{ count }}").unwrap())),
-        ("b".to_owned(), JsonNode::Array(vec![JsonNode::Null, JsonNode::Text(builder.template("n={{ count }}\n").unwrap())])),
+        (
+            "b".to_owned(),
+            JsonNode::Array(vec![
+                JsonNode::Null,
+                JsonNode::Text(builder.template("n={{ count }}\n").unwrap()),
+            ]),
+        ),
         ("c".to_owned(), JsonNode::Text(builder.template("{{ job }}").unwrap())),
         ("d".to_owned(), JsonNode::Text(Template::literal("{{ raw }}"))),
     ]);
@@ -98,7 +104,8 @@ fn an_undefined_chain_is_undefined_in_a_condition() {
 
 #[test]
 fn the_same_stream_gives_the_same_choices() {
-    let choices = || render_text("{{ random_choice(['a', 'b', 'c']) }} {{ random_int(1, 6) }} {{ uuid() }}").unwrap();
+    let choices =
+        || render_text("{{ random_choice(['a', 'b', 'c']) }} {{ random_int(1, 6) }} {{ uuid() }}").unwrap();
     assert_eq!(choices(), choices());
     let uuid = choices().rsplit(' ').next().unwrap().to_owned();
     assert_eq!((uuid.len(), uuid.as_bytes()[14], b"89ab".contains(&uuid.as_bytes()[19])), (36, b'4', true));

@@ -1,0 +1,61 @@
+//! Where in the store everything is. Nobody else builds a key.
+
+/// The plan's bundle, by its hash.
+#[must_use]
+pub fn plan(sha256: &str) -> String {
+    format!("plans/{sha256}")
+}
+
+/// What the run is.
+#[must_use]
+pub fn manifest(run: &str) -> String {
+    format!("runs/{run}/manifest")
+}
+
+/// The orchestrator's word.
+#[must_use]
+pub fn control(run: &str) -> String {
+    format!("runs/{run}/control")
+}
+
+/// Who runs which slice.
+#[must_use]
+pub fn assignment(run: &str, generation: u32) -> String {
+    format!("runs/{run}/assign/{generation:06}")
+}
+
+/// Under which all seats taken are listed.
+#[must_use]
+pub fn all_ready(run: &str) -> String {
+    format!("runs/{run}/ready/")
+}
+
+/// A seat taken.
+#[must_use]
+pub fn ready(run: &str, nonce: &str) -> String {
+    format!("{}{nonce}", all_ready(run))
+}
+
+/// Under which all snapshots are listed.
+#[must_use]
+pub fn all_snapshots(run: &str) -> String {
+    format!("runs/{run}/snapshots/")
+}
+
+/// A snapshot: of which interval, by whom, and which of theirs.
+#[must_use]
+pub fn snapshot(run: &str, interval: u32, nonce: &str, sequence: u32) -> String {
+    format!("{}{interval:08}/{nonce}-{sequence:06}", all_snapshots(run))
+}
+
+/// Under which all last words are listed.
+#[must_use]
+pub fn all_finals(run: &str) -> String {
+    format!("runs/{run}/final/")
+}
+
+/// A generator's last word.
+#[must_use]
+pub fn final_word(run: &str, nonce: &str) -> String {
+    format!("{}{nonce}", all_finals(run))
+}

@@ -1,0 +1,252 @@
+//! What orchestrator and generators tell each other, as JSON.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use squall_plan::Share;
+use thiserror::Error;
+
+/// The protocol's version. Messages of another one are refused.
+pub const VERSION: u32 = 1;
+
+/// An instant: microseconds since 1970 by the clock of whoever says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Time(pub i64);
+
+impl Time {
+    /// The instant so much later.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// From `earlier` to this instant; zero if it is not earlier.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+/// An invitation to take a seat. It carries no plan and no target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invitation {
+    /// [`VERSION`] of whoever sent it.
+    pub version: u32,
+    /// The run.
+    pub run: String,
+    /// Which seat.
+    pub seat: u32,
+    /// Not to be answered from then on.
+    pub expires_at: Time,
+}
+
+/// What a run is. Written once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`VERSION`] of whoever wrote it.
+    pub version: u32,
+    /// The run.
+    pub run: String,
+    /// The plan's name.
+    pub name: String,
+    /// Under which hash the plan's bundle is kept.
+    pub bundle: String,
+    /// What all randomness is derived from.
+    pub seed: u64,
+    /// How many seats there are.
+    pub seats: u32,
+    /// How often generators write snapshots, in seconds.
+    pub interval_s: u32,
+    /// How often generators look for `control`, in milliseconds.
+    pub poll_ms: u64,
+}
+
+/// Where a run stands. States follow each other in this order and never go back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Seats are being taken.
+    Waiting,
+    /// Load begins at the epoch, or has begun.
+    Running,
+    /// Load ends now.
+    Aborting,
+    /// It is over.
+    Done,
+}
+
+/// The orchestrator's word. Written by compare-and-set only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Control {
+    /// [`VERSION`] of whoever wrote it.
+    pub version: u32,
+    /// Which orchestrator: one that takes over has a higher term.
+    pub term: u64,
+    /// Where the run stands.
+    pub state: State,
+    /// Which assignment is in force; 0 for none.
+    pub generation: u32,
+    /// When the load begins.
+    pub epoch: Option<Time>,
+    /// Without a newer word, load stops then.
+    pub lease_until: Time,
+}
+
+/// A generator has taken a seat.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ready {
+    /// [`VERSION`] of whoever wrote it.
+    pub version: u32,
+    /// Who.
+    pub nonce: String,
+    /// Which seat.
+    pub seat: u32,
+    /// Where it runs.
+    pub region: String,
+    /// The execution environment it runs in.
+    pub environment: String,
+    /// How long it took to start, in milliseconds.
+    pub init_ms: f64,
+    /// What its clock said when it wrote this.
+    pub clock: Time,
+    /// When its environment ends it, if it does.
+    pub deadline: Option<Time>,
+    /// Why it cannot run the plan, if it cannot.
+    pub problem: Option<String>,
+}
+
+/// Who runs which slice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// [`VERSION`] of whoever wrote it.
+    pub version: u32,
+    /// Its number, from 1.
+    pub generation: u32,
+    /// The slice of each nonce; who is not in here runs none.
+    pub slices: BTreeMap<String, Share>,
+}
+
+/// How a generator ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// Its slice was over.
+    Finished,
+    /// It was told to stop.
+    Stopped,
+    /// Nobody renewed the lease.
+    LeaseExpired,
+    /// The plan wants the whole run to end, and why.
+    AbortRequested(String),
+    /// It broke, and why.
+    Failed(String),
+}
+
+/// A generator's last word.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Final {
+    /// [`VERSION`] of whoever wrote it.
+    pub version: u32,
+    /// Who.
+    pub nonce: String,
+    /// How many snapshots it wrote: sequences 0 to this, without it.
+    pub snapshots: u32,
+    /// How many requests are in them.
+    pub requests: u64,
+    /// How it ended.
+    pub ended: Ended,
+    /// How much later than the epoch its load began, in milliseconds.
+    pub start_skew_ms: f64,
+}
+
+/// Why bytes are no message.
+#[derive(Debug, Error)]
+pub enum MessageError {
+    /// They are no JSON of the expected form.
+    #[error("not a message of this kind")]
+    Malformed(#[from] serde_json::Error),
+    /// They are of another version.
+    #[error("message of version {0}, not {VERSION}")]
+    Version(u64),
+}
+
+/// A message with a version.
+pub(crate) trait Message: Serialize + DeserializeOwned {
+    /// The bytes that travel.
+    fn to_bytes(&self) -> Vec<u8> {
+        // Texts, numbers and maps with text keys always have a JSON form.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote. Fields that are not known are passed over.
+    fn from_bytes(bytes: &[u8]) -> Result<Self, MessageError> {
+        let value: serde_json::Value = serde_json::from_slice(bytes)?;
+        match value.get("version").and_then(serde_json::Value::as_u64) {
+            Some(version) if version != u64::from(VERSION) => Err(MessageError::Version(version)),
+            _ => Ok(serde_json::from_value(value)?),
+        }
+    }
+}
+
+impl Message for Invitation {}
+impl Message for Manifest {}
+impl Message for Control {}
+impl Message for Ready {}
+impl Message for Assignment {}
+impl Message for Final {}
+
+impl Invitation {
+    /// The text that travels.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Reads what [`to_text`](Self::to_text) wrote.
+    pub fn from_text(text: &str) -> Result<Self, MessageError> {
+        Self::from_bytes(text.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn control() -> Control {
+        Control {
+            version: VERSION,
+            term: 1,
+            state: State::Running,
+            generation: 1,
+            epoch: Some(Time(5)),
+            lease_until: Time(9),
+        }
+    }
+
+    #[test]
+    fn a_message_survives_its_bytes() {
+        assert_eq!(Control::from_bytes(&control().to_bytes()).unwrap(), control());
+    }
+
+    #[test]
+    fn a_message_of_another_version_or_kind_is_refused() {
+        let newer = Control { version: 2, ..control() };
+        assert!(matches!(Control::from_bytes(&newer.to_bytes()), Err(MessageError::Version(2))));
+        for text in ["", "{}", "[]", "{\"version\":1}", "\u{1F329}", "{\"version\":\"x\"}"] {
+            assert!(
+                matches!(Control::from_bytes(text.as_bytes()), Err(MessageError::Malformed(_))),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_field_that_a_later_version_adds_is_passed_over() {
+        let mut value = serde_json::to_value(control()).unwrap();
+        value["new"] = serde_json::json!([1, 2]);
+        assert_eq!(Control::from_bytes(value.to_string().as_bytes()).unwrap(), control());
+    }
+}

@@ -1,0 +1,116 @@
+//! What the protocol needs of the outside.
+
+use std::error::Error;
+use std::future::Future;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::Time;
+
+/// Where invitations go. Delivers each at least once, in any order.
+pub trait Queue: Send + Sync {
+    /// Sends all of these, however many.
+    fn send(&self, messages: Vec<String>) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// Where everything else is. What was written is read at once by everybody.
+pub trait Store: Send + Sync {
+    /// Writes a value, if the condition holds.
+    fn put(
+        &self,
+        key: &str,
+        value: Vec<u8>,
+        put: Put,
+    ) -> impl Future<Output = Result<ETag, StoreError>> + Send;
+
+    /// Reads a value, unless it still is the one with that tag.
+    fn get(
+        &self,
+        key: &str,
+        unless: Option<&ETag>,
+    ) -> impl Future<Output = Result<Fetched, StoreError>> + Send;
+
+    /// The keys that begin with `prefix` and come after `after`, in ascending order.
+    fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
+}
+
+/// Time.
+pub trait Clock: Send + Sync {
+    /// The current instant.
+    fn now(&self) -> Time;
+
+    /// Waits.
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// Identifies what was written under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ETag(pub String);
+
+/// On which condition a value is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Put {
+    /// None.
+    Always,
+    /// There is none under its key.
+    IfAbsent,
+    /// The one under its key has this tag.
+    IfMatch(ETag),
+}
+
+/// What is under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fetched {
+    /// This.
+    Found {
+        /// The value.
+        value: Vec<u8>,
+        /// Its tag.
+        tag: ETag,
+    },
+    /// What the asker has.
+    NotModified,
+    /// Nothing.
+    Missing,
+}
+
+/// What to make of a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreErrorKind {
+    /// The condition of a write does not hold.
+    ConditionFailed,
+    /// It may work the next time.
+    Unavailable,
+    /// It is not allowed.
+    Denied,
+    /// There is no room.
+    Full,
+    /// None of these.
+    Other,
+}
+
+/// Why queue or store did not do what they were asked.
+#[derive(Debug, Error)]
+#[error("cannot {action}")]
+pub struct StoreError {
+    /// What to make of it.
+    pub kind: StoreErrorKind,
+    /// What was to be done, and to what: "write `runs/…`".
+    pub action: String,
+    /// Why.
+    #[source]
+    pub source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl StoreError {
+    /// A failure without a deeper cause.
+    #[must_use]
+    pub fn new(kind: StoreErrorKind, action: impl Into<String>) -> Self {
+        Self { kind, action: action.into(), source: None }
+    }
+}

@@ -1,0 +1,337 @@
+//! The generator's side: take a seat, wait for a slice, run it, report, leave.
+
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_channel::mpsc::UnboundedReceiver;
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, Either, select};
+use squall_metrics::{Recording, Snapshot};
+use squall_plan::{Bundle, Plan, Share, compile};
+
+use crate::keys;
+use crate::message::{
+    Assignment, Control, Ended, Final, Invitation, Manifest, Message, MessageError, Ready, State, Time,
+    VERSION,
+};
+use crate::ports::{Clock, ETag, Fetched, Put, Store, StoreError, StoreErrorKind};
+
+/// Without a valid word from the orchestrator for so long, load stops.
+const FENCE: Duration = Duration::from_secs(15);
+
+/// How often a write that may work the next time is tried, and how long the first pause is.
+const ATTEMPTS: u32 = 6;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Who takes the seat.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Identity {
+    /// Unlike any other's, also if the same message is delivered twice.
+    pub nonce: String,
+    /// Where it runs.
+    pub region: String,
+    /// The execution environment it runs in.
+    pub environment: String,
+    /// How long it took to start, in milliseconds.
+    pub init_ms: f64,
+    /// When its environment ends it, if it does.
+    pub deadline: Option<Time>,
+}
+
+/// What the engine is asked to run.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// Which part of it.
+    pub share: Share,
+    /// What all randomness is derived from.
+    pub seed: u64,
+    /// When the load begins, by this generator's clock.
+    pub epoch: Time,
+    /// How often it hands over what it measured.
+    pub interval: Duration,
+}
+
+/// The engine at work.
+pub struct Load {
+    /// What was measured, an item an interval; ends when the load has ended.
+    pub recordings: UnboundedReceiver<Recording>,
+    /// Why the plan wants the whole run to end, if it does; an error if the engine died.
+    pub finished: BoxFuture<'static, Result<Option<String>, String>>,
+    /// Ends the load at once.
+    pub stop: Box<dyn Fn() + Send + Sync>,
+}
+
+/// What became of a seat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SeatOutcome {
+    /// The invitation was none that can be answered, and why.
+    Refused(String),
+    /// The run did not need it, or was over.
+    NotNeeded,
+    /// It could not run the plan, and said so.
+    Unable(String),
+    /// It ran a slice.
+    Ran(Ended),
+}
+
+/// Takes the seat of an invitation. An error means that the store could not be used: nothing was run, or
+/// what was run could not be told.
+pub async fn sit(
+    store: &impl Store,
+    clock: &impl Clock,
+    invitation: &str,
+    identity: &Identity,
+    start: impl FnOnce(Order) -> Result<Load, String>,
+) -> Result<SeatOutcome, StoreError> {
+    let invitation = match Invitation::from_text(invitation) {
+        Ok(invitation) if clock.now() < invitation.expires_at => invitation,
+        Ok(_) => return Ok(SeatOutcome::Refused("invitation has expired".to_owned())),
+        Err(error) => return Ok(SeatOutcome::Refused(error.to_string())),
+    };
+    let manifest = match read::<Manifest>(store, &keys::manifest(&invitation.run)).await? {
+        Some(Ok(manifest)) => manifest,
+        Some(Err(error)) => return Ok(SeatOutcome::Refused(error.to_string())),
+        None => return Ok(SeatOutcome::Refused("there is no such run".to_owned())),
+    };
+    let plan = plan(store, &manifest).await?;
+    let seat = Seat { store, clock, identity, manifest: &manifest };
+    seat.say_ready(invitation.seat, plan.as_ref().err().cloned()).await?;
+    let plan = match plan {
+        Ok(plan) => Arc::new(plan),
+        Err(problem) => return Ok(SeatOutcome::Unable(problem)),
+    };
+    let Some((share, epoch)) = seat.wait(invitation.expires_at).await? else {
+        return Ok(SeatOutcome::NotNeeded);
+    };
+    let interval = Duration::from_secs(u64::from(manifest.interval_s.max(1)));
+    let late = clock.now().since(epoch);
+    let load = start(Order { plan, share, seed: manifest.seed, epoch, interval });
+    seat.run(load, late).await.map(SeatOutcome::Ran)
+}
+
+async fn read<M: Message>(
+    store: &impl Store,
+    key: &str,
+) -> Result<Option<Result<M, MessageError>>, StoreError> {
+    Ok(match store.get(key, None).await? {
+        Fetched::Found { value, .. } => Some(M::from_bytes(&value)),
+        Fetched::NotModified | Fetched::Missing => None,
+    })
+}
+
+/// The plan of a run, or why there is none.
+async fn plan(store: &impl Store, manifest: &Manifest) -> Result<Result<Plan, String>, StoreError> {
+    let Fetched::Found { value, .. } = store.get(&keys::plan(&manifest.bundle), None).await? else {
+        return Ok(Err("plan is not in the store".to_owned()));
+    };
+    let Ok(bundle) = Bundle::from_bytes(&value) else {
+        return Ok(Err("plan's bundle cannot be read".to_owned()));
+    };
+    if bundle.sha256() != manifest.bundle {
+        return Ok(Err("plan's bundle is not what the manifest says".to_owned()));
+    }
+    Ok(compile(&bundle)
+        .map(|compiled| compiled.plan)
+        .map_err(|problems| problems.render(&bundle.text, false)))
+}
+
+struct Seat<'a, S, C> {
+    store: &'a S,
+    clock: &'a C,
+    identity: &'a Identity,
+    manifest: &'a Manifest,
+}
+
+impl<S: Store, C: Clock> Seat<'_, S, C> {
+    async fn say_ready(&self, seat: u32, problem: Option<String>) -> Result<(), StoreError> {
+        let identity = self.identity.clone();
+        let ready = Ready {
+            version: VERSION,
+            nonce: identity.nonce,
+            seat,
+            region: identity.region,
+            environment: identity.environment,
+            init_ms: identity.init_ms,
+            clock: self.clock.now(),
+            deadline: identity.deadline,
+            problem,
+        };
+        self.write(&keys::ready(&self.manifest.run, &ready.nonce), ready.to_bytes()).await
+    }
+
+    /// Waits for a slice and the epoch; `None` when there is none to come.
+    async fn wait(&self, until: Time) -> Result<Option<(Share, Time)>, StoreError> {
+        let mut watch = Watch::new(self.clock.now());
+        loop {
+            let control = self.look(&mut watch).await?;
+            match control.as_ref().map(|control| (control.state, control.epoch)) {
+                Some((State::Running, Some(epoch))) => {
+                    let generation = control.map_or(0, |control| control.generation);
+                    let key = keys::assignment(&self.manifest.run, generation);
+                    let assignment = read::<Assignment>(self.store, &key).await?.and_then(Result::ok);
+                    let share = assignment
+                        .and_then(|assignment| assignment.slices.get(&self.identity.nonce).copied());
+                    return Ok(share.map(|share| (share, epoch)));
+                }
+                Some((State::Aborting | State::Done, _)) => return Ok(None),
+                _ if self.clock.now() >= until || watch.has_expired(self.clock.now()) => return Ok(None),
+                _ => self.clock.sleep(self.poll()).await,
+            }
+        }
+    }
+
+    /// Runs a slice: writes what is measured, and watches the orchestrator's word meanwhile.
+    async fn run(&self, load: Result<Load, String>, late: Duration) -> Result<Ended, StoreError> {
+        let mut load = match load {
+            Ok(load) => load,
+            Err(problem) => return self.say_final(0, 0, Ended::Failed(problem), late).await,
+        };
+        let stopped = Mutex::new(None);
+        let (recordings, stop) = (&mut load.recordings, &load.stop);
+        let writer = pin!(self.write_snapshots(recordings));
+        let watcher = pin!(self.watch(&**stop, &stopped));
+        let written = match select(writer, watcher).await {
+            Either::Left((written, _)) => written,
+            Either::Right((never, _)) => match never {},
+        };
+        let (snapshots, requests) = written.inspect_err(|_| stop())?;
+        let stopped = stopped.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let ended = match (load.finished.await, stopped) {
+            (Err(problem), _) => Ended::Failed(problem),
+            (Ok(Some(reason)), _) => Ended::AbortRequested(reason),
+            (Ok(None), Some(stopped)) => stopped,
+            (Ok(None), None) => Ended::Finished,
+        };
+        self.say_final(snapshots, requests, ended, late).await
+    }
+
+    async fn write_snapshots(
+        &self,
+        recordings: &mut UnboundedReceiver<Recording>,
+    ) -> Result<(u32, u64), StoreError> {
+        let (mut sequence, mut requests) = (0, 0);
+        while let Some(recording) = recordings.next().await {
+            let interval = recording.into_interval();
+            if interval.is_empty() {
+                continue;
+            }
+            requests += interval.series.values().map(|series| series.requests).sum::<u64>();
+            let (run, nonce) = (self.manifest.run.clone(), self.identity.nonce.clone());
+            let key = keys::snapshot(&run, sequence, &nonce, sequence);
+            self.write(&key, Snapshot { run, nonce, sequence, interval }.encode()).await?;
+            sequence += 1;
+        }
+        Ok((sequence, requests))
+    }
+
+    /// Stops the load when the orchestrator says so, or says nothing any more. Never ends by itself.
+    async fn watch(
+        &self,
+        stop: &(dyn Fn() + Send + Sync),
+        stopped: &Mutex<Option<Ended>>,
+    ) -> std::convert::Infallible {
+        let mut watch = Watch::new(self.clock.now());
+        loop {
+            self.clock.sleep(self.poll()).await;
+            let control = self.look(&mut watch).await;
+            let told = matches!(control, Ok(Some(control)) if control.state >= State::Aborting);
+            let ended = if told {
+                Ended::Stopped
+            } else if watch.has_expired(self.clock.now()) {
+                Ended::LeaseExpired
+            } else {
+                continue;
+            };
+            stopped.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(ended);
+            stop();
+        }
+    }
+
+    /// The orchestrator's newest word, if it is valid.
+    async fn look(&self, watch: &mut Watch) -> Result<Option<Control>, StoreError> {
+        match self.store.get(&keys::control(&self.manifest.run), watch.tag.as_ref()).await? {
+            Fetched::Found { value, tag } => {
+                if let Ok(control) = Control::from_bytes(&value) {
+                    watch.seen_at = self.clock.now();
+                    watch.tag = Some(tag);
+                    watch.control = Some(control);
+                }
+            }
+            Fetched::NotModified => watch.seen_at = self.clock.now(),
+            Fetched::Missing => {}
+        }
+        Ok(watch.control.clone())
+    }
+
+    async fn say_final(
+        &self,
+        snapshots: u32,
+        requests: u64,
+        ended: Ended,
+        late: Duration,
+    ) -> Result<Ended, StoreError> {
+        let last_word = Final {
+            version: VERSION,
+            nonce: self.identity.nonce.clone(),
+            snapshots,
+            requests,
+            ended: ended.clone(),
+            start_skew_ms: late.as_secs_f64() * 1_000.0,
+        };
+        self.write(&keys::final_word(&self.manifest.run, &last_word.nonce), last_word.to_bytes()).await?;
+        Ok(ended)
+    }
+
+    /// Writes a value once: the same bytes are tried again, and found there already they are written.
+    async fn write(&self, key: &str, value: Vec<u8>) -> Result<(), StoreError> {
+        let mut pause = FIRST_PAUSE;
+        for attempt in 1.. {
+            match self.store.put(key, value.clone(), Put::IfAbsent).await {
+                Ok(_) => break,
+                Err(error) if error.kind == StoreErrorKind::Unavailable && attempt < ATTEMPTS => {
+                    self.clock.sleep(pause).await;
+                    pause *= 2;
+                }
+                Err(error) if error.kind == StoreErrorKind::ConditionFailed => {
+                    let there = self.store.get(key, None).await?;
+                    if matches!(there, Fetched::Found { value: there, .. } if there == value) {
+                        break;
+                    }
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn poll(&self) -> Duration {
+        Duration::from_millis(self.manifest.poll_ms.max(1))
+    }
+}
+
+/// What a generator knows of the orchestrator's word.
+struct Watch {
+    control: Option<Control>,
+    tag: Option<ETag>,
+    /// When control was last read, new or not.
+    seen_at: Time,
+}
+
+impl Watch {
+    fn new(now: Time) -> Self {
+        Self { control: None, tag: None, seen_at: now }
+    }
+
+    /// Whether the orchestrator has let the lease run out, or has been out of sight for the fence.
+    fn has_expired(&self, now: Time) -> bool {
+        let lease_is_over = self.control.as_ref().is_some_and(|control| now >= control.lease_until);
+        lease_is_over || now.since(self.seen_at) >= FENCE
+    }
+}
+
+#[cfg(test)]
+mod tests;

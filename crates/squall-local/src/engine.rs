@@ -1,0 +1,35 @@
+//! The engine behind the protocol's interface.
+
+use squall_engine::SliceOrder;
+use squall_fleet::{Clock, Load, Order, Time};
+use tokio::time::Instant;
+
+use crate::SystemClock;
+
+/// Starts the engine on a slice.
+pub(crate) fn start(order: Order) -> Result<Load, String> {
+    let slice = SliceOrder {
+        plan: order.plan,
+        share: order.share,
+        seed: order.seed,
+        epoch: instant_of(order.epoch),
+        interval: order.interval,
+    };
+    let running = squall_engine::start(slice).map_err(|error| error.to_string())?;
+    Ok(Load {
+        recordings: running.recordings,
+        finished: Box::pin(async move {
+            match running.finished.await {
+                Ok(finished) => Ok(finished.abort),
+                Err(_) => Err("generator thread broke down".to_owned()),
+            }
+        }),
+        stop: Box::new(move || running.stopper.stop()),
+    })
+}
+
+/// The instant at which the clock on the wall will say, or said, that time.
+fn instant_of(time: Time) -> Instant {
+    let (wall, now) = (SystemClock.now(), Instant::now());
+    if time > wall { now + time.since(wall) } else { now.checked_sub(wall.since(time)).unwrap_or(now) }
+}

@@ -1,0 +1,56 @@
+//! Generators as threads of this process.
+
+use std::sync::Arc;
+
+use squall_fleet::{Clock, Identity, SeatOutcome, StoreError, sit};
+use tokio::task::JoinSet;
+
+use crate::{LocalQueue, LocalStore, SystemClock, engine};
+
+/// Generators that wait for invitations. Each runs the protocol as a task of the runtime it was started on,
+/// and its load on a thread of its own.
+#[derive(Debug)]
+pub struct LocalFleet {
+    generators: JoinSet<Result<SeatOutcome, StoreError>>,
+}
+
+impl LocalFleet {
+    /// Starts so many generators for a run.
+    #[must_use]
+    pub fn start(run: &str, generators: u32, queue: &Arc<LocalQueue>, store: &LocalStore) -> Self {
+        let mut tasks = JoinSet::new();
+        for number in 0..generators {
+            tasks.spawn(generate(format!("{run}-g{number}"), Arc::clone(queue), store.clone()));
+        }
+        Self { generators: tasks }
+    }
+
+    /// Ends when a generator can no longer use the store, which it then says; else never.
+    pub async fn failed(&mut self) -> StoreError {
+        loop {
+            match self.generators.join_next().await {
+                Some(Ok(Err(error))) => return error,
+                Some(_) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+async fn generate(
+    nonce: String,
+    queue: Arc<LocalQueue>,
+    store: LocalStore,
+) -> Result<SeatOutcome, StoreError> {
+    let clock = SystemClock;
+    let begin = clock.now();
+    let Some(invitation) = queue.receive().await else { return Ok(SeatOutcome::NotNeeded) };
+    let identity = Identity {
+        nonce,
+        region: "local".to_owned(),
+        environment: format!("process {}", std::process::id()),
+        init_ms: clock.now().since(begin).as_secs_f64() * 1_000.0,
+        deadline: None,
+    };
+    sit(&store, &clock, &invitation, &identity, engine::start).await
+}

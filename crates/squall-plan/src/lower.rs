@@ -1,0 +1,237 @@
+//! From the tree of a text to a plan, by hand: every problem is found in one pass, each at its place.
+//!
+//! A value that is wrong is reported and replaced by one that is harmless, so that what comes after it is
+//! looked at too.
+
+mod fields;
+mod load;
+mod names;
+mod request;
+mod scenario;
+mod values;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use minijinja::Value;
+
+use crate::compile::Bundle;
+use crate::diagnostics::{Diagnostics, Problem, Severity};
+use crate::expression::{Expr, ExpressionError, ProgramBuilder, Template};
+use crate::keys;
+use crate::model::{HttpSettings, Plan, Roots, SeriesName};
+use crate::yaml::{Node, Scalar};
+use fields::Fields;
+
+/// More names than this are measured together under [`OTHER`].
+const MAX_NAMES: usize = 200;
+
+/// The name of requests whose own found no room.
+const OTHER: &str = "other";
+
+/// The state of one pass.
+pub(crate) struct Lowering<'a> {
+    bundle: &'a Bundle,
+    diagnostics: Diagnostics,
+    path: Vec<String>,
+    program: ProgramBuilder,
+    /// Expressions of the current scenario whose names are still to be checked.
+    uses: Vec<Use>,
+    variables: Vec<(String, Value)>,
+    env: BTreeMap<String, String>,
+    series: Vec<SeriesName>,
+}
+
+/// Where an expression stands.
+struct Use {
+    expr: Expr,
+    span: Range<usize>,
+    path: String,
+}
+
+/// Lowers the tree; `None` for the plan if there is any error.
+pub(crate) fn lower(bundle: &Bundle, root: &Node) -> (Option<Plan>, Diagnostics) {
+    let mut lowering = Lowering {
+        bundle,
+        diagnostics: Diagnostics::new(bundle.file.clone()),
+        path: Vec::new(),
+        program: ProgramBuilder::new(),
+        uses: Vec::new(),
+        variables: Vec::new(),
+        env: BTreeMap::new(),
+        series: Vec::new(),
+    };
+    let parts = lowering.plan(root);
+    let Lowering { mut diagnostics, program, variables, env, series, .. } = lowering;
+    diagnostics.sort();
+    let (Some(parts), false) = (parts, diagnostics.has_errors()) else { return (None, diagnostics) };
+    // Each expression was compiled when it was added, so this cannot fail either.
+    let Ok(program) = program.finish() else { return (None, diagnostics) };
+    let Parts { name, target, http, load, scenarios } = parts;
+    let plan = Plan { name, target, http, load, scenarios, series, variables, program, env };
+    (Some(plan), diagnostics)
+}
+
+/// What the sections of a plan are lowered to.
+struct Parts {
+    name: String,
+    target: url::Url,
+    http: HttpSettings,
+    load: crate::model::Load,
+    scenarios: Vec<crate::model::Scenario>,
+}
+
+impl Lowering<'_> {
+    fn plan(&mut self, root: &Node) -> Option<Parts> {
+        let fields = self.fields(root, &keys::PLAN)?;
+        let name = fields.get("name").and_then(|node| self.within("name", |this| this.text(node)));
+        let name = name.unwrap_or_else(|| self.default_name());
+        self.variables(&fields);
+        let target = self.target(&fields);
+        let (http, headers) = self.http(&fields);
+        let load = self.load(&fields);
+        let is_open = matches!(load, Some(crate::model::Load::Open(_)));
+        let scenarios = self.scenarios(&fields, &headers, is_open);
+        Some(Parts { name, target: target?, http, load: load?, scenarios })
+    }
+
+    /// The file's name without folder and ending.
+    fn default_name(&self) -> String {
+        let file = self.bundle.file.rsplit(['/', '\\']).next().unwrap_or_default();
+        file.rsplit_once('.').map_or(file, |(stem, _)| stem).to_owned()
+    }
+
+    fn http(&mut self, fields: &Fields<'_>) -> (HttpSettings, values::HeaderList) {
+        let mut settings =
+            HttpSettings { timeout: std::time::Duration::from_secs(10), roots: Roots::BuiltIn };
+        let Some(node) = fields.get("http") else { return (settings, Vec::new()) };
+        self.within("http", |this| {
+            let Some(fields) = this.fields(node, &keys::HTTP) else { return (settings.clone(), Vec::new()) };
+            if let Some(timeout) =
+                fields.get("timeout").and_then(|node| this.within("timeout", |this| this.duration(node)))
+            {
+                if timeout.is_zero() {
+                    this.error(
+                        fields.get("timeout").map_or(0..0, |node| node.span.clone()),
+                        "empty-timeout",
+                        "timeout is zero".to_owned(),
+                        None,
+                    );
+                }
+                settings.timeout = timeout;
+            }
+            if let Some(node) = fields.get("roots")
+                && this.within("roots", |this| this.word(node, &["built_in", "platform"])) == Some("platform")
+            {
+                settings.roots = Roots::Platform;
+            }
+            let headers = fields.get("headers").map(|node| this.within("headers", |this| this.headers(node)));
+            this.check_names(&[]);
+            (settings.clone(), headers.unwrap_or_default())
+        })
+    }
+
+    /// Runs `lower` for what stands under a key or index.
+    fn within<T>(&mut self, segment: &str, lower: impl FnOnce(&mut Self) -> T) -> T {
+        self.path.push(segment.to_owned());
+        let result = lower(self);
+        self.path.pop();
+        result
+    }
+
+    fn path(&self) -> String {
+        let mut path = String::new();
+        for segment in &self.path {
+            if !path.is_empty() && !segment.starts_with('[') {
+                path.push('.');
+            }
+            path.push_str(segment);
+        }
+        path
+    }
+
+    fn error(&mut self, span: Range<usize>, code: &'static str, message: String, hint: Option<String>) {
+        self.problem(Severity::Error, span, code, message, hint);
+    }
+
+    fn warning(&mut self, span: Range<usize>, code: &'static str, message: String, hint: Option<String>) {
+        self.problem(Severity::Warning, span, code, message, hint);
+    }
+
+    fn problem(
+        &mut self,
+        severity: Severity,
+        span: Range<usize>,
+        code: &'static str,
+        message: String,
+        hint: Option<String>,
+    ) {
+        let problem = Problem { severity, code, message, hint, path: self.path(), span };
+        self.diagnostics.add(&self.bundle.text, problem);
+    }
+
+    /// Something else was expected here.
+    fn wrong_kind(&mut self, node: &Node, expected: &str) {
+        if node.is_unquoted_expression() {
+            let hint = Some("write it in quotes, such as `\"{{ name }}\"`".to_owned());
+            self.error(node.span.clone(), "unquoted-expression", "expression is not quoted".to_owned(), hint);
+        } else {
+            let message = format!("expected {expected}, found {}", node.kind());
+            self.error(node.span.clone(), "wrong-type", message, None);
+        }
+    }
+
+    /// A text with expressions; a number or the like is taken as it is written.
+    fn template(&mut self, node: &Node) -> Option<Template> {
+        let text = self.text(node)?;
+        self.compile(node, &text, ProgramBuilder::template).inspect(|template| self.note_uses(node, template))
+    }
+
+    fn note_uses(&mut self, node: &Node, template: &Template) {
+        for expr in template.expressions() {
+            self.uses.push(Use { expr, span: node.span.clone(), path: self.path() });
+        }
+    }
+
+    /// Compiles the expressions of a text; a mistake is reported at its place in it.
+    fn compile<T>(
+        &mut self,
+        node: &Node,
+        text: &str,
+        compile: impl FnOnce(&mut ProgramBuilder, &str) -> Result<T, ExpressionError>,
+    ) -> Option<T> {
+        match compile(&mut self.program, text) {
+            Ok(compiled) => Some(compiled),
+            Err(error) => {
+                let span = self.place_in(node, text, error.at.as_ref());
+                self.error(span, "expression-syntax", format!("not an expression: {}", error.message), None);
+                None
+            }
+        }
+    }
+
+    /// Where a part of a scalar's text stands in the file: exactly, unless it was folded or escaped.
+    fn place_in(&self, node: &Node, text: &str, part: Option<&Range<usize>>) -> Range<usize> {
+        let source = self.bundle.text.get(node.span.clone()).unwrap_or_default();
+        let start =
+            [0, 1].into_iter().find(|&quote| source.get(quote..).is_some_and(|rest| rest.starts_with(text)));
+        match (start, part) {
+            (Some(quote), Some(part)) => {
+                node.span.start + quote + part.start..node.span.start + quote + part.end
+            }
+            _ => node.span.clone(),
+        }
+    }
+
+    /// A scalar as it is written.
+    fn text(&mut self, node: &Node) -> Option<String> {
+        match (&node.value, node.scalar()) {
+            (_, None | Some(Scalar::Null)) => {
+                self.wrong_kind(node, "a text");
+                None
+            }
+            (crate::yaml::Value::Scalar { text, .. }, _) => Some(text.clone()),
+            _ => None,
+        }
+    }
+}

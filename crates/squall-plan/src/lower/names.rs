@@ -1,0 +1,249 @@
+//! Constants, and what expressions may refer to.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use minijinja::Value;
+use url::Url;
+
+use crate::expression::{
+    Constants, Expr, FUNCTIONS, GLOBALS, JsonNode, JsonTemplate, ProgramBuilder, Scope, Template,
+};
+use crate::random::iteration_stream;
+use crate::yaml::Node;
+
+use super::Lowering;
+use super::fields::{Fields, closest};
+
+/// Functions of Jinja itself.
+const JINJA: [&str; 3] = ["range", "dict", "namespace"];
+
+impl Lowering<'_> {
+    /// Evaluates `variables`, in the order of the text, and what `--var` puts in their place.
+    pub(super) fn variables(&mut self, fields: &Fields<'_>) {
+        if let Some(node) = fields.get("variables") {
+            self.within("variables", |this| {
+                for (name, key, value) in this.entries(node) {
+                    this.within(name, |this| {
+                        this.check_variable(key, name);
+                        let given = this.bundle.inputs.variables.contains_key(name);
+                        if let Some(value) = this.constant_json(value).filter(|_| !given) {
+                            this.variables.push((name.to_owned(), value));
+                        }
+                    });
+                }
+            });
+        }
+        for (name, text) in &self.bundle.inputs.variables {
+            let plain =
+                Node { span: 0..0, value: crate::yaml::Value::Scalar { text: text.clone(), plain: true } };
+            let value = self.json(&plain).map(|node| literal(&node)).unwrap_or_default();
+            self.variables.push((name.clone(), value));
+        }
+        self.uses.clear();
+    }
+
+    /// A name that a variable or capture may have.
+    pub(super) fn check_variable(&mut self, key: &Node, name: &str) {
+        let identifier = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !identifier {
+            let hint = Some("use letters, digits and `_`, and no digit first".to_owned());
+            self.error(key.span.clone(), "bad-variable", format!("`{name}` is no variable name"), hint);
+        } else if GLOBALS.contains(&name) || FUNCTIONS.contains(&name) || JINJA.contains(&name) {
+            self.error(key.span.clone(), "bad-variable", format!("`{name}` has a meaning of its own"), None);
+        }
+    }
+
+    /// The target: from the command line if it is given there, else from the plan.
+    pub(super) fn target(&mut self, fields: &Fields<'_>) -> Option<Url> {
+        let node = fields.get("target")?;
+        self.within("target", |this| {
+            let text = match this.bundle.inputs.target.clone() {
+                Some(target) => target,
+                None => this.constant_text(node)?,
+            };
+            let url = parse_target(&text);
+            if let Err(message) = &url {
+                let hint = Some("write an address such as `https://staging.example.com`".to_owned());
+                this.error(node.span.clone(), "bad-target", format!("target `{text}` {message}"), hint);
+            }
+            url.ok()
+        })
+    }
+
+    fn constant_text(&mut self, node: &Node) -> Option<String> {
+        let text = self.text(node)?;
+        let template = self.constant(node, |builder| builder.template(&text))?;
+        let (program, scope, template) = template;
+        let mut out = String::new();
+        match template.render(&program, &scope, &mut out) {
+            Ok(()) => Some(out),
+            Err(error) => {
+                self.error(node.span.clone(), "undefined", error.to_string(), None);
+                None
+            }
+        }
+    }
+
+    /// The value of JSON whose expressions need no user.
+    fn constant_json(&mut self, node: &Node) -> Option<Value> {
+        let outer = std::mem::take(&mut self.program);
+        let json = self.json(node);
+        let program = std::mem::replace(&mut self.program, outer);
+        let uses = std::mem::take(&mut self.uses);
+        let known = uses.iter().all(|used| self.check_constant(&program, used.expr, used.span.clone()));
+        let (json, program) = (json?, program.finish().ok()?);
+        if !known {
+            return None;
+        }
+        let scope = self.constant_scope();
+        let evaluated = match &json {
+            JsonNode::Text(template) => template.value(&program, &scope),
+            other => {
+                let mut text = String::new();
+                JsonTemplate::new(other).render(&program, &scope, &mut text).map(|()| {
+                    // What was just written is JSON.
+                    serde_json::from_str(&text)
+                        .map(|json| crate::expression::from_json(&json))
+                        .unwrap_or_default()
+                })
+            }
+        };
+        evaluated.map_err(|error| self.error(node.span.clone(), "undefined", error.to_string(), None)).ok()
+    }
+
+    /// Compiles a text whose expressions need no user.
+    fn constant(
+        &mut self,
+        node: &Node,
+        build: impl FnOnce(&mut ProgramBuilder) -> Result<Template, crate::expression::ExpressionError>,
+    ) -> Option<(crate::expression::Program, Arc<Scope>, Template)> {
+        let mut builder = ProgramBuilder::new();
+        let template = match build(&mut builder) {
+            Ok(template) => template,
+            Err(error) => {
+                let text = self.text(node)?;
+                let span = self.place_in(node, &text, error.at.as_ref());
+                self.error(span, "expression-syntax", format!("not an expression: {}", error.message), None);
+                return None;
+            }
+        };
+        let known = template.expressions().all(|expr| self.check_constant(&builder, expr, node.span.clone()));
+        if !known {
+            return None;
+        }
+        Some((builder.finish().ok()?, self.constant_scope(), template))
+    }
+
+    fn constant_scope(&self) -> Arc<Scope> {
+        let constants = Constants { variables: self.variables.clone(), env: Value::from(self.env.clone()) };
+        Scope::new(Arc::new(constants), 0, iteration_stream(0, 0, 0, 0))
+    }
+
+    /// Whether an expression that needs no user refers only to what there is without one.
+    fn check_constant(&mut self, builder: &ProgramBuilder, expr: Expr, span: Range<usize>) -> bool {
+        let mut good = true;
+        for name in builder.names(expr) {
+            let root = name.split('.').next().unwrap_or_default();
+            if FUNCTIONS.contains(&root) || root == "vu" || root == "iteration" {
+                let message = format!("`{root}` belongs to a user, and there is none here");
+                self.error(span.clone(), "not-constant", message, None);
+                good = false;
+            }
+        }
+        good && self.check_expression(builder.text(expr), builder.names(expr), span, &[])
+    }
+
+    /// Checks what the expressions since the last time refer to.
+    pub(super) fn check_names(&mut self, captures: &[String]) {
+        for used in std::mem::take(&mut self.uses) {
+            let (text, names) =
+                (self.program.text(used.expr).to_owned(), self.program.names(used.expr).clone());
+            let path = std::mem::replace(&mut self.path, vec![used.path]);
+            self.check_expression(&text, &names, used.span, captures);
+            self.path = path;
+        }
+    }
+
+    fn check_expression(
+        &mut self,
+        text: &str,
+        names: &BTreeSet<String>,
+        span: Range<usize>,
+        captures: &[String],
+    ) -> bool {
+        // An expression that asks whether a name is there may name what is not.
+        let asks = text.contains("defined") || text.contains("default");
+        let mut good = true;
+        for name in names {
+            let (root, rest) =
+                name.split_once('.').map_or((name.as_str(), None), |(root, rest)| (root, Some(rest)));
+            if root == "env" {
+                good &= self.check_env(rest, asks, span.clone());
+                continue;
+            }
+            let variables = self.variables.iter().map(|(name, _)| name.as_str());
+            let known = variables
+                .chain(captures.iter().map(String::as_str))
+                .chain(GLOBALS)
+                .chain(FUNCTIONS)
+                .chain(JINJA);
+            if known.clone().any(|known| known == root) || asks {
+                continue;
+            }
+            let hint = match closest(root, known) {
+                Some(close) => format!("did you mean `{close}`?"),
+                None => "define it under `variables`, or capture it".to_owned(),
+            };
+            self.error(span.clone(), "undefined", format!("variable `{root}` is undefined"), Some(hint));
+            good = false;
+        }
+        good
+    }
+
+    /// Keeps the value of an environment variable that an expression mentions.
+    fn check_env(&mut self, name: Option<&str>, asks: bool, span: Range<usize>) -> bool {
+        let Some(name) = name.and_then(|rest| rest.split('.').next()) else {
+            let hint = Some("write `env.NAME`".to_owned());
+            self.error(span, "env", "`env` needs the name of a variable".to_owned(), hint);
+            return false;
+        };
+        match self.bundle.inputs.env.get(name) {
+            Some(value) => {
+                self.env.insert(name.to_owned(), value.clone());
+                true
+            }
+            None if asks => true,
+            None => {
+                let hint = Some(format!("set it, or write `env.{name} | default('…')`"));
+                self.error(span, "env", format!("environment variable `{name}` is not set"), hint);
+                false
+            }
+        }
+    }
+}
+
+fn literal(node: &JsonNode) -> Value {
+    match node {
+        JsonNode::Bool(value) => Value::from(*value),
+        JsonNode::Number(number) => crate::expression::from_json(&serde_json::Value::Number(number.clone())),
+        JsonNode::Text(template) => Value::from(template.as_literal().unwrap_or_default()),
+        _ => Value::from(()),
+    }
+}
+
+fn parse_target(text: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(text).map_err(|_| "is no URL")?;
+    if !["http", "https"].contains(&url.scheme()) {
+        return Err("is neither http nor https");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("has a user name; send it as a header");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("has a query or fragment");
+    }
+    Ok(url)
+}

@@ -1,0 +1,83 @@
+//! The JSON Schema of plans, made of the same table that lowering uses.
+
+use serde_json::{Map, Value, json};
+
+use crate::keys::{Kind, PLAN, Shape};
+
+/// JSON Schema (2020-12) of a plan, for editors.
+#[must_use]
+pub fn schema() -> Value {
+    let mut definitions = Map::new();
+    let root = object(&PLAN, &mut definitions);
+    let mut schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Squall plan",
+    });
+    if let (Some(schema), Value::Object(root)) = (schema.as_object_mut(), root) {
+        schema.extend(root);
+        schema.insert("$defs".to_owned(), Value::Object(definitions));
+    }
+    schema
+}
+
+fn object(kind: &'static Kind, definitions: &mut Map<String, Value>) -> Value {
+    let properties: Map<String, Value> = kind
+        .keys
+        .iter()
+        .map(|key| {
+            let mut property = shape(&key.shape, definitions);
+            if let Some(property) = property.as_object_mut() {
+                property.insert(
+                    "description".to_owned(),
+                    json!(format!("{} Example: `{}`", key.doc, key.example)),
+                );
+            }
+            (key.name.to_owned(), property)
+        })
+        .collect();
+    let required: Vec<&str> = kind.keys.iter().filter(|key| key.required).map(|key| key.name).collect();
+    json!({
+        "type": "object",
+        "description": kind.doc,
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    })
+}
+
+fn reference(kind: &'static Kind, definitions: &mut Map<String, Value>) -> Value {
+    if !definitions.contains_key(kind.name) {
+        definitions.insert(kind.name.to_owned(), Value::Null);
+        let definition = object(kind, definitions);
+        definitions.insert(kind.name.to_owned(), definition);
+    }
+    json!({ "$ref": format!("#/$defs/{}", kind.name) })
+}
+
+fn shape(shape: &'static Shape, definitions: &mut Map<String, Value>) -> Value {
+    let text = json!({ "type": ["string", "number", "boolean"] });
+    let span = "[0-9]*\\.?[0-9]+(us|µs|ms|s|m|h|d)";
+    match shape {
+        Shape::Text | Shape::Template | Shape::Expression => text,
+        Shape::Duration => json!({ "type": ["string", "integer"], "pattern": format!("^(0|({span})+)$") }),
+        Shape::Think => {
+            json!({ "type": ["string", "integer"], "pattern": format!("^(0|({span})+)(\\.\\.({span})+)?$") })
+        }
+        Shape::Rate => json!({ "type": "string", "pattern": "^[0-9]*\\.?[0-9]+ */ *[smh]$" }),
+        Shape::Count(lowest, highest) => json!({ "type": "integer", "minimum": lowest, "maximum": highest }),
+        Shape::Json => json!({}),
+        Shape::Word(words) => json!({ "enum": words }),
+        Shape::Statuses => {
+            let status = json!({ "type": "integer", "minimum": 100, "maximum": 599 });
+            json!({ "anyOf": [status, { "type": "array", "items": status, "minItems": 1 }] })
+        }
+        Shape::Object(kind) => reference(kind, definitions),
+        Shape::List(kind) => json!({ "type": "array", "minItems": 1, "items": reference(kind, definitions) }),
+        Shape::Named(kind) => {
+            json!({ "type": "object", "minProperties": 1, "additionalProperties": reference(kind, definitions) })
+        }
+        Shape::NamedJson => json!({ "type": "object" }),
+        Shape::Headers => json!({ "type": "object", "additionalProperties": text }),
+        Shape::Captures => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+    }
+}
