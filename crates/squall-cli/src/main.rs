@@ -1,2 +1,40 @@
 //! The `squall` command.
-fn main() {}
+
+mod args;
+mod demo;
+mod failure;
+mod local;
+mod plan;
+mod progress;
+mod report;
+mod surroundings;
+mod target;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    // Clap's own exit code for wrong arguments means something else here.
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let wrong = error.use_stderr();
+            // Where nothing can be printed, nothing can be done about it either.
+            let _ = error.print();
+            return ExitCode::from(if wrong { squall_report::ExitCode::Wrong.code() } else { 0 });
+        }
+    };
+    let result = match args.command {
+        Command::Run(args) => local::command(&args),
+        Command::Demo(args) => demo::command(&args),
+        Command::Validate(args) => plan::validate(&args),
+        Command::Schema(args) => plan::schema(args.of),
+        Command::Report(args) => report::command(&args),
+        Command::Target(args) => target::command(&args),
+    };
+    ExitCode::from(result.unwrap_or_else(Failure::tell).code())
+}

@@ -37,7 +37,9 @@ fn of_io(error: &io::Error) -> Option<Outcome> {
     if error.raw_os_error().is_some_and(|code| OWN_LIMITS.contains(&code)) {
         return Some(Outcome::Generator);
     }
-    if error.get_ref().is_some_and(<dyn std::error::Error + std::marker::Send + std::marker::Sync + 'static>::is::<rustls::Error>) {
+    if error.get_ref().is_some_and(
+        <dyn std::error::Error + std::marker::Send + std::marker::Sync + 'static>::is::<rustls::Error>,
+    ) {
         return Some(Outcome::Tls);
     }
     match error.kind() {

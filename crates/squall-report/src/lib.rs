@@ -1,1 +1,20 @@
-//! The result of a run and its views.
+//! The result of a run, and its views.
+//!
+//! [`RunResult`] is what `result.json` holds; every view is drawn from it alone, so a report made today and
+//! one made from the file next year are the same.
+//!
+//! **Invariants:** this crate is pure. Percentiles come from merged histograms and nowhere else.
+
+mod build;
+mod json;
+mod numbers;
+mod result;
+mod terminal;
+mod timeline;
+mod verdict;
+
+pub use build::{Facts, GeneratorFacts, build};
+pub use json::{ResultError, from_json, schema, to_json};
+pub use result::*;
+pub use terminal::{Style, terminal};
+pub use verdict::{Ending, ExitCode, Outcome, Verdict};

@@ -1,0 +1,204 @@
+//! What can be said on the command line: inert, checked where it is used.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use squall_plan::units::{Rate, UnitError, parse_duration};
+
+/// A serverless load-generator fleet: truthful numbers at any scale.
+#[derive(Debug, Parser)]
+#[command(name = "squall", version, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a plan and print its report.
+    #[command(after_help = "Examples:
+  squall run plan.yaml
+  squall run plan.yaml --target http://127.0.0.1:8080 --users 50 --duration 1m
+  squall run plan.yaml --rate 200/s --duration 30s --var currency=EUR --seed 8f31c2
+  squall run plan.yaml --generators 4 --output json > result.json
+
+Exit codes:
+  0 passed · 98 not valid · 99 failed · 104 plan or settings wrong
+  105 interrupted · 106 aborted · 1 anything else")]
+    Run(RunArgs),
+    /// Start a simulated shop, load it for 15 seconds with four generators, print the report.
+    #[command(after_help = "Example:\n  squall demo")]
+    Demo(DemoArgs),
+    /// Check a plan: every problem at once, with its place and what to write instead.
+    #[command(
+        after_help = "Examples:\n  squall validate plan.yaml\n  squall validate plan.yaml --output json"
+    )]
+    Validate(ValidateArgs),
+    /// Print the JSON Schema of plans or results.
+    #[command(after_help = "Example:\n  squall schema plan > plan.schema.json")]
+    Schema(SchemaArgs),
+    /// Print the report of an earlier run again.
+    #[command(after_help = "Examples:
+  squall report                 # the latest
+  squall report 20261124-1412-8f31c2
+  squall report some/folder/result.json --output json")]
+    Report(ReportArgs),
+    /// Serve the simulated shop until interrupted.
+    #[command(after_help = "Example:
+  squall target --listen 127.0.0.1:8080
+  curl http://127.0.0.1:8080/_squall/counts    # what it has received")]
+    Target(TargetArgs),
+}
+
+/// In which form data goes to standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PlanArgs {
+    /// The plan.
+    pub(crate) plan: PathBuf,
+    /// Send requests there, whatever the plan says.
+    #[arg(long, value_name = "URL")]
+    pub(crate) target: Option<String>,
+    /// So many users from the start, instead of the plan's profile.
+    #[arg(long, value_name = "N", requires = "duration", conflicts_with = "rate")]
+    pub(crate) users: Option<u32>,
+    /// So many arrivals from the start, such as 200/s, instead of the plan's profile.
+    #[arg(long, value_name = "R", requires = "duration", value_parser = rate)]
+    pub(crate) rate: Option<Rate>,
+    /// How long, with --users or --rate.
+    #[arg(long, value_name = "D", value_parser = duration)]
+    pub(crate) duration: Option<Duration>,
+    /// Set a variable of the plan; can be given more than once.
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) variables: Vec<(String, String)>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) plan: PlanArgs,
+    /// Divide the load over so many generators; one for each processor unless given.
+    #[arg(long, value_name = "N")]
+    pub(crate) generators: Option<NonZeroU32>,
+    /// Repeat the journeys of the run that had this seed.
+    #[arg(long, value_name = "HEX", value_parser = seed)]
+    pub(crate) seed: Option<u64>,
+    /// Keep the results there instead of under .squall/runs.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// In which form the report is printed.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DemoArgs {
+    /// Keep the results there instead of under .squall/runs.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ValidateArgs {
+    #[command(flatten)]
+    pub(crate) plan: PlanArgs,
+    /// In which form problems are printed.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SchemaArgs {
+    /// Of what.
+    #[arg(value_enum)]
+    pub(crate) of: SchemaOf,
+}
+
+/// What has a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// Plans.
+    Plan,
+    /// result.json
+    Result,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReportArgs {
+    /// A run's id, its folder, or a result.json; the latest run unless given.
+    pub(crate) run: Option<String>,
+    /// In which form the report is printed.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TargetArgs {
+    /// Where to listen; port 0 takes any free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+    /// What its delays are derived from.
+    #[arg(long, default_value = "1")]
+    pub(crate) seed: u64,
+    /// Answer at once.
+    #[arg(long)]
+    pub(crate) no_delays: bool,
+}
+
+fn with_hint(error: &UnitError) -> String {
+    format!("{error}; {}", error.hint())
+}
+
+fn rate(text: &str) -> Result<Rate, String> {
+    Rate::parse(text).map_err(|error| with_hint(&error))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| with_hint(&error))
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    u64::from_str_radix(digits, 16).map_err(|_| "a seed is 1 to 16 hexadecimal digits".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_duration_needs_its_profile_and_a_profile_its_duration() {
+        let check = |line: &str, good: bool| {
+            assert_eq!(Args::try_parse_from(line.split(' ')).is_ok(), good, "{line}");
+        };
+        check("squall run p.yaml --users 5 --duration 10s", true);
+        check("squall run p.yaml --users 5", false);
+        check("squall run p.yaml --users 5 --rate 5/s --duration 10s", false);
+        check("squall run p.yaml --rate 5 --duration 10s", false);
+        check("squall run p.yaml --generators 0", false);
+        check("squall run p.yaml --seed xyz", false);
+        check("squall run p.yaml --var nonsense", false);
+    }
+}

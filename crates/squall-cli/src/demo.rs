@@ -1,0 +1,30 @@
+//! `squall demo`: everything once, on this machine.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::Context;
+use squall_plan::{Bundle, Inputs};
+use squall_report::{ExitCode, terminal};
+use squall_target::{Server, ServerOptions};
+
+use crate::args::DemoArgs;
+use crate::failure::Failure;
+use crate::local::{self, Order};
+use crate::{plan, surroundings};
+
+const PLAN: &str = include_str!("../../../docs/examples/demo.yaml");
+const GENERATORS: u32 = 4;
+
+pub(crate) fn command(args: &DemoArgs) -> Result<ExitCode, Failure> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let server =
+        Server::start(address, ServerOptions::default()).context("cannot start the simulated shop")?;
+    eprintln!("a simulated shop listens on http://{}", server.address());
+    let inputs = Inputs { target: Some(format!("http://{}", server.address())), ..Inputs::default() };
+    let loaded = plan::from_bundle(Bundle::new("demo.yaml", PLAN, inputs))?;
+    let finished = local::run(Order { loaded, generators: GENERATORS, seed: None, out: args.out.clone() })?;
+    println!("{}", terminal(&finished.result, surroundings::style()));
+    println!("\n the shop itself counted {} requests", server.counts().total);
+    println!(" result {}", finished.folder.join("result.json").display());
+    local::exit_code(&finished.result)
+}

@@ -1,0 +1,116 @@
+//! From a plan's file to a plan, and the commands that need no more.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use squall_plan::{Bundle, Diagnostics, Inputs, LoadOverride, Plan, compile};
+use squall_report::ExitCode;
+
+use crate::args::{Output, PlanArgs, SchemaOf, ValidateArgs};
+use crate::failure::Failure;
+use crate::surroundings;
+
+/// A plan that can be run.
+pub(crate) struct Loaded {
+    pub(crate) plan: Plan,
+    /// What generators compile it from.
+    pub(crate) bundle: Bundle,
+}
+
+/// Reads and checks a plan; its problems are told on standard error.
+pub(crate) fn load(args: &PlanArgs) -> Result<Loaded, Failure> {
+    let bundle = match read(args)? {
+        Ok(bundle) => bundle,
+        Err(problems) => return Err(refuse(&problems, "")),
+    };
+    from_bundle(bundle)
+}
+
+/// The same for a bundle.
+pub(crate) fn from_bundle(bundle: Bundle) -> Result<Loaded, Failure> {
+    match compile(&bundle) {
+        Ok(compiled) => {
+            tell(&compiled.warnings, &bundle.text);
+            Ok(Loaded { bundle: bundle.narrowed_to(&compiled.plan), plan: compiled.plan })
+        }
+        Err(problems) => Err(refuse(&problems, &bundle.text)),
+    }
+}
+
+/// The bundle of a plan's file, or that its bytes are no text.
+fn read(args: &PlanArgs) -> Result<Result<Bundle, Diagnostics>, Failure> {
+    let file = args.plan.display().to_string();
+    let bytes = read_file(&args.plan)?;
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => return Ok(Err(Diagnostics::not_utf8(file, &error.utf8_error()))),
+    };
+    let load = match (args.users, args.rate, args.duration) {
+        (Some(users), None, Some(duration)) => Some(LoadOverride::Users { users, duration }),
+        (None, Some(rate), Some(duration)) => Some(LoadOverride::Rate { rate, duration }),
+        (None, None, Some(_)) => {
+            return Err(Failure::wrong(anyhow!("--duration says how long, but not how much"))
+                .with_hint("add --users N or --rate R"));
+        }
+        _ => None,
+    };
+    let inputs = Inputs {
+        env: surroundings::environment(),
+        variables: args.variables.iter().cloned().collect(),
+        target: args.target.clone(),
+        load,
+    };
+    Ok(Ok(Bundle::new(file, text, inputs)))
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
+    let read = fs::read(path).with_context(|| format!("cannot read plan `{}`", path.display()));
+    read.map_err(Failure::wrong)
+}
+
+fn refuse(problems: &Diagnostics, text: &str) -> Failure {
+    tell(problems, text);
+    let errors = problems.iter().filter(|problem| problem.severity == squall_plan::Severity::Error).count();
+    Failure::wrong(anyhow!("plan has {errors} problem{}", if errors == 1 { "" } else { "s" }))
+}
+
+fn tell(problems: &Diagnostics, text: &str) {
+    if !problems.is_empty() {
+        eprintln!("{}\n", problems.render(text, surroundings::colour_errors()));
+    }
+}
+
+/// `squall validate`
+pub(crate) fn validate(args: &ValidateArgs) -> Result<ExitCode, Failure> {
+    if args.output == Output::Text {
+        let loaded = load(&args.plan)?;
+        let scenarios = loaded.plan.scenarios.len();
+        println!(
+            "{} is valid: {scenarios} scenario{}, {} request names",
+            args.plan.plan.display(),
+            if scenarios == 1 { "" } else { "s" },
+            loaded.plan.series.len(),
+        );
+        return Ok(ExitCode::Passed);
+    }
+    let problems = match read(&args.plan)? {
+        Err(problems) => problems,
+        Ok(bundle) => match compile(&bundle) {
+            Ok(compiled) => compiled.warnings,
+            Err(problems) => problems,
+        },
+    };
+    println!("{}", serde_json::to_string_pretty(&problems)?);
+    Ok(if problems.has_errors() { ExitCode::Wrong } else { ExitCode::Passed })
+}
+
+/// `squall schema`
+pub(crate) fn schema(of: SchemaOf) -> Result<ExitCode, Failure> {
+    let schema = match of {
+        SchemaOf::Plan => squall_plan::schema::schema(),
+        SchemaOf::Result => squall_report::schema(),
+    };
+    println!("{}", serde_json::to_string_pretty(&schema)?);
+    Ok(ExitCode::Passed)
+}

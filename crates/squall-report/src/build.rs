@@ -1,0 +1,251 @@
+//! From what was measured to a result.
+
+use std::collections::BTreeMap;
+
+use squall_metrics::{Distribution, Merged, SeriesId};
+use squall_plan::schedule::Planned;
+use squall_plan::{Plan, Share};
+
+use crate::result::{
+    Checks, Cleanup, Connections, Cost, Coverage, Endpoint, Generator, IterationsEnded, LoadCoverage,
+    Quantiles, Region, Run, RunResult, SCHEMA_VERSION, SeatCoverage, Times, Totals,
+};
+use crate::timeline;
+use crate::verdict::{Ending, judge};
+
+/// What is known of a run besides its measurements.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Which run; `name` and `duration_s` are taken from the plan.
+    pub run: Run,
+    /// How it ended.
+    pub ending: Ending,
+    /// The generators' seats.
+    pub seats: SeatCoverage,
+    /// What is missing, in words.
+    pub missing: Vec<String>,
+    /// Who made the load.
+    pub generators: Vec<GeneratorFacts>,
+    /// What went wrong besides requests, in words.
+    pub problems: Vec<String>,
+}
+
+/// What is known of a generator besides its measurements.
+#[derive(Debug, Clone)]
+pub struct GeneratorFacts {
+    /// Which slice.
+    pub slice: Option<u32>,
+    /// Who.
+    pub nonce: String,
+    /// Where.
+    pub region: String,
+    /// The execution environment.
+    pub environment: String,
+    /// How long it took to start.
+    pub init_ms: f64,
+    /// From the run's begin to its readiness.
+    pub ready_ms: f64,
+    /// How much later than the epoch it began.
+    pub start_skew_ms: Option<f64>,
+}
+
+/// What was planned and what was done, in arrivals or user-seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Loads {
+    planned: f64,
+    started: f64,
+    dropped: f64,
+}
+
+/// Makes the result of a run.
+#[must_use]
+pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
+    let duration_s = plan.load.duration().as_secs_f64();
+    let elapsed_s = elapsed_s(merged, duration_s);
+    let coverage = Coverage { load: load(plan, merged), seats: facts.seats, missing: facts.missing };
+    let totals = totals(merged, elapsed_s);
+    let verdict =
+        judge(&facts.ending, coverage.load.ratio, totals.requests, totals.errors, &coverage.missing);
+    let mut run = facts.run;
+    run.name.clone_from(&plan.name);
+    run.duration_s = duration_s;
+    let regions = run.regions.iter().map(|region| Region {
+        region: region.clone(),
+        totals: totals.clone(),
+        coverage: coverage.clone(),
+    });
+    RunResult {
+        schema_version: SCHEMA_VERSION,
+        squall_version: env!("CARGO_PKG_VERSION").to_owned(),
+        verdict,
+        outcomes: merged.outcomes().iter().map(|(outcome, count)| (outcome.to_string(), *count)).collect(),
+        endpoints: endpoints(plan, merged, elapsed_s),
+        regions: regions.collect(),
+        cleanup: Cleanup::default(),
+        thresholds: Vec::new(),
+        findings: Vec::new(),
+        generators: facts
+            .generators
+            .into_iter()
+            .map(|generator| self::generator(generator, merged))
+            .collect(),
+        timeline: timeline::build(plan, merged),
+        telemetry: Vec::new(),
+        annotations: Vec::new(),
+        cost: Cost::default(),
+        problems: problems(merged, facts.problems),
+        run,
+        coverage,
+        totals,
+    }
+}
+
+/// How long load was made: from the epoch to the last second in which a request ended, within the plan's
+/// duration. A run that was cut short has a rate, too.
+fn elapsed_s(merged: &Merged, planned_s: f64) -> f64 {
+    let last = merged
+        .seconds()
+        .iter()
+        .rev()
+        .find(|(_, second)| !second.series.is_empty())
+        .map(|(second, _)| *second);
+    last.map_or(planned_s, |second| f64::from(second.saturating_add(1)).clamp(1.0, planned_s.max(1.0)))
+}
+
+fn load(plan: &Plan, merged: &Merged) -> LoadCoverage {
+    let seconds = merged.seconds().values();
+    let (unit, loads) = match plan.load.planned(Share::WHOLE) {
+        Planned::Arrivals(planned) => {
+            let started = seconds.clone().map(|second| second.arrivals.started).sum::<u64>();
+            let dropped = seconds.map(|second| second.arrivals.dropped).sum::<u64>();
+            ("arrivals", Loads { planned: planned as f64, started: started as f64, dropped: dropped as f64 })
+        }
+        Planned::UserMicros(planned) => {
+            let lived = seconds.map(|second| second.user_us).sum::<u64>();
+            (
+                "user_seconds",
+                Loads { planned: planned as f64 / 1e6, started: lived as f64 / 1e6, dropped: 0.0 },
+            )
+        }
+    };
+    let Loads { planned, started, dropped } = loads;
+    let unknown = (planned - started - dropped).max(0.0);
+    let ratio = if planned > 0.0 { (started / planned).min(1.0) } else { 1.0 };
+    LoadCoverage { unit: unit.to_owned(), planned, started, dropped, unknown, ratio }
+}
+
+fn totals(merged: &Merged, elapsed_s: f64) -> Totals {
+    let series = || merged.series().values();
+    let sum = |of: fn(&squall_metrics::Series) -> u64| series().map(|series| of(&series.counts)).sum::<u64>();
+    let (requests, errors) = (sum(|counts| counts.requests), sum(|counts| counts.errors));
+    let mut response = Distribution::fine();
+    series().for_each(|series| response.merge(&series.response.to_sparse()));
+    let mut lag = Distribution::coarse();
+    merged.send_lag().values().for_each(|own| lag.merge(&own.to_sparse()));
+    let seconds = || merged.seconds().values().map(|second| second.iterations);
+    Totals {
+        requests,
+        iterations: seconds().map(|iterations| iterations.started).sum(),
+        iterations_ended: IterationsEnded {
+            completed: seconds().map(|iterations| iterations.completed).sum(),
+            failed: seconds().map(|iterations| iterations.failed).sum(),
+            interrupted: seconds().map(|iterations| iterations.interrupted).sum(),
+        },
+        errors,
+        error_rate: ratio(errors, requests),
+        rps: requests as f64 / elapsed_s,
+        bytes_sent: sum(|counts| counts.bytes_sent),
+        bytes_received: sum(|counts| counts.bytes_received),
+        checks: Checks {
+            passed: sum(|counts| counts.checks_passed),
+            failed: sum(|counts| counts.checks_failed),
+        },
+        tainted_ratio: 0.0,
+        response_time_ms: times(&response),
+        send_lag_ms: quantiles(&lag),
+    }
+}
+
+fn endpoints(plan: &Plan, merged: &Merged, elapsed_s: f64) -> Vec<Endpoint> {
+    let named = (0..=u16::MAX).map(SeriesId).zip(&plan.series);
+    let measured = named.filter_map(|(id, name)| merged.series().get(&id).map(|totals| (name, totals)));
+    let endpoints = measured.map(|(name, totals)| Endpoint {
+        name: name.endpoint.clone(),
+        scenario: name.scenario.clone(),
+        requests: totals.counts.requests,
+        errors: totals.counts.errors,
+        error_rate: ratio(totals.counts.errors, totals.counts.requests),
+        rps: totals.counts.requests as f64 / elapsed_s,
+        outcomes: totals
+            .counts
+            .outcomes
+            .iter()
+            .map(|(outcome, count)| (outcome.to_string(), *count))
+            .collect(),
+        response_time_ms: times(&totals.response),
+        service_time_ms: times(&totals.service),
+        failed_time_ms: times(&totals.failed),
+        connections: Connections {
+            new: totals.counts.new_connections,
+            reused: totals.counts.reused_connections,
+        },
+        histogram: totals.response.to_base64(),
+    });
+    endpoints.collect()
+}
+
+fn generator(facts: GeneratorFacts, merged: &Merged) -> Generator {
+    let send_lag_ms = merged.send_lag().get(&facts.nonce).map(quantiles).unwrap_or_default();
+    Generator {
+        slice: facts.slice,
+        window: 0,
+        nonce: facts.nonce,
+        region: facts.region,
+        environment: facts.environment,
+        source_ip: None,
+        init_ms: facts.init_ms,
+        ready_ms: facts.ready_ms,
+        start_skew_ms: facts.start_skew_ms,
+        send_lag_ms,
+        cpu_ratio: None,
+        tainted_s: 0,
+    }
+}
+
+fn problems(merged: &Merged, others: Vec<String>) -> BTreeMap<String, u64> {
+    let mut problems = merged.problems().clone();
+    for problem in others {
+        *problems.entry(problem).or_default() += 1;
+    }
+    problems
+}
+
+fn times(distribution: &Distribution) -> Times {
+    let quantile = |quantile| distribution.quantile_us(quantile).map(ms);
+    Times {
+        count: distribution.count(),
+        min: distribution.min_us().map(ms),
+        mean: distribution.mean_us().map(|us| us / 1_000.0),
+        stddev: distribution.stddev_us().map(|us| us / 1_000.0),
+        p50: quantile(0.5),
+        p75: quantile(0.75),
+        p90: quantile(0.9),
+        p95: quantile(0.95),
+        p99: quantile(0.99),
+        p999: quantile(0.999),
+        max: distribution.max_us().map(ms),
+    }
+}
+
+fn quantiles(distribution: &Distribution) -> Quantiles {
+    let quantile = |quantile| distribution.quantile_us(quantile).map(ms);
+    Quantiles { p50: quantile(0.5), p99: quantile(0.99), max: distribution.max_us().map(ms) }
+}
+
+pub(crate) fn ms(us: u64) -> f64 {
+    us as f64 / 1_000.0
+}
+
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}

@@ -1,0 +1,369 @@
+//! What `result.json` holds. Names are kept from version to version; more may be added.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::verdict::Verdict;
+
+/// The version of this form.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The result of a run. `*_ms` are milliseconds, rates and ratios fractions of 1, `t_s` seconds since the
+/// epoch (negative while users were made ready before it).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunResult {
+    /// The version of this form.
+    pub schema_version: u32,
+    /// The version of Squall that wrote it.
+    pub squall_version: String,
+    /// Which run.
+    pub run: Run,
+    /// What it came to.
+    pub verdict: Verdict,
+    /// How much of what was planned was done.
+    pub coverage: Coverage,
+    /// All requests together.
+    pub totals: Totals,
+    /// How many requests ended in which way.
+    pub outcomes: BTreeMap<String, u64>,
+    /// The requests of each name.
+    pub endpoints: Vec<Endpoint>,
+    /// The same by region.
+    pub regions: Vec<Region>,
+    /// What write-heavy plans made and undid. Nothing is tracked yet.
+    pub cleanup: Cleanup,
+    /// What was asked for, and whether it held. None can be given yet.
+    pub thresholds: Vec<serde_json::Value>,
+    /// Named causes. None are looked for yet.
+    pub findings: Vec<serde_json::Value>,
+    /// Who made the load.
+    pub generators: Vec<Generator>,
+    /// What happened when.
+    pub timeline: Timeline,
+    /// What the target's own instruments said. None are read yet.
+    pub telemetry: Vec<serde_json::Value>,
+    /// What happened beside the test. None can be given yet.
+    pub annotations: Vec<serde_json::Value>,
+    /// What it cost. A local run costs nothing.
+    pub cost: Cost,
+    /// What went wrong, in words, and how often.
+    pub problems: BTreeMap<String, u64>,
+}
+
+/// Which run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Run {
+    /// Unlike any other's.
+    pub id: String,
+    /// The plan's name.
+    pub name: String,
+    /// What all randomness was derived from, in hexadecimal.
+    pub seed: String,
+    /// When it began, as RFC 3339.
+    pub started_at: String,
+    /// When the load began, as RFC 3339; empty if it never did.
+    pub epoch: String,
+    /// How long the load was planned to last.
+    pub duration_s: f64,
+    /// `local` or `aws`.
+    pub backend: String,
+    /// Where the generators ran.
+    pub regions: Vec<String>,
+    /// The hash of the plan and its inputs.
+    pub plan_sha256: String,
+}
+
+/// How much of what was planned was done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Coverage {
+    /// Arrivals (open model) or user-seconds (closed model).
+    pub load: LoadCoverage,
+    /// The generators' seats.
+    pub seats: SeatCoverage,
+    /// What is missing, in words.
+    pub missing: Vec<String>,
+}
+
+/// Arrivals (open model) or user-seconds (closed model).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LoadCoverage {
+    /// `arrivals` or `user_seconds`.
+    pub unit: String,
+    /// What the plan asks for.
+    pub planned: f64,
+    /// What was begun.
+    pub started: f64,
+    /// Arrivals for which no user was free.
+    pub dropped: f64,
+    /// Neither begun nor dropped, as far as is known.
+    pub unknown: f64,
+    /// Begun over planned.
+    pub ratio: f64,
+}
+
+/// The generators' seats.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SeatCoverage {
+    /// Invitations sent.
+    pub invited: u32,
+    /// Taken in time.
+    pub ready: u32,
+    /// Given a slice.
+    pub assigned: u32,
+    /// Taken, but not needed.
+    pub spare: u32,
+    /// Given a slice, and not heard to the end.
+    pub lost: u32,
+    /// Replaced while load was made.
+    pub replaced: u32,
+    /// Taken too late.
+    pub late: u32,
+    /// Taken again.
+    pub duplicate: u32,
+}
+
+/// All requests together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Totals {
+    /// Requests that ended, the unfinished included.
+    pub requests: u64,
+    /// Iterations begun.
+    pub iterations: u64,
+    /// Iterations by how they ended.
+    pub iterations_ended: IterationsEnded,
+    /// Requests that failed.
+    pub errors: u64,
+    /// Errors over requests.
+    pub error_rate: f64,
+    /// Requests per second of load.
+    pub rps: f64,
+    /// Bytes written, above TLS.
+    pub bytes_sent: u64,
+    /// Bytes read, above TLS.
+    pub bytes_received: u64,
+    /// Expectations.
+    pub checks: Checks,
+    /// Share of the slice-seconds in which the generators were the bottleneck. Not measured yet: always 0.
+    pub tainted_ratio: f64,
+    /// Response times of all requests together, as in an endpoint.
+    pub response_time_ms: Times,
+    /// How late requests were begun, over all generators.
+    pub send_lag_ms: Quantiles,
+}
+
+/// Iterations by how they ended; together they are those begun.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct IterationsEnded {
+    /// By themselves.
+    pub completed: u64,
+    /// By a failure.
+    pub failed: u64,
+    /// Cut off.
+    pub interrupted: u64,
+}
+
+/// Expectations.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Checks {
+    /// That held.
+    pub passed: u64,
+    /// That did not.
+    pub failed: u64,
+}
+
+/// The requests of one name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Endpoint {
+    /// The name.
+    pub name: String,
+    /// Whose requests.
+    pub scenario: String,
+    /// Requests that ended.
+    pub requests: u64,
+    /// Requests that failed.
+    pub errors: u64,
+    /// Errors over requests.
+    pub error_rate: f64,
+    /// Requests per second of load.
+    pub rps: f64,
+    /// How many ended in which way.
+    pub outcomes: BTreeMap<String, u64>,
+    /// From the scheduled start to the last byte: successes and timeouts.
+    pub response_time_ms: Times,
+    /// From the actual start to the last byte, of the same requests.
+    pub service_time_ms: Times,
+    /// From the scheduled start: every failure but timeouts and unfinished requests.
+    pub failed_time_ms: Times,
+    /// Connections.
+    pub connections: Connections,
+    /// `response_time_ms` as HdrHistogram V2 deflate in base64, in microseconds.
+    pub histogram: String,
+}
+
+/// Connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Connections {
+    /// Requests over one made for them.
+    pub new: u64,
+    /// Requests over one used before.
+    pub reused: u64,
+}
+
+/// A distribution of times. Without samples all but `count` are null.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Times {
+    /// How many.
+    pub count: u64,
+    /// The shortest.
+    pub min: Option<f64>,
+    /// The mean.
+    pub mean: Option<f64>,
+    /// The standard deviation.
+    pub stddev: Option<f64>,
+    /// Half are at most this.
+    pub p50: Option<f64>,
+    /// 75 % are at most this.
+    pub p75: Option<f64>,
+    /// 90 % are at most this.
+    pub p90: Option<f64>,
+    /// 95 % are at most this.
+    pub p95: Option<f64>,
+    /// 99 % are at most this.
+    pub p99: Option<f64>,
+    /// 99.9 % are at most this.
+    pub p999: Option<f64>,
+    /// The longest.
+    pub max: Option<f64>,
+}
+
+/// The few quantiles of a distribution that is not judged.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Quantiles {
+    /// Half are at most this.
+    pub p50: Option<f64>,
+    /// 99 % are at most this.
+    pub p99: Option<f64>,
+    /// The largest.
+    pub max: Option<f64>,
+}
+
+/// One region.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Region {
+    /// Its name; `local` for this machine.
+    pub region: String,
+    /// Its requests.
+    pub totals: Totals,
+    /// What was done of what was planned for it.
+    pub coverage: Coverage,
+}
+
+/// What write-heavy plans made and undid.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Cleanup {
+    /// Made.
+    pub created: u64,
+    /// Undone.
+    pub undone: u64,
+    /// Left over.
+    pub left: Vec<String>,
+}
+
+/// Who made load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Generator {
+    /// Which slice; null for a spare.
+    pub slice: Option<u32>,
+    /// Which window of a long test.
+    pub window: u32,
+    /// Who.
+    pub nonce: String,
+    /// Where.
+    pub region: String,
+    /// The execution environment.
+    pub environment: String,
+    /// The address it sends from; null where it is not known.
+    pub source_ip: Option<String>,
+    /// How long it took to start.
+    pub init_ms: f64,
+    /// From the run's begin to its readiness.
+    pub ready_ms: f64,
+    /// How much later than the epoch it began.
+    pub start_skew_ms: Option<f64>,
+    /// How late it began its requests.
+    pub send_lag_ms: Quantiles,
+    /// CPU used over CPU there. Not measured yet.
+    pub cpu_ratio: Option<f64>,
+    /// Seconds in which it was the bottleneck. Not measured yet: always 0.
+    pub tainted_s: u32,
+}
+
+/// What happened when.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Timeline {
+    /// How long a step is.
+    pub step_s: u32,
+    /// At most 3,600.
+    pub points: Vec<Point>,
+}
+
+/// One step of the timeline. Counts are of the whole step, `users` and `in_flight` its highest.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Point {
+    /// Its begin.
+    pub t_s: i64,
+    /// Users.
+    pub users: u64,
+    /// Requests under way.
+    pub in_flight: u64,
+    /// Arrivals that were due.
+    pub arrivals: u64,
+    /// Arrivals dropped.
+    pub dropped: u64,
+    /// Requests that ended.
+    pub requests: u64,
+    /// Requests that failed.
+    pub errors: u64,
+    /// How many ended in which way.
+    pub outcomes: BTreeMap<String, u64>,
+    /// Half of the response times are at most this.
+    pub p50_ms: Option<f64>,
+    /// 95 % are at most this.
+    pub p95_ms: Option<f64>,
+    /// 99 % are at most this.
+    pub p99_ms: Option<f64>,
+    /// Connections made.
+    pub new_connections: u64,
+    /// The same by name; names of several scenarios are put together.
+    pub endpoints: BTreeMap<String, EndpointPoint>,
+}
+
+/// One name in one step.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EndpointPoint {
+    /// Requests that ended.
+    pub requests: u64,
+    /// Requests that failed.
+    pub errors: u64,
+    /// Half of the response times are at most this.
+    pub p50_ms: Option<f64>,
+    /// 95 % are at most this.
+    pub p95_ms: Option<f64>,
+    /// 99 % are at most this.
+    pub p99_ms: Option<f64>,
+}
+
+/// What it cost, in US dollars.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Cost {
+    /// Before the run.
+    pub estimated_usd: f64,
+    /// After it.
+    pub actual_usd: f64,
+    /// Per million requests.
+    pub per_million_requests_usd: f64,
+    /// What for.
+    pub items: Vec<serde_json::Value>,
+}

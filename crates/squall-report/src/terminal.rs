@@ -1,0 +1,235 @@
+//! The report at the end of a run, for 80 columns.
+
+use std::collections::BTreeMap;
+
+use crate::numbers::{count, duration_ms, duration_s, percent, significant};
+use crate::result::{Endpoint, RunResult, Times};
+use crate::verdict::Outcome;
+
+/// Columns of the endpoint table's first column.
+const NAME_WIDTH: usize = 28;
+
+/// How the report is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Style {
+    /// With colours.
+    pub colour: bool,
+    /// Without characters beyond ASCII.
+    pub ascii: bool,
+}
+
+/// The report as text. Read in the order of its parts: the verdict and why, totals, endpoints.
+#[must_use]
+pub fn terminal(result: &RunResult, style: Style) -> String {
+    let mut lines = vec![headline(result, style)];
+    let mark = if style.ascii { "-" } else { "●" };
+    lines.extend(result.verdict.reasons.iter().map(|reason| format!(" {mark} {reason}")));
+    lines.push(String::new());
+    lines.push(format!(" {}", totals(result)));
+    lines.extend(shortfall(result));
+    lines.push(String::new());
+    lines.extend(table(result));
+    lines.push(String::new());
+    lines.push(format!(" {}", classes(&result.outcomes)));
+    lines.extend(problems(result));
+    let text = lines.join("\n");
+    if style.ascii { to_ascii(&text) } else { text }
+}
+
+fn headline(result: &RunResult, style: Style) -> String {
+    let (word, colour) = match result.verdict.outcome {
+        Outcome::Passed => ("PASSED", "32"),
+        Outcome::Failed => ("FAILED", "31"),
+        Outcome::Invalid => ("INVALID", "33"),
+        Outcome::Aborted => ("ABORTED", "31"),
+        Outcome::Interrupted => ("INTERRUPTED", "33"),
+    };
+    let word = if style.colour { format!("\u{1b}[1;{colour}m{word}\u{1b}[0m") } else { word.to_owned() };
+    let run = &result.run;
+    let generators = result.coverage.seats.assigned;
+    let generators = format!("{generators} generator{}", if generators == 1 { "" } else { "s" });
+    let place =
+        if run.backend == "local" { String::new() } else { format!(" in {}", run.regions.join(", ")) };
+    format!(
+        " {word}  {} · {} · {generators}{place} · seed {}",
+        run.name,
+        duration_s(run.duration_s),
+        run.seed
+    )
+}
+
+fn totals(result: &RunResult) -> String {
+    let totals = &result.totals;
+    let errors = match totals.errors {
+        0 => "no errors".to_owned(),
+        errors => format!("{} errors ({})", count(errors), percent(totals.error_rate)),
+    };
+    let load = &result.coverage.load;
+    let dropped = match &*load.unit {
+        "arrivals" => format!(" · {} dropped", significant_count(load.dropped)),
+        _ => String::new(),
+    };
+    format!(
+        "{} requests · {}/s · {errors} · {} of planned load{dropped}",
+        count(totals.requests),
+        significant(totals.rps),
+        percent(load.ratio),
+    )
+}
+
+/// What was not done as planned.
+fn shortfall(result: &RunResult) -> Vec<String> {
+    let load = &result.coverage.load;
+    let mut lines = Vec::new();
+    if load.dropped > 0.0 || load.unknown >= 0.5 {
+        let unit = if load.unit == "arrivals" { "arrivals" } else { "user-seconds" };
+        lines.push(format!(
+            " {unit}: {} planned, {} started, {} dropped, {} unknown",
+            significant_count(load.planned),
+            significant_count(load.started),
+            significant_count(load.dropped),
+            significant_count(load.unknown),
+        ));
+    }
+    lines.extend(result.coverage.missing.iter().map(|missing| format!(" missing: {missing}")));
+    // Below a millisecond nobody needs to know; above, the response times hold it.
+    if let Some(lag) = result.totals.send_lag_ms.p99.filter(|lag| *lag >= 1.0) {
+        lines.push(format!(
+            " requests were begun up to {} late (p99), which response times hold",
+            duration_ms(lag)
+        ));
+    }
+    lines
+}
+
+fn significant_count(number: f64) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counts of a test fit by far"
+    )]
+    count(number.round().max(0.0) as u64)
+}
+
+fn table(result: &RunResult) -> Vec<String> {
+    let several = result.endpoints.iter().any(|endpoint| endpoint.scenario != result.endpoints[0].scenario);
+    let mut endpoints: Vec<&Endpoint> = result.endpoints.iter().collect();
+    // What needs attention comes first.
+    endpoints
+        .sort_by_key(|endpoint| (std::cmp::Reverse(endpoint.errors), std::cmp::Reverse(endpoint.requests)));
+    let mut lines = vec![row(["endpoint", "requests", "rps", "p50", "p95", "p99", "max", "errors"], "")];
+    for endpoint in endpoints {
+        let name =
+            if several { format!("{} {}", endpoint.scenario, endpoint.name) } else { endpoint.name.clone() };
+        lines.push(values(
+            &name,
+            endpoint.requests,
+            endpoint.rps,
+            &endpoint.response_time_ms,
+            endpoint.errors,
+            None,
+        ));
+        lines.extend(failures(endpoint));
+    }
+    if result.endpoints.len() > 1 {
+        let totals = &result.totals;
+        let load = &result.coverage.load;
+        let dropped = (load.dropped > 0.0).then(|| load.dropped / load.planned.max(1.0));
+        lines.push(values(
+            "all",
+            totals.requests,
+            totals.rps,
+            &totals.response_time_ms,
+            totals.errors,
+            dropped,
+        ));
+    }
+    lines
+}
+
+/// A line of the table. Percentiles that dropped arrivals have reached are at least what they say.
+fn values(name: &str, requests: u64, rps: f64, times: &Times, errors: u64, dropped: Option<f64>) -> String {
+    let time = |quantile: f64, ms: Option<f64>| {
+        let reached = dropped.is_some_and(|dropped| dropped > 1.0 - quantile);
+        ms.map_or("–".to_owned(), |ms| format!("{}{}", if reached { "≥" } else { "" }, duration_ms(ms)))
+    };
+    let errors = if errors == 0 { "–".to_owned() } else { count(errors) };
+    let cells = [
+        shorten(name),
+        count(requests),
+        significant(rps),
+        time(0.5, times.p50),
+        time(0.95, times.p95),
+        time(0.99, times.p99),
+        time(1.0, times.max),
+        errors,
+    ];
+    row(cells.each_ref().map(String::as_str), "")
+}
+
+fn row(cells: [&str; 8], tail: &str) -> String {
+    let [name, requests, rps, p50, p95, p99, max, errors] = cells;
+    let line = format!(
+        " {name:<NAME_WIDTH$} {requests:>8} {rps:>6} {p50:>6} {p95:>6} {p99:>6} {max:>6} {errors:>6}"
+    );
+    format!("{line}{tail}").trim_end().to_owned()
+}
+
+/// How an endpoint's requests failed.
+fn failures(endpoint: &Endpoint) -> Option<String> {
+    if endpoint.errors == 0 {
+        return None;
+    }
+    let kinds: Vec<String> = endpoint
+        .outcomes
+        .iter()
+        .filter(|(outcome, _)| !outcome.starts_with(['1', '2', '3']))
+        .map(|(outcome, number)| format!("{outcome}×{}", count(*number)))
+        .collect();
+    let times = &endpoint.failed_time_ms;
+    let slow = times.p95.map_or(String::new(), |p95| format!(" · failures p95 {}", duration_ms(p95)));
+    Some(format!("   {}{slow}", kinds.join("  ")))
+}
+
+fn shorten(name: &str) -> String {
+    if name.chars().count() <= NAME_WIDTH {
+        return name.to_owned();
+    }
+    name.chars().take(NAME_WIDTH - 1).chain(['…']).collect()
+}
+
+/// Outcomes by class, 4xx and 5xx apart.
+fn classes(outcomes: &BTreeMap<String, u64>) -> String {
+    let class = |first: char| -> u64 {
+        outcomes.iter().filter(|(outcome, _)| outcome.starts_with(first)).map(|(_, number)| number).sum()
+    };
+    let throttled = match outcomes.get("429") {
+        Some(number) => format!(" (429 {})", count(*number)),
+        None => String::new(),
+    };
+    let mut parts = vec![
+        format!("2xx {}", count(class('2'))),
+        format!("3xx {}", count(class('3'))),
+        format!("4xx {}{throttled}", count(class('4'))),
+        format!("5xx {}", count(class('5'))),
+        format!("timeouts {}", count(outcomes.get("timeout").copied().unwrap_or(0))),
+    ];
+    let others = outcomes
+        .iter()
+        .filter(|(outcome, _)| *outcome != "timeout" && !outcome.starts_with(|c: char| c.is_ascii_digit()));
+    parts.extend(others.map(|(outcome, number)| format!("{} {}", outcome.replace('_', " "), count(*number))));
+    parts.join(" · ")
+}
+
+fn problems(result: &RunResult) -> Vec<String> {
+    if result.problems.is_empty() {
+        return Vec::new();
+    }
+    let problems = result.problems.iter().map(|(problem, number)| format!(" {}× {problem}", count(*number)));
+    [String::new(), " Problems".to_owned()].into_iter().chain(problems).collect()
+}
+
+fn to_ascii(text: &str) -> String {
+    let plain = [("·", "|"), ("–", "-"), ("…", "~"), ("×", "x"), ("≥", ">"), ("µ", "u"), ("●", "*")];
+    plain.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+}

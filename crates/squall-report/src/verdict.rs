@@ -1,0 +1,156 @@
+//! Whether a run passed, and what the command says to whoever called it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What a run came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// All is well.
+    Passed,
+    /// Something that was asked for did not hold.
+    Failed,
+    /// The numbers do not say what the plan wanted to know.
+    Invalid,
+    /// The plan ended the run.
+    Aborted,
+    /// The user ended the run.
+    Interrupted,
+}
+
+/// What the command's exit code says. The first that applies is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitCode {
+    /// The plan or a setting is wrong; nothing was sent.
+    Wrong,
+    /// The user ended the run.
+    Interrupted,
+    /// A threshold or the plan ended the run.
+    Aborted,
+    /// Less than 98 % of the planned load was delivered, or the generators were the bottleneck.
+    Invalid,
+    /// A threshold failed, or every request did.
+    Failed,
+    /// Anything else went wrong.
+    Error,
+    /// All is well.
+    Passed,
+}
+
+impl ExitCode {
+    /// The number.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Wrong => 104,
+            Self::Interrupted => 105,
+            Self::Aborted => 106,
+            Self::Invalid => 98,
+            Self::Failed => 99,
+            Self::Error => 1,
+            Self::Passed => 0,
+        }
+    }
+}
+
+/// What a run came to, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Verdict {
+    /// In a word.
+    pub outcome: Outcome,
+    /// What the command exits with.
+    pub exit_code: u8,
+    /// In sentences; empty when all is well.
+    pub reasons: Vec<String>,
+}
+
+/// How the load ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// By itself.
+    Finished,
+    /// By the user.
+    Interrupted,
+    /// By the plan, and why.
+    Aborted(String),
+    /// By a failure of the fleet, and why.
+    Broken(String),
+}
+
+/// Less coverage than this makes a run invalid.
+pub(crate) const LEAST_COVERAGE: f64 = 0.98;
+
+/// Judges a run.
+pub(crate) fn judge(
+    ending: &Ending,
+    coverage: f64,
+    requests: u64,
+    errors: u64,
+    missing: &[String],
+) -> Verdict {
+    let mut reasons = Vec::new();
+    let mut verdict = None;
+    let mut find = |outcome, exit: ExitCode, reason: String| {
+        verdict.get_or_insert((outcome, exit));
+        reasons.push(reason);
+    };
+    match ending {
+        Ending::Interrupted => {
+            find(Outcome::Interrupted, ExitCode::Interrupted, "interrupted by the user".to_owned());
+        }
+        Ending::Aborted(reason) => find(Outcome::Aborted, ExitCode::Aborted, reason.clone()),
+        Ending::Broken(reason) => find(Outcome::Invalid, ExitCode::Invalid, reason.clone()),
+        Ending::Finished => {}
+    }
+    if *ending == Ending::Finished {
+        if coverage < LEAST_COVERAGE {
+            let percent = coverage * 100.0;
+            find(
+                Outcome::Invalid,
+                ExitCode::Invalid,
+                format!("only {percent:.1} % of the planned load was delivered"),
+            );
+        }
+        if !missing.is_empty() {
+            find(
+                Outcome::Invalid,
+                ExitCode::Invalid,
+                format!("not all was measured: {}", missing.join("; ")),
+            );
+        }
+        if requests == 0 {
+            find(Outcome::Invalid, ExitCode::Invalid, "no request was made".to_owned());
+        } else if errors == requests {
+            find(Outcome::Failed, ExitCode::Failed, "every request failed".to_owned());
+        }
+    }
+    let (outcome, exit) = verdict.unwrap_or((Outcome::Passed, ExitCode::Passed));
+    Verdict { outcome, exit_code: exit.code(), reasons }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_reason_that_applies_is_the_verdict() {
+        let check =
+            |ending: Ending, coverage: f64, (requests, errors): (u64, u64), missing: &[String], code: u8| {
+                let verdict = judge(&ending, coverage, requests, errors, missing);
+                assert_eq!(verdict.exit_code, code, "{verdict:?}");
+                assert_eq!(verdict.reasons.is_empty(), code == 0);
+            };
+        let lost = ["slice 3: not heard of".to_owned()];
+        check(Ending::Finished, 1.0, (10, 0), &[], 0);
+        check(Ending::Finished, 0.98, (10, 9), &[], 0);
+        check(Ending::Finished, 0.979, (10, 0), &[], 98);
+        check(Ending::Finished, 1.0, (10, 0), &lost, 98);
+        check(Ending::Finished, 1.0, (0, 0), &[], 98);
+        check(Ending::Finished, 1.0, (10, 10), &[], 99);
+        check(Ending::Finished, 0.5, (10, 10), &[], 98);
+        check(Ending::Aborted("x".to_owned()), 0.1, (10, 10), &[], 106);
+        check(Ending::Interrupted, 0.1, (0, 0), &lost, 105);
+        check(Ending::Broken("x".to_owned()), 0.0, (0, 0), &[], 98);
+    }
+}

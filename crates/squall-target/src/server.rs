@@ -1,0 +1,279 @@
+//! The service on a socket, on a thread of its own.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::thread::{Builder, JoinHandle};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, COOKIE, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body_util::{BodyExt, Either, Full, Limited};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::LocalOptions;
+use tokio::sync::oneshot;
+use tokio::task::spawn_local;
+
+use crate::counts::Counts;
+use crate::fault::Fault;
+use crate::model::{self, Request};
+
+/// A longer request body is refused.
+const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+
+/// How the service behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerOptions {
+    /// What its delays are derived from.
+    pub seed: u64,
+    /// Whether it takes its time as services do, or answers at once.
+    pub delays: bool,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self { seed: 1, delays: true }
+    }
+}
+
+/// The service on a socket. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    counts: Arc<Mutex<Counts>>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Listens on an address (port 0 for any free one) and serves on a thread of its own.
+    pub fn start(address: SocketAddr, options: ServerOptions) -> io::Result<Self> {
+        let listener = StdListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        // The runtime belongs to one thread, so it is made there; here it is only tried.
+        drop(runtime?);
+        let counts = Arc::new(Mutex::new(Counts::default()));
+        let (stop, stopped) = oneshot::channel();
+        let service = Arc::new(Service { counts: Arc::clone(&counts), options });
+        let thread =
+            Builder::new().name("target".to_owned()).spawn(move || serve(listener, &service, stopped))?;
+        Ok(Self { address, counts, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it has received so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until it ends, which it does not by itself.
+    pub fn join(mut self) {
+        if let Some(thread) = self.thread.take() {
+            // A server that panicked has said so.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A server that panicked has said so.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(listener: StdListener, service: &Arc<Service>, stopped: oneshot::Receiver<()>) {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    let Ok(runtime) = runtime else { return };
+    runtime.block_on(async {
+        let Ok(listener) = TcpListener::from_std(listener) else { return };
+        tokio::select! {
+            () = accept(&listener, service) => {}
+            _ = stopped => {}
+        }
+    });
+}
+
+async fn accept(listener: &TcpListener, service: &Arc<Service>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                spawn_local(converse(stream, Arc::clone(service)));
+            }
+            // Out of descriptors: those of others will be free soon.
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+        }
+    }
+}
+
+/// Serves one connection to its end; a fault ends it early.
+async fn converse(stream: TcpStream, service: Arc<Service>) {
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let respond = service_fn(|request| service.respond(request));
+    // Whoever closes a connection in the middle is no concern of the target.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), respond).await;
+}
+
+struct Service {
+    counts: Arc<Mutex<Counts>>,
+    options: ServerOptions,
+}
+
+type ResponseBody = Either<Full<Bytes>, Broken>;
+
+/// Why a connection is closed instead of answered.
+#[derive(Debug, thiserror::Error)]
+#[error("connection is to be closed")]
+struct Close;
+
+impl Service {
+    async fn respond(&self, request: http::Request<Incoming>) -> Result<Response<ResponseBody>, Close> {
+        let (head, body) = request.into_parts();
+        let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
+        match (head.method.as_str(), path) {
+            ("GET", "/_squall/counts") => {
+                let counts = serde_json::to_value(self.lock().clone()).unwrap_or_default();
+                return Ok(json_response(200, &counts));
+            }
+            ("POST", "/_squall/reset") => {
+                *self.lock() = Counts::default();
+                return Ok(json_response(200, &json!({})));
+            }
+            _ => {}
+        }
+        if let Some((fault, route)) = Fault::of(path) {
+            self.lock().add(&format!("{} {route}", head.method), second_now());
+            return misbehave(fault, &head, body).await;
+        }
+        let answer = model::answer(Request { method: head.method.as_str(), path, query });
+        let number = {
+            let mut counts = self.lock();
+            counts.add(answer.route, second_now());
+            counts.total
+        };
+        if Limited::new(body, MAX_BODY_BYTES).collect().await.is_err() {
+            return Ok(json_response(413, &json!({ "error": "body is too large" })));
+        }
+        if self.options.delays {
+            tokio::time::sleep(model::delay(answer.median, self.options.seed, number)).await;
+        }
+        let mut response = json_response(answer.status, &answer.body);
+        if answer.status == 405 {
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
+        Ok(response)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn misbehave(
+    fault: Fault,
+    head: &http::request::Parts,
+    body: Incoming,
+) -> Result<Response<ResponseBody>, Close> {
+    Ok(match fault {
+        Fault::Status(status) => json_response(status, &json!({ "status": status })),
+        Fault::Delay(duration) => {
+            tokio::time::sleep(duration).await;
+            json_response(200, &json!({}))
+        }
+        Fault::Hang => std::future::pending().await,
+        Fault::Reset => return Err(Close),
+        Fault::ResetMidBody => Response::new(Either::Right(Broken { sent: false })),
+        Fault::Cookie => {
+            let mut response = json_response(200, &json!({}));
+            response.headers_mut().insert(SET_COOKIE, HeaderValue::from_static("session=s3; Path=/"));
+            response
+        }
+        Fault::CookieCheck => {
+            let came_back =
+                text(&head.headers, COOKIE.as_str()).split("; ").any(|cookie| cookie == "session=s3");
+            json_response(if came_back { 200 } else { 400 }, &json!({ "came_back": came_back }))
+        }
+        Fault::Echo => match Limited::new(body, MAX_BODY_BYTES).collect().await {
+            Err(_) => json_response(413, &json!({ "error": "body is too large" })),
+            Ok(body) => {
+                let headers: serde_json::Map<_, _> = head
+                    .headers
+                    .keys()
+                    .map(|name| (name.to_string(), json!(text(&head.headers, name.as_str()))))
+                    .collect();
+                let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+                let path = head.uri.path_and_query().map(ToString::to_string);
+                let echo =
+                    json!({ "method": head.method.as_str(), "path": path, "headers": headers, "body": body });
+                json_response(200, &echo)
+            }
+        },
+    })
+}
+
+fn text(headers: &HeaderMap, name: &str) -> String {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
+}
+
+fn json_response(status: u16, body: &serde_json::Value) -> Response<ResponseBody> {
+    let mut response = Response::new(Either::Left(Full::new(Bytes::from(body.to_string()))));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn second_now() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "the target has no clock but the wall's")]
+    let now = SystemTime::now();
+    now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// A body that promises more than it gives.
+#[derive(Debug)]
+struct Broken {
+    sent: bool,
+}
+
+impl Body for Broken {
+    type Data = Bytes;
+    type Error = Close;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Close>>> {
+        if self.sent {
+            return Poll::Ready(Some(Err(Close)));
+        }
+        self.sent = true;
+        context.waker().wake_by_ref();
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b'x'; 500])))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(1_000)
+    }
+}
