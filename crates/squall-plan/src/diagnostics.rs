@@ -83,8 +83,9 @@ impl Diagnostics {
 
     /// Adds a problem at a range of bytes of `text`.
     pub(crate) fn add(&mut self, text: &str, problem: Problem) {
-        let end = text.len();
-        let span = problem.span.start.min(end)..problem.span.end.clamp(problem.span.start.min(end), end);
+        // A mistake found by byte may lie in the middle of a character.
+        let start = text.floor_char_boundary(problem.span.start.min(text.len()));
+        let span = start..text.ceil_char_boundary(problem.span.end.clamp(start, text.len()));
         let diagnostic = Diagnostic {
             severity: problem.severity,
             code: problem.code,
@@ -158,7 +159,7 @@ pub(crate) struct Problem {
 }
 
 fn position(text: &str, offset: usize) -> Position {
-    let before = &text[..text.floor_char_boundary(offset)];
+    let before = &text[..offset];
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     Position {
         line: before.bytes().filter(|&byte| byte == b'\n').count() + 1,
