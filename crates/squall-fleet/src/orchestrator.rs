@@ -204,7 +204,7 @@ impl Orchestrator {
 
     /// Takes in what happened and says what is to be done.
     pub fn on_event(&mut self, now: Time, event: Event) -> Vec<Command> {
-        if self.phase == Phase::Done {
+        if self.phase == Phase::Done && event != Event::Superseded {
             return Vec::new();
         }
         let mut commands = match event {
@@ -244,7 +244,8 @@ impl Orchestrator {
         if self.generators.contains_key(&ready.nonce) {
             return Vec::new();
         }
-        if !self.seats_taken.insert(ready.seat) {
+        // A seat that nobody was invited to is as good as one that is taken.
+        if ready.seat >= self.settings.seats || !self.seats_taken.insert(ready.seat) {
             self.seats.duplicate += 1;
         } else if self.phase == Phase::Gathering {
             self.seats.ready += 1;

@@ -78,7 +78,9 @@ fn a_bundle_keeps_only_the_environment_that_the_plan_mentions() {
 #[test]
 fn too_many_names_are_measured_together_and_said_so() {
     let steps: String = (0..230).map(|n| format!("      - get: /page/{n}\n")).collect();
-    let text = format!("target: http://127.0.0.1:1\nload: {{ users: 1, duration: 1s }}\nscenarios:\n  a:\n    steps:\n{steps}");
+    let text = format!(
+        "target: http://127.0.0.1:1\nload: {{ users: 1, duration: 1s }}\nscenarios:\n  a:\n    steps:\n{steps}"
+    );
     let compiled = compile(&Bundle::new("p.yaml", text, Inputs::default())).unwrap();
     assert_eq!(compiled.plan.series.len(), 201);
     assert_eq!(compiled.plan.series[200].endpoint, "other");

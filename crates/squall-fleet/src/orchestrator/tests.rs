@@ -1,1 +1,116 @@
+//! Whatever happens in whatever order, control only moves forward and the end comes once.
 
+use proptest::prelude::*;
+
+use super::*;
+
+fn settings(seats: u32) -> Settings {
+    Settings {
+        run: "r".to_owned(),
+        name: "n".to_owned(),
+        bundle: "b".to_owned(),
+        seed: 1,
+        seats,
+        interval_s: 1,
+        poll: Duration::from_millis(100),
+        gather: Duration::from_secs(10),
+        load: Duration::from_secs(20),
+    }
+}
+
+fn ready(nonce: u8, seat: u32) -> Event {
+    Event::Ready(Ready {
+        version: VERSION,
+        nonce: format!("n{nonce}"),
+        seat,
+        region: String::new(),
+        environment: String::new(),
+        init_ms: 0.0,
+        clock: Time(0),
+        deadline: None,
+        problem: (nonce == 9).then(|| "cannot".to_owned()),
+    })
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let ended = prop_oneof![
+        4 => Just(Ended::Finished),
+        1 => Just(Ended::Stopped),
+        1 => Just(Ended::Failed("broke".to_owned())),
+        1 => Just(Ended::AbortRequested("enough".to_owned())),
+    ];
+    prop_oneof![
+        6 => (0_u8..10, 0_u32..4).prop_map(|(nonce, seat)| ready(nonce, seat)),
+        4 => (0_u8..10).prop_map(|nonce| Event::Merged { nonce: format!("n{nonce}") }),
+        3 => (0_u8..10, 0_u32..3, ended).prop_map(|(nonce, snapshots, ended)| Event::Final(Final {
+            version: VERSION,
+            nonce: format!("n{nonce}"),
+            snapshots,
+            requests: 0,
+            ended,
+            start_skew_ms: 0.0,
+        })),
+        8 => Just(Event::Tick),
+        1 => Just(Event::Begin),
+        1 => Just(Event::Stop),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn control_moves_forward_and_the_end_comes_once(
+        events in proptest::collection::vec((any_event(), 0_i64..4_000_000), 0..80), seats in 1_u32..4,
+    ) {
+        let mut now = Time(0);
+        let mut machine = Orchestrator::new(settings(seats), now);
+        let mut controls: Vec<Control> = Vec::new();
+        let (mut assignments, mut ends) = (0, 0);
+        for (event, later_us) in std::iter::once((Event::Begin, 0)).chain(events) {
+            now = Time(now.0 + later_us);
+            for command in machine.on_event(now, event) {
+                prop_assert_eq!(ends, 0, "nothing is said after the end");
+                match command {
+                    Command::WriteControl(control) => controls.push(control),
+                    Command::WriteAssignment(assignment) => {
+                        assignments += 1;
+                        let mut shares: Vec<u32> = assignment.slices.values().map(|share| share.index()).collect();
+                        shares.sort_unstable();
+                        prop_assert_eq!(shares, (0..seats).collect::<Vec<_>>(), "every slice has one generator");
+                    }
+                    Command::End(_) => ends += 1,
+                    Command::WriteManifest(_) | Command::Invite(_) => {}
+                }
+            }
+        }
+        prop_assert!(controls.is_sorted_by_key(|control| (control.state, control.generation)));
+        prop_assert!(assignments <= 1);
+        // However little is heard, it ends when its time is over.
+        let late = Time(now.0 + 100_000_000);
+        machine.on_event(late, Event::Tick);
+        machine.on_event(Time(late.0 + 100_000_000), Event::Tick);
+        prop_assert_eq!(machine.phase(), Phase::Done);
+    }
+}
+
+#[test]
+fn the_lease_is_renewed_while_nothing_happens() {
+    let mut machine = Orchestrator::new(settings(1), Time(0));
+    machine.on_event(Time(0), Event::Begin);
+    let written = (1..=9_i64).filter(|second| {
+        let commands = machine.on_event(Time(second * 1_000_000), Event::Tick);
+        matches!(commands.as_slice(), [Command::WriteControl(control)] if control.lease_until > Time(second * 1_000_000))
+    });
+    assert_eq!(written.collect::<Vec<_>>(), [5]);
+}
+
+#[test]
+fn the_epoch_is_by_the_generators_clocks() {
+    let mut machine = Orchestrator::new(settings(3), Time(0));
+    machine.on_event(Time(0), Event::Begin);
+    for (nonce, offset_us) in [(0, -7_000_000_i64), (1, 3_000_000), (2, 90_000_000)] {
+        let Event::Ready(ready) = ready(nonce, u32::from(nonce)) else { panic!("not ready") };
+        machine
+            .on_event(Time(1_000_000), Event::Ready(Ready { clock: Time(1_000_000 + offset_us), ..ready }));
+    }
+    assert_eq!(machine.epoch(), Some(Time(1_000_000 + 3_000_000 + 500_000)));
+}

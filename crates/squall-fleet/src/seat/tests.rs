@@ -1,1 +1,342 @@
+//! Whole runs in virtual time: the real orchestrator and real seats over a store in memory, with a load
+//! that is only pretended.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use futures_channel::{mpsc, oneshot};
+use squall_metrics::{ConnectionUse, Outcome, Recorder, Sample, SeriesId};
+use squall_plan::Inputs;
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::orchestrate::{Observer, RunOrder, RunRecord, orchestrate};
+use crate::orchestrator::{End, Orchestrator, Settings};
+use crate::{MemoryQueue, MemoryStore, Queue};
+
+/// tokio's virtual time as the clock on the wall.
+#[derive(Debug, Clone, Copy)]
+struct TestClock(tokio::time::Instant);
+
+impl Clock for TestClock {
+    fn now(&self) -> Time {
+        Time(1_700_000_000_000_000).plus(self.0.elapsed())
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {
+        tokio::time::sleep(duration)
+    }
+}
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn look(&mut self, _: &Orchestrator, _: &squall_metrics::Merged, _: Time) {}
+}
+
+struct World {
+    queue: Arc<MemoryQueue>,
+    store: Arc<MemoryStore>,
+    clock: TestClock,
+    seats: JoinSet<Result<SeatOutcome, StoreError>>,
+    nonces: u32,
+    /// Loads that are being made.
+    running: Arc<AtomicU32>,
+}
+
+const TEXT: &str = "target: http://127.0.0.1:1\nload: { users: 1, duration: 5s, graceful_stop: 0s }\n\
+                    scenarios: { a: { steps: [ { get: / } ] } }";
+
+fn order(seats: u32) -> RunOrder {
+    let bundle = Bundle::new("p.yaml", TEXT, Inputs::default());
+    let settings = Settings {
+        run: "r1".to_owned(),
+        name: "p".to_owned(),
+        bundle: bundle.sha256(),
+        seed: 7,
+        seats,
+        interval_s: 1,
+        poll: Duration::from_millis(100),
+        gather: Duration::from_secs(10),
+        load: Duration::from_secs(5),
+    };
+    RunOrder { bundle, settings }
+}
+
+/// Ten requests a second for five seconds; `dies_after` ends the thread without a word.
+fn pretend(order: &Order, dies_after: Option<u32>, abort: Option<String>, running: Arc<AtomicU32>) -> Load {
+    let (sender, recordings) = mpsc::unbounded();
+    let (finish, finished) = oneshot::channel::<Option<String>>();
+    let stop = Arc::new(tokio::sync::Notify::new());
+    let stopped = Arc::clone(&stop);
+    let lasts = if order.plan.load.duration().is_zero() { 0 } else { 5 };
+    running.fetch_add(1, Ordering::SeqCst);
+    tokio::spawn(async move {
+        let mut recorder = Recorder::new(1);
+        for second in 0..lasts {
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                () = stopped.notified() => break,
+            }
+            if dies_after == Some(second) {
+                running.fetch_sub(1, Ordering::SeqCst);
+                return;
+            }
+            (0..10).for_each(|n| recorder.record(&sample(i64::from(second) * 1_000_000 + n)));
+            sender.unbounded_send(recorder.take()).unwrap();
+        }
+        running.fetch_sub(1, Ordering::SeqCst);
+        drop(sender);
+        finish.send(abort).unwrap();
+    });
+    Load {
+        recordings,
+        finished: Box::pin(async move { finished.await.map_err(|_| "thread died".to_owned()) }),
+        stop: Box::new(move || stop.notify_one()),
+    }
+}
+
+fn sample(at_us: i64) -> Sample {
+    Sample {
+        series: SeriesId(0),
+        scheduled_us: at_us,
+        started_us: at_us,
+        ended_us: at_us + 100,
+        outcome: Outcome::Status(200),
+        failed: false,
+        bytes_sent: 1,
+        bytes_received: 1,
+        connection: ConnectionUse::New,
+        checks_passed: 0,
+        checks_failed: 0,
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            queue: Arc::default(),
+            store: Arc::default(),
+            clock: TestClock(tokio::time::Instant::now()),
+            seats: JoinSet::new(),
+            nonces: 0,
+            running: Arc::default(),
+        }
+    }
+
+    fn sit(&mut self, invitation: String, dies_after: Option<u32>, abort: Option<String>) {
+        let (store, clock, running) = (Arc::clone(&self.store), self.clock, Arc::clone(&self.running));
+        let identity = Identity {
+            nonce: format!("n{}", self.nonces),
+            region: "test".to_owned(),
+            environment: "test".to_owned(),
+            init_ms: 1.0,
+            deadline: None,
+        };
+        self.nonces += 1;
+        self.seats.spawn(async move {
+            sit(&*store, &clock, &invitation, &identity, |order| {
+                Ok(pretend(&order, dies_after, abort, running))
+            })
+            .await
+        });
+    }
+
+    /// Answers each invitation `times` times; `shape` says what the load of a seat does.
+    async fn run(
+        &mut self,
+        seats: u32,
+        times: usize,
+        shape: impl Fn(u32) -> (Option<u32>, Option<String>),
+        stop: impl Future<Output = ()>,
+    ) -> RunRecord {
+        let (queue, store, clock) = (Arc::clone(&self.queue), Arc::clone(&self.store), self.clock);
+        let mut nobody = Nobody;
+        let mut driven = pin!(orchestrate(&*queue, &*store, &clock, order(seats), &mut nobody, stop));
+        loop {
+            tokio::select! {
+                record = &mut driven => return record.unwrap(),
+                () = tokio::time::sleep(Duration::from_millis(10)) => {
+                    while let Some(invitation) = self.queue.receive() {
+                        let seat = Invitation::from_text(&invitation).map_or(0, |invitation| invitation.seat);
+                        for _ in 0..times {
+                            let (dies_after, abort) = shape(seat);
+                            self.sit(invitation.clone(), dies_after, abort);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn well(_: u32) -> (Option<u32>, Option<String>) {
+    (None, None)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_measures_every_request_of_every_seat() {
+    let mut world = World::new();
+    let record = world.run(4, 1, well, std::future::pending()).await;
+    assert_eq!(record.end, End::Finished);
+    assert_eq!(record.merged.requests(), 4 * 50);
+    assert_eq!(
+        (record.seats.invited, record.seats.ready, record.seats.assigned, record.seats.lost),
+        (4, 4, 4, 0)
+    );
+    assert_eq!((record.missing, record.problems), (Vec::new(), Vec::new()));
+    let outcomes = world.seats.join_all().await;
+    assert!(outcomes.into_iter().all(|outcome| outcome.unwrap() == SeatOutcome::Ran(Ended::Finished)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_message_delivered_twice_runs_nothing_twice() {
+    let mut world = World::new();
+    let record = world.run(4, 2, well, std::future::pending()).await;
+    assert_eq!(record.merged.requests(), 4 * 50);
+    let seats = record.seats;
+    assert_eq!((seats.assigned, seats.duplicate + seats.late + seats.spare >= 4), (4, true), "{seats:?}");
+    let outcomes: Vec<_> = world.seats.join_all().await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == SeatOutcome::NotNeeded).count(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_generator_that_dies_is_named_and_its_snapshots_count() {
+    let mut world = World::new();
+    let dies = |seat| (if seat == 2 { Some(3) } else { None }, None);
+    let record = world.run(3, 1, dies, std::future::pending()).await;
+    assert_eq!(record.merged.requests(), 50 + 50 + 30);
+    assert_eq!(record.missing, ["slice 2: thread died"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_the_load_within_two_polls_and_keeps_what_was_measured() {
+    let mut world = World::new();
+    let stop = tokio::time::sleep(Duration::from_millis(3_050));
+    let record = world.run(2, 1, well, stop).await;
+    assert_eq!(record.end, End::Interrupted);
+    assert!((40..=60).contains(&record.merged.requests()), "{}", record.merged.requests());
+    assert!(world.clock.0.elapsed() < Duration::from_millis(3_500), "{:?}", world.clock.0.elapsed());
+    assert_eq!(world.running.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_asks_for_the_end_ends_everybody() {
+    let mut world = World::new();
+    let asks = |seat| (None, (seat == 0).then(|| "it was enough".to_owned()));
+    let record = world.run(2, 1, asks, std::future::pending()).await;
+    assert_eq!(record.end, End::Aborted("it was enough".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_orchestrator_load_ends_at_the_lease() {
+    let mut world = World::new();
+    let orchestrator =
+        tokio::time::timeout(Duration::from_secs(2), world.run(1, 1, well, std::future::pending()));
+    assert!(orchestrator.await.is_err());
+    assert_eq!(world.running.load(Ordering::SeqCst), 1);
+    // The pretended load ends by itself after five seconds; here the lease is what ends the seat that waits.
+    let control = Control {
+        version: VERSION,
+        term: 1,
+        state: State::Waiting,
+        generation: 0,
+        epoch: None,
+        lease_until: world.clock.now().plus(Duration::from_secs(3)),
+    };
+    world.store.put(&keys::control("r1"), control.to_bytes(), Put::Always).await.unwrap();
+    let outcomes = world.seats.join_all().await;
+    assert_eq!(
+        outcomes.into_iter().map(Result::unwrap).collect::<Vec<_>>(),
+        [SeatOutcome::Ran(Ended::LeaseExpired)]
+    );
+    assert!(world.clock.0.elapsed() < Duration::from_millis(5_500));
+}
+
+#[tokio::test(start_paused = true)]
+async fn seats_that_nobody_takes_are_named() {
+    let mut world = World::new();
+    let queue = Arc::clone(&world.queue);
+    // Somebody else takes all messages but the first.
+    let thief = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            while queue.receive().is_some() {}
+        }
+    });
+    let record = world.run(2, 1, well, std::future::pending()).await;
+    thief.abort();
+    assert_eq!(record.end, End::Failed("seats not ready in time: 0, 1".to_owned()));
+    assert_eq!(record.merged.requests(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_snapshot_is_told_and_not_counted() {
+    let mut world = World::new();
+    let store = Arc::clone(&world.store);
+    for (key, value) in [
+        (keys::snapshot("r1", 0, "x", 0), b"SQSN\x01nonsense".to_vec()),
+        (keys::snapshot("r1", 1, "y", 1), b"something else".to_vec()),
+        (keys::ready("r1", "z"), b"{}".to_vec()),
+    ] {
+        store.put(&key, value, Put::Always).await.unwrap();
+    }
+    let record = world.run(2, 1, well, std::future::pending()).await;
+    assert_eq!((record.merged.requests(), record.problems.len()), (100, 3), "{:?}", record.problems);
+    assert_eq!(record.end, End::Finished);
+}
+
+#[tokio::test(start_paused = true)]
+async fn invitations_that_cannot_be_answered_are_refused() {
+    let world = World::new();
+    let invitation = |version, expires_s| {
+        let expires_at = world.clock.now().plus(Duration::from_secs(expires_s));
+        serde_json::to_string(&Invitation { version, run: "nowhere".to_owned(), seat: 0, expires_at })
+            .unwrap()
+    };
+    let identity = Identity {
+        nonce: "n".to_owned(),
+        region: String::new(),
+        environment: String::new(),
+        init_ms: 0.0,
+        deadline: None,
+    };
+    let texts =
+        ["", "{}", "no json", &invitation(VERSION + 1, 9), &invitation(VERSION, 0), &invitation(VERSION, 9)];
+    for text in texts {
+        let outcome =
+            sit(&*world.store, &world.clock, text, &identity, |_| Err(String::new())).await.unwrap();
+        assert!(matches!(outcome, SeatOutcome::Refused(_)), "{text}: {outcome:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_orchestrator_makes_the_first_one_leave() {
+    let mut world = World::new();
+    let (store, clock) = (Arc::clone(&world.store), world.clock);
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let lease_until = clock.now().plus(Duration::from_secs(30));
+        let other = Control {
+            version: VERSION,
+            term: 2,
+            state: State::Aborting,
+            generation: 1,
+            epoch: None,
+            lease_until,
+        };
+        store.put(&keys::control("r1"), other.to_bytes(), Put::Always).await.unwrap();
+    });
+    let record = world.run(1, 1, well, std::future::pending()).await;
+    assert_eq!(record.end, End::Failed("another orchestrator has taken over".to_owned()));
+}
+
+#[tokio::test]
+async fn queue_and_store_in_memory_keep_their_promises() {
+    let (queue, store) = (MemoryQueue::default(), MemoryStore::default());
+    crate::conformance::store(&store, "runs/a").await.unwrap();
+    let received = async || std::iter::from_fn(|| queue.receive()).collect();
+    crate::conformance::queue(&queue, received).await.unwrap();
+    queue.send(vec!["x".to_owned()]).await.unwrap();
+    assert_eq!(queue.receive().as_deref(), Some("x"));
+}
