@@ -173,20 +173,20 @@ impl<'ast> Visit<'ast> for Mentions {
     }
 
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
-        self.use_tree(String::new(), &item.tree);
+        self.use_tree("", &item.tree);
     }
 }
 
 impl Mentions {
-    fn use_tree(&mut self, prefix: String, tree: &syn::UseTree) {
+    fn use_tree(&mut self, prefix: &str, tree: &syn::UseTree) {
         let join = |name: String| if prefix.is_empty() { name } else { format!("{prefix}::{name}") };
         match tree {
-            syn::UseTree::Path(path) => self.use_tree(join(path.ident.to_string()), &path.tree),
+            syn::UseTree::Path(path) => self.use_tree(&join(path.ident.to_string()), &path.tree),
             syn::UseTree::Name(name) => drop(self.paths.insert(join(name.ident.to_string()))),
             syn::UseTree::Rename(name) => drop(self.paths.insert(join(name.ident.to_string()))),
             syn::UseTree::Glob(_) => drop(self.paths.insert(join("*".to_owned()))),
             syn::UseTree::Group(group) => {
-                group.items.iter().for_each(|tree| self.use_tree(prefix.clone(), tree))
+                group.items.iter().for_each(|tree| self.use_tree(prefix, tree));
             }
         }
     }

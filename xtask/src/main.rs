@@ -42,7 +42,10 @@ fn main() -> ExitCode {
         Verb::Check => check::run(&mut steps),
         Verb::Architecture => check::architecture(&mut steps),
         Verb::Test => test(&mut steps),
-        Verb::E2e => steps.cargo("end-to-end tests", &["nextest", "run", "--package", "squall-tests"]),
+        Verb::E2e => {
+            steps.cargo("the command", &["build", "--package", "squall-cli"]);
+            steps.cargo("end-to-end tests", &["test", "--package", "squall-tests"]);
+        }
         Verb::Bench => {
             steps.cargo("criterion", &["bench", "--package", "squall-metrics", "--bench", "measure"]);
             steps.command("scripts/bench", "scripts/bench", &[]);

@@ -214,7 +214,11 @@ async fn tick(worker: Rc<Worker>, interval: Duration, recordings: mpsc::Unbounde
         worker.clock.sleep_until(worker.instant_at(second * 1_000_000)).await;
         let us = (second - 1) * 1_000_000;
         worker.count_user_time();
-        worker.recorder.borrow_mut().gauge(us, worker.users(), worker.in_flight.get());
+        let (users, in_flight) = (worker.users(), worker.in_flight.get());
+        // Before the epoch there is nothing to see unless users are made ready.
+        if us >= 0 || users > 0 {
+            worker.recorder.borrow_mut().gauge(us, users, in_flight);
+        }
         if second > 0 && second % interval_s == 0 {
             hand_over(&worker, &recordings);
         }

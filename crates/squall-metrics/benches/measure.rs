@@ -51,7 +51,7 @@ fn measure(criterion: &mut Criterion) {
     });
     let one = snapshot(0);
     criterion.bench_function("encode a snapshot of 50 endpoints", |bencher| {
-        bencher.iter(|| black_box(&one).encode())
+        bencher.iter(|| black_box(&one).encode());
     });
     let bytes = one.encode();
     criterion.bench_function("decode a snapshot of 50 endpoints", |bencher| {

@@ -1,5 +1,7 @@
 //! Whole plans: those that compile, and those whose every mistake is told at its place.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

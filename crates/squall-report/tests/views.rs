@@ -1,0 +1,209 @@
+//! Results and how they look.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use proptest::prelude::*;
+use squall_metrics::{ConnectionUse, Merged, Outcome, Recorder, Sample, SeriesId, Snapshot};
+use squall_plan::{Bundle, Inputs, Plan, compile};
+use squall_report::{
+    Ending, Facts, GeneratorFacts, Run, RunResult, SeatCoverage, Style, build, from_json, terminal, to_json,
+};
+
+fn plan(load: &str, names: &[&str]) -> Plan {
+    let steps: Vec<String> = names.iter().map(|name| format!("{{ get: /x, name: '{name}' }}")).collect();
+    let text = format!(
+        "name: shop\ntarget: http://127.0.0.1:1\nload: {load}\nscenarios: {{ buyer: {{ steps: [ {} ] }} }}",
+        steps.join(", "),
+    );
+    compile(&Bundle::new("p.yaml", text, Inputs::default())).unwrap().plan
+}
+
+fn sample(series: u16, second: i64, us: i64, outcome: Outcome, failed: bool) -> Sample {
+    let at = second * 1_000_000;
+    Sample {
+        series: SeriesId(series),
+        scheduled_us: at,
+        started_us: at + 40,
+        ended_us: at + us,
+        outcome,
+        failed,
+        bytes_sent: 100,
+        bytes_received: 1_000,
+        connection: ConnectionUse::Reused,
+        checks_passed: u32::from(!failed),
+        checks_failed: u32::from(failed),
+    }
+}
+
+/// A recorder that has seen so many good requests of a series a second, for ten seconds.
+fn recorder(series: u16, each_second: i64) -> Recorder {
+    let mut recorder = Recorder::new(1);
+    for second in 0..10 {
+        for n in 0..each_second {
+            recorder.arrival_scheduled(second * 1_000_000);
+            recorder.arrival_started(second * 1_000_000);
+            recorder.record(&sample(series, second, 2_000 + n * 137, Outcome::Status(200), false));
+        }
+        recorder.gauge(second * 1_000_000, 5, 2);
+    }
+    recorder
+}
+
+fn merged(recorders: impl IntoIterator<Item = Recorder>) -> Merged {
+    let mut merged = Merged::default();
+    for (n, mut recorder) in (0_u32..).zip(recorders) {
+        let interval = recorder.take().into_interval();
+        merged.merge(Snapshot { run: "r".to_owned(), nonce: format!("n{n}"), sequence: 0, interval });
+    }
+    merged
+}
+
+fn facts(ending: Ending, missing: &[&str]) -> Facts {
+    let generator = |slice: u32| GeneratorFacts {
+        slice: Some(slice),
+        nonce: format!("n{slice}"),
+        region: "local".to_owned(),
+        environment: "process 1".to_owned(),
+        init_ms: 0.1,
+        ready_ms: 101.5,
+        start_skew_ms: Some(0.0),
+    };
+    Facts {
+        run: Run {
+            id: "20260101-120000-8f31c2".to_owned(),
+            name: String::new(),
+            seed: "8f31c2".to_owned(),
+            started_at: "2026-01-01T12:00:00Z".to_owned(),
+            epoch: "2026-01-01T12:00:01Z".to_owned(),
+            duration_s: 0.0,
+            backend: "local".to_owned(),
+            regions: vec!["local".to_owned()],
+            plan_sha256: "ab".repeat(32),
+        },
+        ending,
+        seats: SeatCoverage { invited: 2, ready: 2, assigned: 2, ..SeatCoverage::default() },
+        missing: missing.iter().map(|&missing| missing.to_owned()).collect(),
+        generators: vec![generator(0), generator(1)],
+        problems: Vec::new(),
+    }
+}
+
+fn check(name: &str, result: &RunResult) {
+    let text = terminal(result, Style::default());
+    assert!(text.lines().all(|line| line == line.trim_end()), "no line has spaces at its end");
+    assert!(text.lines().skip(1).all(|line| line.chars().count() <= 80 || line.starts_with(" ●")), "{text}");
+    insta::assert_snapshot!(name, text);
+    assert_eq!(from_json(&to_json(result)).unwrap(), *result);
+}
+
+const OPEN: &str = "{ rate: 60/s, duration: 10s }";
+
+#[test]
+fn a_run_that_went_well_says_so_first() {
+    let plan = plan(OPEN, &["GET /catalog/products", "POST /orders"]);
+    let result = build(&plan, &merged([recorder(0, 40), recorder(1, 20)]), facts(Ending::Finished, &[]));
+    assert_eq!(result.verdict.exit_code, 0);
+    check("passed", &result);
+    let styled = terminal(&result, Style { colour: true, ascii: false });
+    assert!(styled.starts_with(" \u{1b}[1;32mPASSED\u{1b}[0m"));
+    assert!(terminal(&result, Style { colour: false, ascii: true }).is_ascii());
+}
+
+#[test]
+fn failures_come_first_and_are_told_apart() {
+    let mut slow = recorder(0, 20);
+    for second in 0..10 {
+        slow.record(&sample(1, second, 900, Outcome::Status(429), true));
+        slow.record(&sample(1, second, 1_500, Outcome::Status(503), true));
+        slow.record(&sample(1, second, 10_000_000, Outcome::Timeout, true));
+        slow.record(&sample(1, second, 300, Outcome::Reset, true));
+    }
+    slow.note("`POST /orders`: variable `cart` is undefined".to_owned());
+    let names = ["GET /a/name/that/is/longer/than/the/table/has/room/for", "POST /orders"];
+    let result =
+        build(&plan("{ rate: 20/s, duration: 10s }", &names), &merged([slow]), facts(Ending::Finished, &[]));
+    let orders = &result.endpoints[1];
+    assert_eq!((orders.response_time_ms.count, orders.failed_time_ms.count, orders.requests), (10, 30, 40));
+    check("failures", &result);
+}
+
+#[test]
+fn what_is_missing_is_said() {
+    let mut dropping = recorder(0, 20);
+    (0..10).for_each(|second| {
+        (0..30).for_each(|_| {
+            dropping.arrival_scheduled(second * 1_000_000);
+            dropping.arrival_dropped(second * 1_000_000);
+        });
+    });
+    let missing = ["slice 3: not heard of after snapshot 7"];
+    let result =
+        build(&plan(OPEN, &["GET /a", "GET /b"]), &merged([dropping]), facts(Ending::Finished, &missing));
+    assert_eq!(result.verdict.exit_code, 98);
+    let load = &result.coverage.load;
+    assert_eq!(
+        [load.planned, load.started, load.dropped, load.unknown].map(|n| n.to_string()),
+        ["600", "200", "300", "100"]
+    );
+    check("missing", &result);
+}
+
+#[test]
+fn a_run_that_was_ended_says_by_whom() {
+    let plan = plan("{ users: 5, duration: 1m }", &["GET /a"]);
+    check("interrupted", &build(&plan, &merged([recorder(0, 3)]), facts(Ending::Interrupted, &[])));
+    let aborted = Ending::Aborted("`GET /a` failed with 500".to_owned());
+    check("aborted", &build(&plan, &merged([recorder(0, 1)]), facts(aborted, &[])));
+}
+
+#[test]
+fn a_run_without_requests_is_no_success() {
+    let broken = Ending::Broken("seats not ready in time: 0, 1".to_owned());
+    check("nothing", &build(&plan(OPEN, &["GET /a"]), &Merged::default(), facts(broken, &[])));
+}
+
+#[test]
+fn names_of_several_scenarios_are_told_apart() {
+    let text = "name: two\ntarget: http://127.0.0.1:1\nload: { rate: 4/s, duration: 10s }\nscenarios:\n  \
+                reader: { steps: [ { get: /a } ] }\n  writer: { steps: [ { get: /a } ] }";
+    let plan = compile(&Bundle::new("p.yaml", text, Inputs::default())).unwrap().plan;
+    check(
+        "scenarios",
+        &build(&plan, &merged([recorder(0, 2), recorder(1, 2)]), facts(Ending::Finished, &[])),
+    );
+}
+
+#[test]
+fn a_long_run_keeps_its_counts_in_fewer_points() {
+    let mut recorder = Recorder::new(1);
+    (0..10_000).for_each(|second| recorder.record(&sample(0, second, 1_000, Outcome::Status(200), false)));
+    let plan = plan("{ rate: 1/s, duration: 10000s }", &["GET /a"]);
+    let timeline = build(&plan, &merged([recorder]), facts(Ending::Finished, &[])).timeline;
+    assert_eq!((timeline.step_s, timeline.points.len()), (4, 2_500));
+    assert!(timeline.points.iter().all(|point| point.requests == 4 && point.t_s % 4 == 0));
+}
+
+proptest! {
+    #[test]
+    fn percentiles_never_fall_and_outcomes_add_up(times in proptest::collection::vec((0_u16..2, 1_i64..9_000_000, 0_u8..5), 1..200)) {
+        let mut recorder = Recorder::new(2);
+        for (series, us, kind) in times {
+            let (outcome, failed) = match kind {
+                0 => (Outcome::Status(500), true),
+                1 => (Outcome::Timeout, true),
+                _ => (Outcome::Status(200), false),
+            };
+            recorder.record(&sample(series, 0, us, outcome, failed));
+        }
+        let result = build(&plan(OPEN, &["GET /a", "GET /b"]), &merged([recorder]), facts(Ending::Finished, &[]));
+        prop_assert_eq!(result.outcomes.values().sum::<u64>(), result.totals.requests);
+        for endpoint in &result.endpoints {
+            prop_assert_eq!(endpoint.outcomes.values().sum::<u64>(), endpoint.requests);
+            let t = &endpoint.response_time_ms;
+            let ascending: Vec<f64> =
+                [t.min, t.p50, t.p75, t.p90, t.p95, t.p99, t.p999, t.max].into_iter().flatten().collect();
+            prop_assert!(ascending.is_sorted() && (ascending.is_empty() == (t.count == 0)));
+        }
+        prop_assert!(!terminal(&result, Style::default()).is_empty());
+    }
+}
