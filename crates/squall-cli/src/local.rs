@@ -74,6 +74,7 @@ pub(crate) fn run(order: Order) -> Result<Finished, Failure> {
         Some(seed) => seed,
         None => surroundings::random_seed()?,
     };
+    surroundings::raise_file_limit();
     let began = SystemClock.now();
     let id = run_id(began, seed)?;
     let folder = order.out.unwrap_or_else(|| Path::new(".squall/runs").join(&id));

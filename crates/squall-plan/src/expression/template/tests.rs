@@ -112,12 +112,6 @@ fn the_same_stream_gives_the_same_choices() {
 }
 
 #[test]
-fn an_expression_that_does_not_end_is_stopped() {
-    let text = "{{ range(50000) | map('string') | list | length }}{{ range(99999)|sum }}";
-    assert!(render_text(text).is_ok() || render_text(text).unwrap_err().contains("does not end"));
-}
-
-#[test]
 fn mistakes_know_their_place_in_the_text() {
     let mut builder = ProgramBuilder::new();
     let error = builder.template("abc {{ 1 + }} def").unwrap_err();
