@@ -9,6 +9,9 @@ use serde_json::Value;
 use squall_target::{Server, ServerOptions};
 use tempfile::TempDir;
 
+/// What to do where the command is missing.
+const BUILT: &str = "the command is built: `cargo build --package squall-cli`";
+
 /// A folder to run the command in.
 #[derive(Debug)]
 pub struct Place {
@@ -67,7 +70,7 @@ impl Place {
     #[must_use]
     #[expect(clippy::expect_used, reason = "a test without the command cannot go on")]
     pub fn run(&self, arguments: &[&str]) -> Ran {
-        Ran::from(self.command(arguments).output().expect("the command"))
+        Ran::from(self.command(arguments).output().expect(BUILT))
     }
 
     /// Starts the command.
@@ -78,7 +81,7 @@ impl Place {
     #[expect(clippy::expect_used, reason = "a test without the command cannot go on")]
     pub fn start(&self, arguments: &[&str]) -> Child {
         let mut command = self.command(arguments);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command")
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect(BUILT)
     }
 
     /// The `result.json` in a folder in it.
