@@ -224,11 +224,9 @@ fn a_place_that_cannot_be_written_to_is_named_before_any_load() {
 fn a_full_disk_ends_the_run_with_a_message() {
     let (place, server) = (Place::new(), target(false));
     let address = format!("http://{}", server.address());
-    place.write(
-        "plan.yaml",
-        &plan(&address, "{ users: 2, duration: 1m }", "{ get: /healthz }, { think: 20ms }"),
-    );
-    // A limit on the size of files stands in for a full disk: writes fail in the same place.
+    let steps = "{ get: '/_fault/delay/{{ random_int(1, 900) }}', name: GET /delay }";
+    place.write("plan.yaml", &plan(&address, "{ users: 300, duration: 1m }", steps));
+    // A limit on the size of files stands in for a full disk: snapshots that grow beyond it fail as they would.
     let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" run plan.yaml --generators 1 --out out";
     let squall = place.command(&[]).get_program().to_owned();
     let begin = Instant::now();
@@ -236,7 +234,7 @@ fn a_full_disk_ends_the_run_with_a_message() {
         Command::new("bash").args(["-c", script]).arg(squall).current_dir(place.path()).output().unwrap();
     let ran = Ran::from(output);
     assert_eq!(ran.code, 1, "{}\n{}", ran.stdout, ran.stderr);
-    assert!(begin.elapsed() < Duration::from_secs(30), "it ends at once, not with the load");
+    assert!(begin.elapsed() < Duration::from_secs(30), "it ends at once, not with the load: {}", ran.stderr);
     assert!(ran.stderr.contains("cannot write") && ran.stderr.contains("snapshots"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
 }

@@ -26,8 +26,9 @@ const LEASE: Duration = Duration::from_secs(30);
 /// How often it is renewed.
 const RENEW: Duration = Duration::from_secs(5);
 
-/// From assignment to epoch: every generator sees the assignment within a poll or two.
-const POLLS_TO_EPOCH: u32 = 5;
+/// From assignment to epoch: every generator sees the assignment within a poll or two, and uses the rest to
+/// make its users ready.
+const POLLS_TO_EPOCH: u32 = 10;
 
 /// How long after the end of the load last words and snapshots are waited for.
 const MARGIN: Duration = Duration::from_secs(10);

@@ -112,5 +112,5 @@ fn the_epoch_is_by_the_generators_clocks() {
         machine
             .on_event(Time(1_000_000), Event::Ready(Ready { clock: Time(1_000_000 + offset_us), ..ready }));
     }
-    assert_eq!(machine.epoch(), Some(Time(1_000_000 + 3_000_000 + 500_000)));
+    assert_eq!(machine.epoch(), Some(Time(1_000_000 + 3_000_000 + 1_000_000)));
 }
