@@ -2,6 +2,7 @@
 
 mod architecture;
 mod check;
+mod dist;
 mod facts;
 mod steps;
 
@@ -32,7 +33,7 @@ enum Verb {
     Bench,
     /// The demo.
     Demo,
-    /// The command, built for others.
+    /// The command and the generator, built for others.
     Dist,
 }
 
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
         Verb::Architecture => check::architecture(&mut steps),
         Verb::Test => test(&mut steps),
         Verb::E2e => {
-            steps.cargo("the command", &["build", "--package", "squall-cli"]);
+            made(&mut steps);
             steps.cargo("end-to-end tests", &["test", "--package", "squall-tests"]);
         }
         Verb::Bench => {
@@ -51,28 +52,25 @@ fn main() -> ExitCode {
             steps.command("scripts/bench", "scripts/bench", &[]);
         }
         Verb::Demo => steps.cargo("demo", &["run", "--release", "--package", "squall-cli", "--", "demo"]),
-        Verb::Dist => dist(&mut steps),
+        Verb::Dist => dist::all(&mut steps),
     }
     steps.finish()
 }
 
+/// What the end-to-end tests run: the command, the generator as Lambda takes it, and AWS on this machine.
+fn made(steps: &mut Steps) {
+    steps.cargo("the command", &["build", "--package", "squall-cli"]);
+    dist::generator(steps);
+    steps.command("the emulator", "scripts/aws-local", &["install"]);
+}
+
 /// The documentation's examples first: the last thing printed is the summary of the tests.
 fn test(steps: &mut Steps) {
+    made(steps);
     steps.cargo("documentation", &["test", "--workspace", "--doc", "--quiet"]);
     if steps::is_installed("cargo-nextest") {
         steps.cargo("tests", &["nextest", "run", "--workspace", "--all-targets"]);
     } else {
         steps.cargo("tests", &["test", "--workspace", "--all-targets"]);
     }
-}
-
-fn dist(steps: &mut Steps) {
-    steps.cargo("release build", &["build", "--release", "--package", "squall-cli"]);
-    steps.step("dist/squall", || {
-        let built = steps::target_dir()?.join("release/squall");
-        std::fs::create_dir_all("dist")?;
-        let bytes = std::fs::copy(built, "dist/squall")?;
-        println!("dist/squall: {:.1} MB", bytes as f64 / 1e6);
-        Ok(())
-    });
 }

@@ -24,11 +24,29 @@ pub(crate) enum Command {
   squall run plan.yaml --target http://127.0.0.1:8080 --users 50 --duration 1m
   squall run plan.yaml --rate 200/s --duration 30s --var currency=EUR --seed 8f31c2
   squall run plan.yaml --generators 4 --output json > result.json
+  squall run plan.yaml --backend aws --generators 64 --region eu-west-1
 
 Exit codes:
   0 passed · 98 not valid · 99 failed · 104 plan or settings wrong
   105 interrupted · 106 aborted · 1 anything else")]
     Run(RunArgs),
+    /// End the load of a run, from any terminal: within a poll, and its report is still made.
+    #[command(after_help = "Examples:
+  squall stop 20261124-141200-8f31c2
+  squall stop 20261124-141200-8f31c2 --stack squall --region eu-west-1   # from another machine")]
+    Stop(StopArgs),
+    /// Create or update a fleet on AWS: one stack, which costs nothing while nothing runs.
+    #[command(after_help = "Examples:
+  squall deploy
+  squall deploy --region eu-west-1 --memory 3538
+  squall deploy --stack load-team --zip dist/bootstrap.zip")]
+    Deploy(DeployArgs),
+    /// Remove a fleet from AWS, with everything that was kept there.
+    #[command(after_help = "Examples:\n  squall destroy\n  squall destroy --stack load-team --force")]
+    Destroy(DestroyArgs),
+    /// Check what a run on AWS needs, and say how to mend what is missing.
+    #[command(after_help = "Examples:\n  squall doctor\n  squall doctor --generators 500 --output json")]
+    Doctor(DoctorArgs),
     /// Start a simulated shop, load it for 15 seconds with four generators, print the report.
     #[command(after_help = "Example:\n  squall demo")]
     Demo(DemoArgs),
@@ -83,11 +101,37 @@ pub(crate) struct PlanArgs {
     pub(crate) variables: Vec<(String, String)>,
 }
 
+/// Where generators run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Backend {
+    /// Threads of this command.
+    Local,
+    /// Lambda invocations of a fleet that was deployed.
+    Aws,
+}
+
+/// Which fleet on AWS.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct AwsArgs {
+    /// The name of the fleet's stack.
+    #[arg(long, value_name = "NAME", value_parser = stack_name)]
+    pub(crate) stack: Option<String>,
+    /// Its region; that of the environment or of the profile unless given.
+    #[arg(long, value_name = "REGION")]
+    pub(crate) region: Option<String>,
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) plan: PlanArgs,
-    /// Divide the load over so many generators; one for each processor unless given.
+    /// Where generators run.
+    #[arg(long, value_enum, default_value = "local")]
+    pub(crate) backend: Backend,
+    #[command(flatten)]
+    pub(crate) aws: AwsArgs,
+    /// Divide the load over so many generators; unless given, one for each processor, and on AWS as many as
+    /// the plan's users or arrivals need.
     #[arg(long, value_name = "N")]
     pub(crate) generators: Option<NonZeroU32>,
     /// Repeat the journeys of the run that had this seed.
@@ -97,6 +141,53 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// In which form the report is printed.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct StopArgs {
+    /// The run's id, or its folder.
+    pub(crate) run: String,
+    #[command(flatten)]
+    pub(crate) aws: AwsArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DeployArgs {
+    #[command(flatten)]
+    pub(crate) aws: AwsArgs,
+    /// The generator; bootstrap.zip beside the command or under dist unless given.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) zip: Option<PathBuf>,
+    /// Memory of a generator in MB; 1,769 are one processor. As before, or 1,769, unless given.
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(128..=10_240))]
+    pub(crate) memory: Option<u32>,
+    /// How long a generator may live, 1m to 15m. As before, or 15m, unless given.
+    #[arg(long, value_name = "D", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// Another template than the one that is built in, such as one with a permissions boundary.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) template: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DestroyArgs {
+    #[command(flatten)]
+    pub(crate) aws: AwsArgs,
+    /// Stop a run that is under way, instead of refusing.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) aws: AwsArgs,
+    /// How many generators a run is to have.
+    #[arg(long, value_name = "N", default_value = "16")]
+    pub(crate) generators: NonZeroU32,
+    /// In which form the findings are printed.
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) output: Output,
 }
@@ -172,6 +263,16 @@ fn variable(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+/// Names that CloudFormation takes.
+fn stack_name(text: &str) -> Result<String, String> {
+    let is_good = text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.len() <= 100
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    is_good
+        .then(|| text.to_owned())
+        .ok_or_else(|| "a stack's name is a letter, then up to 99 letters, digits and hyphens".to_owned())
+}
+
 fn seed(text: &str) -> Result<u64, String> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
     u64::from_str_radix(digits, 16).map_err(|_| "a seed is 1 to 16 hexadecimal digits".to_owned())
@@ -200,5 +301,8 @@ mod tests {
         check("squall run p.yaml --generators 0", false);
         check("squall run p.yaml --seed xyz", false);
         check("squall run p.yaml --var nonsense", false);
+        check("squall run p.yaml --backend aws --stack load-1 --region eu-west-1", true);
+        check("squall run p.yaml --backend aws --stack 1load", false);
+        check("squall deploy --memory 64", false);
     }
 }

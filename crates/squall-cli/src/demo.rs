@@ -9,8 +9,8 @@ use squall_target::{Server, ServerOptions};
 
 use crate::args::DemoArgs;
 use crate::failure::Failure;
-use crate::local::{self, Order};
-use crate::{plan, surroundings};
+use crate::run::Order;
+use crate::{local, plan, run, surroundings};
 
 const PLAN: &str = include_str!("../../../docs/examples/demo.yaml");
 const GENERATORS: u32 = 4;
@@ -22,9 +22,10 @@ pub(crate) fn command(args: &DemoArgs) -> Result<ExitCode, Failure> {
     eprintln!("a simulated shop listens on http://{}", server.address());
     let inputs = Inputs { target: Some(format!("http://{}", server.address())), ..Inputs::default() };
     let loaded = plan::from_bundle(Bundle::new("demo.yaml", PLAN, inputs))?;
-    let finished = local::run(Order { loaded, generators: GENERATORS, seed: None, out: args.out.clone() })?;
+    let finished =
+        local::run(Order { loaded, generators: Some(GENERATORS), seed: None, out: args.out.clone() })?;
     println!("{}", terminal(&finished.result, surroundings::style()));
     println!("\n the shop itself counted {} requests", server.counts().total);
     println!(" result {}", finished.folder.join("result.json").display());
-    local::exit_code(&finished.result)
+    run::exit_code(&finished.result)
 }

@@ -1,12 +1,16 @@
 //! The `squall` command.
 
 mod args;
+mod aws;
 mod demo;
 mod failure;
 mod local;
 mod plan;
 mod progress;
 mod report;
+mod run;
+mod signals;
+mod stop;
 mod surroundings;
 mod target;
 
@@ -29,7 +33,11 @@ fn main() -> ExitCode {
         }
     };
     let result = match args.command {
-        Command::Run(args) => local::command(&args),
+        Command::Run(args) => run::command(&args),
+        Command::Stop(args) => stop::command(&args),
+        Command::Deploy(args) => aws::deploy(&args),
+        Command::Destroy(args) => aws::destroy(&args),
+        Command::Doctor(args) => aws::doctor(&args),
         Command::Demo(args) => demo::command(&args),
         Command::Validate(args) => plan::validate(&args),
         Command::Schema(args) => plan::schema(args.of),

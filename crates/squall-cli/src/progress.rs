@@ -31,6 +31,10 @@ impl Progress {
                     self.generators
                 )
             }
+            (_, Some(epoch)) if now < epoch => {
+                let left = epoch.since(now).as_secs_f64().ceil();
+                format!("{}: load begins in {left}s", self.name)
+            }
             (phase, Some(epoch)) => {
                 let elapsed = now.since(epoch).min(self.duration);
                 let errors: u64 = merged.series().values().map(|series| series.counts.errors).sum();

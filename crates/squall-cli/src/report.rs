@@ -8,10 +8,8 @@ use squall_report::{ExitCode, from_json, terminal, to_json};
 
 use crate::args::{Output, ReportArgs};
 use crate::failure::Failure;
+use crate::run::RUNS;
 use crate::surroundings;
-
-/// Where runs are kept.
-const RUNS: &str = ".squall/runs";
 
 pub(crate) fn command(args: &ReportArgs) -> Result<ExitCode, Failure> {
     let path = match &args.run {

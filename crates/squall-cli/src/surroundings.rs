@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::IsTerminal;
+use std::path::PathBuf;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use squall_report::Style;
@@ -42,6 +43,11 @@ pub(crate) fn raise_file_limit() {
     limit.current = limit.maximum;
     // Without more, users who find none are counted as the generator's own failures.
     let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// Where this command is installed.
+pub(crate) fn own_folder() -> Option<PathBuf> {
+    Some(std::env::current_exe().ok()?.parent()?.to_owned())
 }
 
 /// A seed that nobody chose: 32 bits are enough to be unlike others and short enough to be typed.

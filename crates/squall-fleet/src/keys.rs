@@ -1,5 +1,8 @@
 //! Where in the store everything is. Nobody else builds a key.
 
+/// Which run has the store.
+pub const CURRENT: &str = "current";
+
 /// The plan's bundle, by its hash.
 #[must_use]
 pub fn plan(sha256: &str) -> String {

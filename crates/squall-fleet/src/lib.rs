@@ -8,6 +8,7 @@
 //! message that is duplicated, late, lost or foreign changes coverage, never arithmetic.
 
 pub mod conformance;
+mod hold;
 pub mod keys;
 mod memory;
 mod message;
@@ -15,7 +16,10 @@ mod orchestrate;
 mod orchestrator;
 mod ports;
 mod seat;
+pub mod sizing;
+mod stop;
 
+pub use hold::{Hold, hold, run_under_way};
 pub use memory::{MemoryQueue, MemoryStore};
 pub use message::{
     Assignment, Control, Ended, Final, Invitation, Manifest, MessageError, Ready, State, Time, VERSION,
@@ -24,3 +28,4 @@ pub use orchestrate::{Observer, OrchestrateError, RunOrder, RunRecord, orchestra
 pub use orchestrator::{Command, End, Event, GeneratorRecord, Orchestrator, Phase, Seats, Settings};
 pub use ports::{Clock, ETag, Fetched, Put, Queue, Store, StoreError, StoreErrorKind};
 pub use seat::{Identity, Load, Order, SeatOutcome, sit};
+pub use stop::{Stop, stop};

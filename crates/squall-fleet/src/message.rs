@@ -23,6 +23,12 @@ impl Time {
         Self(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
 
+    /// The instant so much earlier.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+    }
+
     /// From `earlier` to this instant; zero if it is not earlier.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
@@ -139,6 +145,8 @@ pub enum Ended {
     Stopped,
     /// Nobody renewed the lease.
     LeaseExpired,
+    /// Its environment gives it no more time.
+    OutOfTime,
     /// The plan wants the whole run to end, and why.
     AbortRequested(String),
     /// It broke, and why.

@@ -1,8 +1,9 @@
 //! Drives the state machine over the ports.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::future::Future;
 use std::pin::pin;
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use futures_util::{StreamExt, stream};
@@ -11,15 +12,15 @@ use squall_plan::Bundle;
 use thiserror::Error;
 
 use crate::keys;
-use crate::message::{Final, Message, Ready, Time};
+use crate::message::{Control, Final, Message, Ready, Time};
 use crate::orchestrator::{Command, End, Event, GeneratorRecord, Orchestrator, Phase, Seats, Settings};
-use crate::ports::{Clock, ETag, Fetched, Put, Queue, Store, StoreError, StoreErrorKind};
+use crate::ports::{Clock, ETag, Fetched, Put, Queue, Store, StoreError, StoreErrorKind, write_once};
 
 /// Values that are fetched at the same time.
 const CONCURRENT_FETCHES: usize = 16;
 
-/// How many looks at the store may fail in a row before the run is given up.
-const FAILED_LOOKS: u32 = 50;
+/// How long the store may be unavailable before the run is given up. Its lease has run out long before.
+const GIVE_UP: Duration = Duration::from_mins(1);
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -66,7 +67,7 @@ pub enum OrchestrateError {
 }
 
 /// Runs a plan on a fleet: from the invitation to the last merged snapshot. Ends the load early when `stop`
-/// is ready.
+/// is ready. Once load has begun, a failure ends the run, but what was measured is kept.
 pub async fn orchestrate(
     queue: &impl Queue,
     store: &impl Store,
@@ -78,28 +79,30 @@ pub async fn orchestrate(
     let started_at = clock.now();
     let run = order.settings.run.clone();
     let poll = order.settings.poll;
-    let bundle = &order.bundle;
-    put(store, &keys::plan(&bundle.sha256()), bundle.to_bytes(), Put::Always).await?;
     let mut driver = Driver {
         queue,
         store,
         run,
+        bundle: Some(order.bundle),
         machine: Orchestrator::new(order.settings, started_at),
+        pending: VecDeque::new(),
         control_tag: None,
         seen: HashSet::new(),
         merged: Merged::default(),
         problems: Vec::new(),
         end: None,
     };
-    driver.tell(clock, Event::Begin).await?;
+    driver.tell(clock, Event::Begin);
     let stop = pin!(stop);
     let mut stop = Some(stop);
-    let mut failed_looks = 0;
+    let mut looked_at = started_at;
     while driver.end.is_none() {
         match driver.look(clock).await {
-            Ok(()) => failed_looks = 0,
-            Err(error) if error.kind == StoreErrorKind::Unavailable && failed_looks < FAILED_LOOKS => {
-                failed_looks += 1;
+            Ok(()) => looked_at = clock.now(),
+            Err(error)
+                if error.kind == StoreErrorKind::Unavailable && clock.now().since(looked_at) < GIVE_UP => {}
+            Err(error) if driver.machine.epoch().is_some() => {
+                driver.end = Some(End::Failed(format!("lost the fleet: {}", error.explain())));
             }
             Err(error) => return Err(error.into()),
         }
@@ -111,7 +114,7 @@ pub async fn orchestrate(
         match stop.take() {
             None => sleep.await,
             Some(waiting) => match select(waiting, sleep).await {
-                Either::Left(_) => driver.tell(clock, Event::Stop).await?,
+                Either::Left(_) => driver.tell(clock, Event::Stop),
                 Either::Right(((), waiting)) => stop = Some(waiting),
             },
         }
@@ -123,7 +126,11 @@ struct Driver<'a, Q, S> {
     queue: &'a Q,
     store: &'a S,
     run: String,
+    /// The plan, until it is written: before everything else.
+    bundle: Option<Bundle>,
     machine: Orchestrator,
+    /// What the state machine wants done, in this order, and is not done yet.
+    pending: VecDeque<Command>,
     control_tag: Option<ETag>,
     /// Keys that need no second look.
     seen: HashSet<String>,
@@ -133,11 +140,14 @@ struct Driver<'a, Q, S> {
 }
 
 impl<Q: Queue, S: Store> Driver<'_, Q, S> {
-    /// Looks for all that is new in the store.
+    /// Renews the lease, then looks for all that is new in the store.
     async fn look(&mut self, clock: &impl Clock) -> Result<(), StoreError> {
+        self.tell(clock, Event::Tick);
+        self.carry_out_pending(clock).await?;
+        self.look_at_control(clock).await?;
         for (key, value) in self.fetch_new(&keys::all_ready(&self.run), None).await? {
             match Ready::from_bytes(&value) {
-                Ok(ready) => self.tell(clock, Event::Ready(ready)).await?,
+                Ok(ready) => self.tell(clock, Event::Ready(ready)),
                 Err(error) => self.problems.push(format!("`{key}`: {error}")),
             }
         }
@@ -145,12 +155,27 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
             self.look_for_snapshots(clock).await?;
             for (key, value) in self.fetch_new(&keys::all_finals(&self.run), None).await? {
                 match Final::from_bytes(&value) {
-                    Ok(last_word) => self.tell(clock, Event::Final(last_word)).await?,
+                    Ok(last_word) => self.tell(clock, Event::Final(last_word)),
                     Err(error) => self.problems.push(format!("`{key}`: {error}")),
                 }
             }
         }
-        self.tell(clock, Event::Tick).await
+        self.tell(clock, Event::Looked);
+        self.carry_out_pending(clock).await
+    }
+
+    /// Whoever has written control since then has taken the run.
+    async fn look_at_control(&mut self, clock: &impl Clock) -> Result<(), StoreError> {
+        let Some(tag) = &self.control_tag else { return Ok(()) };
+        let fetched = self.store.get(&keys::control(&self.run), Some(tag)).await?;
+        if let Fetched::Found { value, tag } = fetched
+            && let Ok(control) = Control::from_bytes(&value)
+        {
+            self.control_tag = Some(tag);
+            self.pending.clear();
+            self.tell(clock, Event::Superseded(control));
+        }
+        Ok(())
     }
 
     async fn look_for_snapshots(&mut self, clock: &impl Clock) -> Result<(), StoreError> {
@@ -164,7 +189,7 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
                 Ok(snapshot) => {
                     let nonce = snapshot.nonce.clone();
                     if self.merged.merge(snapshot) == Merge::Merged {
-                        self.tell(clock, Event::Merged { nonce }).await?;
+                        self.tell(clock, Event::Merged { nonce });
                     }
                 }
                 Err(error) => self.problems.push(format!("`{key}`: {error}")),
@@ -197,44 +222,75 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
         Ok(values)
     }
 
-    /// Tells the state machine, and does what it says.
-    async fn tell(&mut self, clock: &impl Clock, event: Event) -> Result<(), StoreError> {
-        let mut events = vec![event];
-        while let Some(event) = events.pop() {
-            for command in self.machine.on_event(clock.now(), event) {
-                if !self.carry_out(command).await? {
-                    events.push(Event::Superseded);
-                    break;
+    /// Tells the state machine; what it says is to be carried out.
+    fn tell(&mut self, clock: &impl Clock, event: Event) {
+        self.pending.extend(self.machine.on_event(clock.now(), event));
+    }
+
+    /// Does what the state machine said. What fails is tried again the next time, and nothing overtakes it.
+    async fn carry_out_pending(&mut self, clock: &impl Clock) -> Result<(), StoreError> {
+        if let Some(bundle) = &self.bundle {
+            self.store.put(&keys::plan(&bundle.sha256()), bundle.to_bytes(), Put::Always).await?;
+            self.bundle = None;
+        }
+        while let Some(command) = self.pending.pop_front() {
+            match self.carry_out(&command).await {
+                Ok(None) => {}
+                Ok(Some(event)) => {
+                    if matches!(event, Event::Superseded(_)) {
+                        self.pending.clear();
+                    }
+                    self.tell(clock, event);
+                }
+                Err(error) => {
+                    self.pending.push_front(command);
+                    return Err(error);
                 }
             }
         }
         Ok(())
     }
 
-    /// False if control is no longer what was last written.
-    async fn carry_out(&mut self, command: Command) -> Result<bool, StoreError> {
+    /// What the state machine should know of how it went, if anything.
+    async fn carry_out(&mut self, command: &Command) -> Result<Option<Event>, StoreError> {
         match command {
             Command::WriteManifest(manifest) => {
-                put(self.store, &keys::manifest(&self.run), manifest.to_bytes(), Put::IfAbsent).await?;
+                write_once(self.store, &keys::manifest(&self.run), &manifest.to_bytes()).await?;
             }
             Command::WriteAssignment(assignment) => {
                 let key = keys::assignment(&self.run, assignment.generation);
-                put(self.store, &key, assignment.to_bytes(), Put::IfAbsent).await?;
+                write_once(self.store, &key, &assignment.to_bytes()).await?;
             }
-            Command::WriteControl(control) => {
-                let condition = self.control_tag.clone().map_or(Put::IfAbsent, Put::IfMatch);
-                match put(self.store, &keys::control(&self.run), control.to_bytes(), condition).await {
-                    Ok(tag) => self.control_tag = Some(tag),
-                    Err(error) if error.kind == StoreErrorKind::ConditionFailed => return Ok(false),
-                    Err(error) => return Err(error),
-                }
-            }
+            Command::WriteControl(control) => return self.write_control(control).await.map(Some),
             Command::Invite(invitations) => {
                 self.queue.send(invitations.iter().map(crate::Invitation::to_text).collect()).await?;
             }
-            Command::End(end) => self.end = Some(end),
+            Command::End(end) => self.end = Some(end.clone()),
         }
-        Ok(true)
+        Ok(None)
+    }
+
+    /// Writes control in place of what was last written; somebody else's word that is there stays.
+    async fn write_control(&mut self, control: &Control) -> Result<Event, StoreError> {
+        let (key, value) = (keys::control(&self.run), control.to_bytes());
+        let condition = self.control_tag.clone().map_or(Put::IfAbsent, Put::IfMatch);
+        let tag = match self.store.put(&key, value.clone(), condition).await {
+            Ok(tag) => tag,
+            Err(error) if error.kind == StoreErrorKind::ConditionFailed => {
+                match self.store.get(&key, None).await? {
+                    // Written, and the answer was lost on its way.
+                    Fetched::Found { value: there, tag } if there == value => tag,
+                    Fetched::Found { value: there, .. } => match Control::from_bytes(&there) {
+                        Ok(other) => return Ok(Event::Superseded(other)),
+                        Err(_) => return Err(error),
+                    },
+                    Fetched::NotModified | Fetched::Missing => return Err(error),
+                }
+            }
+            Err(error) => return Err(error),
+        };
+        self.control_tag = Some(tag);
+        Ok(Event::Renewed { lease_until: control.lease_until })
     }
 
     fn into_record(self, started_at: Time) -> RunRecord {
@@ -251,6 +307,5 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
     }
 }
 
-async fn put(store: &impl Store, key: &str, value: Vec<u8>, put: Put) -> Result<ETag, StoreError> {
-    store.put(key, value, put).await
-}
+#[cfg(test)]
+mod tests;

@@ -10,8 +10,13 @@
 //! | running   | it lasts longer than the load can       | control `done`, end, the rest missing  | done      |
 //! | any       | stop                                    | control `aborting`                     | ending    |
 //! | ending    | all last words are in, or time is up    | control `done`, end                    | done      |
+//! | any       | another orchestrator ends the run       | none: from now on it only reads        | ending    |
 //! | any       | another orchestrator has taken over     | end                                    | done      |
 //! | any       | the lease is due                        | control, as it is                      | same      |
+//! | gathering | the lease has run out                   | control `aborting`                     | ending    |
+//! | running   | the lease has run out, and not all is in | control `aborting`                    | ending    |
+
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,139 +24,25 @@ use std::time::Duration;
 use squall_plan::Share;
 
 use crate::message::{Assignment, Control, Ended, Final, Invitation, Manifest, Ready, State, Time, VERSION};
+pub use crate::orchestrator::words::{Command, End, Event, GeneratorRecord, Phase, Seats, Settings};
+use crate::seat::FLUSH;
 
 /// How long control is valid without a newer word.
-const LEASE: Duration = Duration::from_secs(30);
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
 /// How often it is renewed.
 const RENEW: Duration = Duration::from_secs(5);
 
 /// From assignment to epoch: every generator sees the assignment within a poll or two, and uses the rest to
 /// make its users ready.
-const POLLS_TO_EPOCH: u32 = 10;
+const POLLS_TO_EPOCH: u32 = 4;
+const LEAST_TO_EPOCH: Duration = Duration::from_secs(1);
 
-/// How long after the end of the load last words and snapshots are waited for.
+/// How long after the end of the load last words and snapshots are waited for, besides an interval.
 const MARGIN: Duration = Duration::from_secs(10);
 
-/// What a run is, for the state machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// The run.
-    pub run: String,
-    /// The plan's name.
-    pub name: String,
-    /// The hash of the plan's bundle.
-    pub bundle: String,
-    /// What all randomness is derived from.
-    pub seed: u64,
-    /// How many generators.
-    pub seats: u32,
-    /// How often generators write snapshots, in seconds.
-    pub interval_s: u32,
-    /// How often everybody looks.
-    pub poll: Duration,
-    /// How long seats may take to be ready.
-    pub gather: Duration,
-    /// How long load may last, the graceful stop included.
-    pub load: Duration,
-}
-
-/// What has happened.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// The run begins.
-    Begin,
-    /// A seat was taken.
-    Ready(Ready),
-    /// A snapshot was merged.
-    Merged {
-        /// Whose it was.
-        nonce: String,
-    },
-    /// A generator said its last word.
-    Final(Final),
-    /// The user wants it to end.
-    Stop,
-    /// Control is no longer what this orchestrator wrote.
-    Superseded,
-    /// Time has passed.
-    Tick,
-}
-
-/// What is to be done, in this order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
-    /// Write the manifest, which must not be there.
-    WriteManifest(Manifest),
-    /// Write control, in place of the last.
-    WriteControl(Control),
-    /// Send invitations.
-    Invite(Vec<Invitation>),
-    /// Write an assignment, which must not be there.
-    WriteAssignment(Assignment),
-    /// It is over.
-    End(End),
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
-    /// The load was over.
-    Finished,
-    /// The user ended it.
-    Interrupted,
-    /// The plan ended it, and why.
-    Aborted(String),
-    /// It could not go on, and why.
-    Failed(String),
-}
-
-/// Where the state machine stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// Nothing has been said yet.
-    Inviting,
-    /// Seats are being taken.
-    Gathering,
-    /// Load is made.
-    Running,
-    /// Load is to end.
-    Ending,
-    /// It is over.
-    Done,
-}
-
-/// What became of the seats.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Seats {
-    /// Invitations sent.
-    pub invited: u32,
-    /// Taken in time.
-    pub ready: u32,
-    /// Given a slice.
-    pub assigned: u32,
-    /// Taken, but not needed.
-    pub spare: u32,
-    /// Given a slice, and never heard to the end.
-    pub lost: u32,
-    /// Taken after the assignment.
-    pub late: u32,
-    /// Taken again.
-    pub duplicate: u32,
-}
-
-/// What is known of one generator.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GeneratorRecord {
-    /// Its slice, if it was given one.
-    pub slice: Option<Share>,
-    /// What it said when it took its seat.
-    pub ready: Ready,
-    /// From the run's begin to its readiness, in milliseconds.
-    pub ready_ms: f64,
-    /// Its last word, if it came.
-    pub last_word: Option<Final>,
-}
+/// Why a run fails whose orchestrator was not heard of in time.
+const NOT_RENEWED: &str = "control was not renewed in time, so the load ended by itself";
 
 /// The state machine.
 #[derive(Debug)]
@@ -171,6 +62,10 @@ pub struct Orchestrator {
     merged: BTreeMap<String, u32>,
     seats: Seats,
     clock_offsets_us: Vec<i64>,
+    /// Until when load goes on without a newer word; once that has passed it is over.
+    lease_until: Option<Time>,
+    /// Whether another orchestrator decides, and this one only reads.
+    superseded: bool,
     end: End,
 }
 
@@ -199,18 +94,28 @@ impl Orchestrator {
             merged: BTreeMap::new(),
             seats: Seats::default(),
             clock_offsets_us: Vec::new(),
+            lease_until: None,
+            superseded: false,
             end: End::Finished,
         }
     }
 
     /// Takes in what happened and says what is to be done.
     pub fn on_event(&mut self, now: Time, event: Event) -> Vec<Command> {
-        if self.phase == Phase::Done && event != Event::Superseded {
+        if let Event::Superseded(control) = event {
+            return self.superseded(now, &control);
+        }
+        if self.phase == Phase::Done {
             return Vec::new();
         }
+        let looked = event == Event::Looked;
         let mut commands = match event {
             Event::Begin if self.phase == Phase::Inviting => self.begin(now),
-            Event::Begin | Event::Tick => Vec::new(),
+            Event::Begin | Event::Tick | Event::Looked | Event::Superseded(_) => Vec::new(),
+            Event::Renewed { lease_until } => {
+                self.lease_until = Some(lease_until);
+                Vec::new()
+            }
             Event::Ready(ready) => self.ready(now, ready),
             Event::Merged { nonce } => {
                 *self.merged.entry(nonce).or_default() += 1;
@@ -218,12 +123,8 @@ impl Orchestrator {
             }
             Event::Final(last_word) => self.last_word(now, last_word),
             Event::Stop => self.stop(now, End::Interrupted),
-            Event::Superseded => {
-                self.phase = Phase::Done;
-                vec![Command::End(End::Failed("another orchestrator has taken over".to_owned()))]
-            }
         };
-        commands.extend(self.progress(now));
+        commands.extend(self.progress(now, looked));
         commands
     }
 
@@ -286,9 +187,13 @@ impl Orchestrator {
         }
         self.seats.assigned = u32::try_from(slices.len()).unwrap_or(u32::MAX);
         self.seats.spare = u32::try_from(self.generators.len() - slices.len()).unwrap_or(u32::MAX);
-        let epoch = self.fleet_time(now).plus(self.settings.poll * POLLS_TO_EPOCH);
+        let to_epoch = LEAST_TO_EPOCH.max(self.settings.poll * POLLS_TO_EPOCH);
+        let epoch = self.fleet_time(now).plus(to_epoch);
+        if let Some(reason) = self.too_short_lived(epoch.plus(self.settings.load)) {
+            return self.stop(now, End::Failed(reason));
+        }
         self.phase = Phase::Running;
-        self.deadline = now.plus(self.settings.poll * POLLS_TO_EPOCH + self.settings.load + MARGIN);
+        self.deadline = now.plus(to_epoch + self.settings.load + self.margin());
         self.control.state = State::Running;
         self.control.generation = 1;
         self.control.epoch = Some(epoch);
@@ -320,32 +225,82 @@ impl Orchestrator {
         }
         self.phase = Phase::Ending;
         self.end = end;
-        self.deadline = now.plus(MARGIN);
+        self.deadline = now.plus(self.margin());
         self.control.state = State::Aborting;
         vec![self.write_control(now)]
     }
 
-    /// What is due by itself: the end, giving up, the lease.
-    fn progress(&mut self, now: Time) -> Vec<Command> {
-        let late = now >= self.deadline;
+    /// Somebody else decides. What they end is measured to its end here; what they go on with is theirs.
+    fn superseded(&mut self, now: Time, control: &Control) -> Vec<Command> {
+        self.superseded = true;
+        if control.state < State::Aborting {
+            self.phase = Phase::Done;
+            return vec![Command::End(End::Failed("another orchestrator has taken over".to_owned()))];
+        }
+        if self.end == End::Finished {
+            self.end = End::Interrupted;
+        }
         match self.phase {
+            Phase::Done => return vec![Command::End(self.end.clone())],
+            Phase::Ending => {}
+            Phase::Inviting | Phase::Gathering | Phase::Running => {
+                self.phase = Phase::Ending;
+                self.deadline = now.plus(self.margin());
+            }
+        }
+        self.progress(now, false)
+    }
+
+    /// How long what was measured last may be on its way.
+    fn margin(&self) -> Duration {
+        MARGIN + Duration::from_secs(u64::from(self.settings.interval_s))
+    }
+
+    /// Why load until then, by the generators' clocks, cannot be made by all who have a slice.
+    fn too_short_lived(&self, load_until: Time) -> Option<String> {
+        let deadlines = self.assigned().filter_map(|record| record.ready.deadline);
+        let first = deadlines.min()?;
+        let short = load_until.plus(FLUSH).since(first);
+        (!short.is_zero())
+            .then(|| format!("generators live {:.1} s too short for the load", short.as_secs_f64()))
+    }
+
+    /// What is due by itself: the end, giving up, the lease. Given up is only what a look did not find.
+    fn progress(&mut self, now: Time, looked: bool) -> Vec<Command> {
+        let late = looked && now >= self.deadline;
+        let expired = self.lease_until.is_some_and(|until| self.fleet_time(now) >= until);
+        match self.phase {
+            Phase::Inviting | Phase::Done => return Vec::new(),
+            Phase::Running | Phase::Ending if late || self.is_complete() => return self.finish(now),
+            // Some generators have stopped by now, and those that have not must not go on without them.
+            Phase::Gathering | Phase::Running if expired && looked => {
+                return self.stop(now, End::Failed(NOT_RENEWED.to_owned()));
+            }
             Phase::Gathering if late => {
                 let reason = format!("seats not ready in time: {}", self.missing_seats());
                 return self.stop(now, End::Failed(reason));
             }
-            Phase::Running | Phase::Ending if late || self.is_complete() => return self.finish(now),
-            Phase::Inviting | Phase::Done => return Vec::new(),
             _ => {}
         }
-        if now.since(self.renewed_at) >= RENEW { vec![self.write_control(now)] } else { Vec::new() }
+        let renews = now.since(self.renewed_at) >= RENEW && !expired && !self.superseded;
+        if renews { vec![self.write_control(now)] } else { Vec::new() }
     }
 
     fn finish(&mut self, now: Time) -> Vec<Command> {
         self.phase = Phase::Done;
         self.seats.lost =
             u32::try_from(self.assigned().filter(|record| record.last_word.is_none()).count()).unwrap_or(0);
+        let expired = |last: &Final| last.ended == Ended::LeaseExpired;
+        if self.end == End::Finished && self.assigned().filter_map(|own| own.last_word.as_ref()).any(expired)
+        {
+            self.end = End::Failed(NOT_RENEWED.to_owned());
+        }
+        let end = Command::End(self.end.clone());
+        if self.superseded {
+            return vec![end];
+        }
         self.control.state = State::Done;
-        vec![self.write_control(now), Command::End(self.end.clone())]
+        vec![self.write_control(now), end]
     }
 
     /// Whether every generator with a slice has said its last word, and all its snapshots are merged.
@@ -430,6 +385,9 @@ impl Orchestrator {
             Some(Final { ended: Ended::Failed(reason), .. }) => Some(format!("slice {slice}: {reason}")),
             Some(Final { ended: Ended::LeaseExpired, .. }) => {
                 Some(format!("slice {slice}: lost sight of the orchestrator"))
+            }
+            Some(Final { ended: Ended::OutOfTime, .. }) => {
+                Some(format!("slice {slice}: its environment gave it no more time"))
             }
             Some(last) if merged < last.snapshots => {
                 Some(format!("slice {slice}: {} of {} snapshots", merged, last.snapshots))

@@ -88,6 +88,10 @@ pub enum StoreErrorKind {
     Unavailable,
     /// It is not allowed.
     Denied,
+    /// There are no credentials, or none that are valid.
+    Unauthenticated,
+    /// The queue or store itself is not there any more.
+    Gone,
     /// There is no room.
     Full,
     /// None of these.
@@ -112,5 +116,24 @@ impl StoreError {
     #[must_use]
     pub fn new(kind: StoreErrorKind, action: impl Into<String>) -> Self {
         Self { kind, action: action.into(), source: None }
+    }
+
+    /// The failure with all its causes, in one line.
+    #[must_use]
+    pub fn explain(&self) -> String {
+        let causes = std::iter::successors(self.source(), |error| (*error).source());
+        causes.fold(self.to_string(), |text, cause| format!("{text}: {cause}"))
+    }
+}
+
+/// Writes a value that nobody else writes. Found there already, it is written: an answer may have been lost
+/// on its way.
+pub(crate) async fn write_once(store: &impl Store, key: &str, value: &[u8]) -> Result<(), StoreError> {
+    match store.put(key, value.to_vec(), Put::IfAbsent).await {
+        Err(error) if error.kind == StoreErrorKind::ConditionFailed => match store.get(key, None).await? {
+            Fetched::Found { value: there, .. } if there == value => Ok(()),
+            _ => Err(error),
+        },
+        result => result.map(drop),
     }
 }

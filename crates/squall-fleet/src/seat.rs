@@ -15,10 +15,13 @@ use crate::message::{
     Assignment, Control, Ended, Final, Invitation, Manifest, Message, MessageError, Ready, State, Time,
     VERSION,
 };
-use crate::ports::{Clock, ETag, Fetched, Put, Store, StoreError, StoreErrorKind};
+use crate::ports::{Clock, ETag, Fetched, Store, StoreError, StoreErrorKind, write_once};
 
 /// Without a valid word from the orchestrator for so long, load stops.
 const FENCE: Duration = Duration::from_secs(15);
+
+/// So long before its environment ends it, a generator ends its load: what was measured must still get out.
+pub(crate) const FLUSH: Duration = Duration::from_secs(10);
 
 /// How often a write that may work the next time is tried, and how long the first pause is.
 const ATTEMPTS: u32 = 6;
@@ -67,9 +70,9 @@ pub struct Load {
 /// What became of a seat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SeatOutcome {
-    /// The invitation was none that can be answered, and why.
-    Refused(String),
-    /// The run did not need it, or was over.
+    /// It was no invitation of this fleet, and why.
+    Foreign(String),
+    /// It came too late, the run did not need it, or was over.
     NotNeeded,
     /// It could not run the plan, and said so.
     Unable(String),
@@ -88,13 +91,13 @@ pub async fn sit(
 ) -> Result<SeatOutcome, StoreError> {
     let invitation = match Invitation::from_text(invitation) {
         Ok(invitation) if clock.now() < invitation.expires_at => invitation,
-        Ok(_) => return Ok(SeatOutcome::Refused("invitation has expired".to_owned())),
-        Err(error) => return Ok(SeatOutcome::Refused(error.to_string())),
+        Ok(_) => return Ok(SeatOutcome::NotNeeded),
+        Err(error) => return Ok(SeatOutcome::Foreign(error.to_string())),
     };
     let manifest = match read::<Manifest>(store, &keys::manifest(&invitation.run)).await? {
         Some(Ok(manifest)) => manifest,
-        Some(Err(error)) => return Ok(SeatOutcome::Refused(error.to_string())),
-        None => return Ok(SeatOutcome::Refused("there is no such run".to_owned())),
+        Some(Err(error)) => return Ok(SeatOutcome::Foreign(error.to_string())),
+        None => return Ok(SeatOutcome::Foreign("there is no such run".to_owned())),
     };
     let plan = plan(store, &manifest).await?;
     let seat = Seat { store, clock, identity, manifest: &manifest };
@@ -171,15 +174,24 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
                 Some((State::Running, Some(epoch))) => {
                     let generation = control.map_or(0, |control| control.generation);
                     let key = keys::assignment(&self.manifest.run, generation);
-                    let assignment = read::<Assignment>(self.store, &key).await?.and_then(Result::ok);
-                    let share = assignment
-                        .and_then(|assignment| assignment.slices.get(&self.identity.nonce).copied());
-                    return Ok(share.map(|share| (share, epoch)));
+                    match read::<Assignment>(self.store, &key).await {
+                        Ok(assignment) => {
+                            let slices = assignment.and_then(Result::ok).map(|assignment| assignment.slices);
+                            let share = slices.and_then(|slices| slices.get(&self.identity.nonce).copied());
+                            return Ok(share.map(|share| (share, epoch)));
+                        }
+                        Err(error) if error.kind == StoreErrorKind::Unavailable => {}
+                        Err(error) => return Err(error),
+                    }
                 }
                 Some((State::Aborting | State::Done, _)) => return Ok(None),
-                _ if self.clock.now() >= until || watch.has_expired(self.clock.now()) => return Ok(None),
-                _ => self.clock.sleep(self.poll()).await,
+                _ => {}
             }
+            let now = self.clock.now();
+            if now >= until || watch.end(now, self.identity.deadline).is_some() {
+                return Ok(None);
+            }
+            self.clock.sleep(self.poll()).await;
         }
     }
 
@@ -234,34 +246,47 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
         stopped: &Mutex<Option<Ended>>,
     ) -> std::convert::Infallible {
         let mut watch = Watch::new(self.clock.now());
-        loop {
-            self.clock.sleep(self.poll()).await;
-            let control = self.look(&mut watch).await;
-            let told = matches!(control, Ok(Some(control)) if control.state >= State::Aborting);
-            let ended = if told {
-                Ended::Stopped
-            } else if watch.has_expired(self.clock.now()) {
-                Ended::LeaseExpired
-            } else {
-                continue;
+        let ended = loop {
+            // A store that does not answer must not keep the load going.
+            let left = watch.ends_at(self.identity.deadline).since(self.clock.now());
+            let told = {
+                let limit = pin!(self.clock.sleep(left));
+                let look = pin!(async {
+                    self.clock.sleep(self.poll()).await;
+                    self.look(&mut watch).await
+                });
+                match select(look, limit).await {
+                    Either::Left((Ok(Some(control)), _)) => control.state >= State::Aborting,
+                    // The fence says when it is enough.
+                    Either::Left((Ok(None) | Err(_), _)) | Either::Right(_) => false,
+                }
             };
-            stopped.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(ended);
-            stop();
-        }
+            if told {
+                break Ended::Stopped;
+            }
+            if let Some(ended) = watch.end(self.clock.now(), self.identity.deadline) {
+                break ended;
+            }
+        };
+        stopped.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(ended);
+        stop();
+        std::future::pending().await
     }
 
-    /// The orchestrator's newest word, if it is valid.
+    /// The orchestrator's newest word that could be read, if it is valid.
     async fn look(&self, watch: &mut Watch) -> Result<Option<Control>, StoreError> {
-        match self.store.get(&keys::control(&self.manifest.run), watch.tag.as_ref()).await? {
-            Fetched::Found { value, tag } => {
+        match self.store.get(&keys::control(&self.manifest.run), watch.tag.as_ref()).await {
+            Ok(Fetched::Found { value, tag }) => {
                 if let Ok(control) = Control::from_bytes(&value) {
                     watch.seen_at = self.clock.now();
                     watch.tag = Some(tag);
                     watch.control = Some(control);
                 }
             }
-            Fetched::NotModified => watch.seen_at = self.clock.now(),
-            Fetched::Missing => {}
+            Ok(Fetched::NotModified) => watch.seen_at = self.clock.now(),
+            Ok(Fetched::Missing) => {}
+            Err(error) if error.kind == StoreErrorKind::Unavailable => {}
+            Err(error) => return Err(error),
         }
         Ok(watch.control.clone())
     }
@@ -289,20 +314,12 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
     async fn write(&self, key: &str, value: Vec<u8>) -> Result<(), StoreError> {
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {
-            match self.store.put(key, value.clone(), Put::IfAbsent).await {
-                Ok(_) => break,
+            match write_once(self.store, key, &value).await {
                 Err(error) if error.kind == StoreErrorKind::Unavailable && attempt < ATTEMPTS => {
                     self.clock.sleep(pause).await;
                     pause *= 2;
                 }
-                Err(error) if error.kind == StoreErrorKind::ConditionFailed => {
-                    let there = self.store.get(key, None).await?;
-                    if matches!(there, Fetched::Found { value: there, .. } if there == value) {
-                        break;
-                    }
-                    return Err(error);
-                }
-                Err(error) => return Err(error),
+                result => return result,
             }
         }
         Ok(())
@@ -326,12 +343,24 @@ impl Watch {
         Self { control: None, tag: None, seen_at: now }
     }
 
-    /// Whether the orchestrator has let the lease run out, or has been out of sight for the fence.
-    fn has_expired(&self, now: Time) -> bool {
-        let lease_is_over = self.control.as_ref().is_some_and(|control| now >= control.lease_until);
-        lease_is_over || now.since(self.seen_at) >= FENCE
+    /// When load has to end unless a newer word is read: at the end of the lease, behind the fence, or before
+    /// the environment ends.
+    fn ends_at(&self, deadline: Option<Time>) -> Time {
+        let fence = self.seen_at.plus(FENCE);
+        let lease = self.control.as_ref().map_or(fence, |control| control.lease_until.min(fence));
+        deadline.map_or(lease, |deadline| deadline.minus(FLUSH).min(lease))
+    }
+
+    /// Why load has to end now, if it has to.
+    fn end(&self, now: Time, deadline: Option<Time>) -> Option<Ended> {
+        let is_last = deadline.is_some_and(|deadline| now >= deadline.minus(FLUSH));
+        match now >= self.ends_at(deadline) {
+            true if is_last => Some(Ended::OutOfTime),
+            true => Some(Ended::LeaseExpired),
+            false => None,
+        }
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

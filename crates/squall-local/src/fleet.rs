@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use squall_fleet::{Clock, Identity, SeatOutcome, StoreError, sit};
+use squall_seat::SystemClock;
 use tokio::task::JoinSet;
 
-use crate::{LocalQueue, LocalStore, SystemClock, engine};
+use crate::{LocalQueue, LocalStore};
 
 /// Generators that wait for invitations. Each runs the protocol as a task of the runtime it was started on,
 /// and its load on a thread of its own.
@@ -52,5 +53,5 @@ async fn generate(
         init_ms: clock.now().since(begin).as_secs_f64() * 1_000.0,
         deadline: None,
     };
-    sit(&store, &clock, &invitation, &identity, engine::start).await
+    sit(&store, &clock, &invitation, &identity, squall_seat::start).await
 }

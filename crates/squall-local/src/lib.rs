@@ -3,13 +3,10 @@
 //!
 //! **Invariant:** files are never touched on a thread that makes load.
 
-mod clock;
-mod engine;
 mod fleet;
 mod queue;
 mod store;
 
-pub use clock::SystemClock;
 pub use fleet::LocalFleet;
 pub use queue::LocalQueue;
 pub use store::LocalStore;

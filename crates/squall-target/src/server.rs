@@ -1,5 +1,6 @@
 //! The service on a socket, on a thread of its own.
 
+use std::cell::Cell;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::pin::Pin;
@@ -132,7 +133,8 @@ async fn converse(stream: TcpStream, service: Arc<Service>) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let respond = service_fn(|request| service.respond(request));
+    let is_first = Cell::new(true);
+    let respond = service_fn(|request| service.respond(request, is_first.replace(false)));
     // Whoever closes a connection in the middle is no concern of the target.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), respond).await;
 }
@@ -150,7 +152,11 @@ type ResponseBody = Either<Full<Bytes>, Broken>;
 struct Close;
 
 impl Service {
-    async fn respond(&self, request: http::Request<Incoming>) -> Result<Response<ResponseBody>, Close> {
+    async fn respond(
+        &self,
+        request: http::Request<Incoming>,
+        is_first: bool,
+    ) -> Result<Response<ResponseBody>, Close> {
         let (head, body) = request.into_parts();
         let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
         match (head.method.as_str(), path) {
@@ -165,13 +171,13 @@ impl Service {
             _ => {}
         }
         if let Some((fault, route)) = Fault::of(path) {
-            self.lock().add(&format!("{} {route}", head.method), second_now());
+            self.lock().add(&format!("{} {route}", head.method), now_us(), is_first);
             return misbehave(fault, &head, body).await;
         }
         let answer = model::answer(Request { method: head.method.as_str(), path, query });
         let number = {
             let mut counts = self.lock();
-            counts.add(answer.route, second_now());
+            counts.add(answer.route, now_us(), is_first);
             counts.total
         };
         if Limited::new(body, MAX_BODY_BYTES).collect().await.is_err() {
@@ -245,10 +251,10 @@ fn json_response(status: u16, body: &serde_json::Value) -> Response<ResponseBody
     response
 }
 
-fn second_now() -> u64 {
+fn now_us() -> u64 {
     #[expect(clippy::disallowed_methods, reason = "the target has no clock but the wall's")]
     let now = SystemTime::now();
-    now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    now.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros().try_into().unwrap_or(u64::MAX)
 }
 
 /// A body that promises more than it gives.

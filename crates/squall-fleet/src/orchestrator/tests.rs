@@ -50,7 +50,9 @@ fn any_event() -> impl Strategy<Value = Event> {
             ended,
             start_skew_ms: 0.0,
         })),
-        8 => Just(Event::Tick),
+        4 => Just(Event::Tick),
+        8 => Just(Event::Looked),
+        1 => (0_i64..90_000_000).prop_map(|until| Event::Renewed { lease_until: Time(until) }),
         1 => Just(Event::Begin),
         1 => Just(Event::Stop),
     ]
@@ -86,8 +88,8 @@ proptest! {
         prop_assert!(assignments <= 1);
         // However little is heard, it ends when its time is over.
         let late = Time(now.0 + 100_000_000);
-        machine.on_event(late, Event::Tick);
-        machine.on_event(Time(late.0 + 100_000_000), Event::Tick);
+        machine.on_event(late, Event::Looked);
+        machine.on_event(Time(late.0 + 100_000_000), Event::Looked);
         prop_assert_eq!(machine.phase(), Phase::Done);
     }
 }

@@ -12,11 +12,17 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::orchestrate::{Observer, RunOrder, RunRecord, orchestrate};
 use crate::orchestrator::{End, Orchestrator, Settings};
-use crate::{MemoryQueue, MemoryStore, Queue};
+use crate::{MemoryQueue, MemoryStore, Put, Queue};
 
 /// tokio's virtual time as the clock on the wall.
 #[derive(Debug, Clone, Copy)]
-struct TestClock(tokio::time::Instant);
+pub(crate) struct TestClock(tokio::time::Instant);
+
+impl TestClock {
+    pub(crate) fn start() -> Self {
+        Self(tokio::time::Instant::now())
+    }
+}
 
 impl Clock for TestClock {
     fn now(&self) -> Time {
@@ -28,27 +34,33 @@ impl Clock for TestClock {
     }
 }
 
-struct Nobody;
+pub(crate) struct Nobody;
 
 impl Observer for Nobody {
     fn look(&mut self, _: &Orchestrator, _: &squall_metrics::Merged, _: Time) {}
 }
 
-struct World {
-    queue: Arc<MemoryQueue>,
-    store: Arc<MemoryStore>,
-    clock: TestClock,
-    seats: JoinSet<Result<SeatOutcome, StoreError>>,
+pub(crate) struct World {
+    pub(crate) queue: Arc<MemoryQueue>,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) clock: TestClock,
+    pub(crate) seats: JoinSet<Result<SeatOutcome, StoreError>>,
     nonces: u32,
+    /// How long load is made.
+    pub(crate) load: Duration,
+    /// When the environment of every seat ends it.
+    pub(crate) deadline: Option<Time>,
     /// Loads that are being made.
-    running: Arc<AtomicU32>,
+    pub(crate) running: Arc<AtomicU32>,
 }
 
-const TEXT: &str = "target: http://127.0.0.1:1\nload: { users: 1, duration: 5s, graceful_stop: 0s }\n\
-                    scenarios: { a: { steps: [ { get: / } ] } }";
-
-fn order(seats: u32) -> RunOrder {
-    let bundle = Bundle::new("p.yaml", TEXT, Inputs::default());
+pub(crate) fn order(seats: u32, load: Duration) -> RunOrder {
+    let text = format!(
+        "target: http://127.0.0.1:1\nload: {{ users: 1, duration: {}s, graceful_stop: 0s }}\n\
+         scenarios: {{ a: {{ steps: [ {{ get: / }} ] }} }}",
+        load.as_secs()
+    );
+    let bundle = Bundle::new("p.yaml", text, Inputs::default());
     let settings = Settings {
         run: "r1".to_owned(),
         name: "p".to_owned(),
@@ -58,18 +70,18 @@ fn order(seats: u32) -> RunOrder {
         interval_s: 1,
         poll: Duration::from_millis(100),
         gather: Duration::from_secs(10),
-        load: Duration::from_secs(5),
+        load,
     };
     RunOrder { bundle, settings }
 }
 
-/// Ten requests a second for five seconds; `dies_after` ends the thread without a word.
+/// Ten requests a second as long as the plan says; `dies_after` ends the thread without a word.
 fn pretend(order: &Order, dies_after: Option<u32>, abort: Option<String>, running: Arc<AtomicU32>) -> Load {
     let (sender, recordings) = mpsc::unbounded();
     let (finish, finished) = oneshot::channel::<Option<String>>();
     let stop = Arc::new(tokio::sync::Notify::new());
     let stopped = Arc::clone(&stop);
-    let lasts = if order.plan.load.duration().is_zero() { 0 } else { 5 };
+    let lasts = u32::try_from(order.plan.load.duration().as_secs()).unwrap();
     running.fetch_add(1, Ordering::SeqCst);
     tokio::spawn(async move {
         let mut recorder = Recorder::new(1);
@@ -113,25 +125,27 @@ fn sample(at_us: i64) -> Sample {
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
+            load: Duration::from_secs(5),
+            deadline: None,
             queue: Arc::default(),
             store: Arc::default(),
-            clock: TestClock(tokio::time::Instant::now()),
+            clock: TestClock::start(),
             seats: JoinSet::new(),
             nonces: 0,
             running: Arc::default(),
         }
     }
 
-    fn sit(&mut self, invitation: String, dies_after: Option<u32>, abort: Option<String>) {
+    pub(crate) fn sit(&mut self, invitation: String, dies_after: Option<u32>, abort: Option<String>) {
         let (store, clock, running) = (Arc::clone(&self.store), self.clock, Arc::clone(&self.running));
         let identity = Identity {
             nonce: format!("n{}", self.nonces),
             region: "test".to_owned(),
             environment: "test".to_owned(),
             init_ms: 1.0,
-            deadline: None,
+            deadline: self.deadline,
         };
         self.nonces += 1;
         self.seats.spawn(async move {
@@ -143,7 +157,7 @@ impl World {
     }
 
     /// Answers each invitation `times` times; `shape` says what the load of a seat does.
-    async fn run(
+    pub(crate) async fn run(
         &mut self,
         seats: u32,
         times: usize,
@@ -152,7 +166,8 @@ impl World {
     ) -> RunRecord {
         let (queue, store, clock) = (Arc::clone(&self.queue), Arc::clone(&self.store), self.clock);
         let mut nobody = Nobody;
-        let mut driven = pin!(orchestrate(&*queue, &*store, &clock, order(seats), &mut nobody, stop));
+        let mut driven =
+            pin!(orchestrate(&*queue, &*store, &clock, order(seats, self.load), &mut nobody, stop));
         loop {
             tokio::select! {
                 record = &mut driven => return record.unwrap(),
@@ -170,7 +185,7 @@ impl World {
     }
 }
 
-fn well(_: u32) -> (Option<u32>, Option<String>) {
+pub(crate) fn well(_: u32) -> (Option<u32>, Option<String>) {
     (None, None)
 }
 
@@ -287,7 +302,7 @@ async fn what_is_no_snapshot_is_told_and_not_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn invitations_that_cannot_be_answered_are_refused() {
+async fn what_is_no_invitation_of_this_fleet_is_foreign_and_a_late_one_is_not_needed() {
     let world = World::new();
     let invitation = |version, expires_s| {
         let expires_at = world.clock.now().plus(Duration::from_secs(expires_s));
@@ -306,7 +321,9 @@ async fn invitations_that_cannot_be_answered_are_refused() {
     for text in texts {
         let outcome =
             sit(&*world.store, &world.clock, text, &identity, |_| Err(String::new())).await.unwrap();
-        assert!(matches!(outcome, SeatOutcome::Refused(_)), "{text}: {outcome:?}");
+        let is_late = text == invitation(VERSION, 0);
+        assert_eq!(matches!(outcome, SeatOutcome::Foreign(_)), !is_late, "{text}: {outcome:?}");
+        assert_eq!(outcome == SeatOutcome::NotNeeded, is_late, "{text}: {outcome:?}");
     }
 }
 
@@ -320,7 +337,7 @@ async fn a_second_orchestrator_makes_the_first_one_leave() {
         let other = Control {
             version: VERSION,
             term: 2,
-            state: State::Aborting,
+            state: State::Running,
             generation: 1,
             epoch: None,
             lease_until,

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::SystemClock;
 
 /// Starts the engine on a slice.
-pub(crate) fn start(order: Order) -> Result<Load, String> {
+pub fn start(order: Order) -> Result<Load, String> {
     let slice = SliceOrder {
         plan: order.plan,
         share: order.share,

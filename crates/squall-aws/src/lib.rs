@@ -1,0 +1,16 @@
+//! The fleet's queue and store on AWS, and with the feature `operator` what deploys and watches a fleet there.
+//!
+//! **Invariants:** the only home of AWS SDKs. A failure says which action on what, and what kind of failure
+//! it is; nobody else reads an error's code. Credentials and endpoints are given, never looked up, but by
+//! the operator, who finds them where users of AWS keep them.
+
+mod connection;
+mod failure;
+#[cfg(feature = "operator")]
+pub mod operator;
+mod queue;
+mod store;
+
+pub use connection::{Connection, Credentials};
+pub use queue::SqsQueue;
+pub use store::S3Store;

@@ -1,0 +1,17 @@
+//! What deploys a fleet, opens it for a run, and says what ails it.
+
+mod bucket;
+mod facts;
+mod mapping;
+mod package;
+mod session;
+mod stack;
+mod template;
+
+pub use bucket::{empty, upload};
+pub use facts::{Account, Backlog, Identity, account, backlog, identity};
+pub use mapping::Mapping;
+pub use package::{Architecture, Package, PackageError, read_package};
+pub use session::{Session, SessionError};
+pub use stack::{Change, Fleet, Progress, Stack, StackError, Stacks};
+pub use template::TEMPLATE;

@@ -1,0 +1,378 @@
+//! Stacks of CloudFormation: found, brought up to date, removed; and what is heard meanwhile.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use aws_sdk_cloudformation::Client;
+use aws_sdk_cloudformation::types::{Capability, Parameter, StackEvent, Tag};
+use squall_fleet::StoreError;
+use thiserror::Error;
+
+use crate::Connection;
+use crate::failure::{code, failure};
+
+/// How often it is looked how far a stack is: often at first, for those that are quick.
+const FIRST_LOOK: Duration = Duration::from_millis(250);
+const LATER_LOOKS: Duration = Duration::from_secs(3);
+
+/// A stack as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stack {
+    /// Unlike that of another stack which had the same name earlier.
+    pub id: String,
+    /// What CloudFormation calls its state.
+    pub status: String,
+    /// What it says of itself.
+    pub outputs: BTreeMap<String, String>,
+    /// What it was made with.
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// A stack that a run can use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fleet {
+    /// Where everything is kept.
+    pub bucket: String,
+    /// Where seats are offered.
+    pub queue_url: String,
+    /// Where seats are kept that could not be taken.
+    pub dead_letter_queue_url: String,
+    /// The function's name.
+    pub function: String,
+    /// The event source mapping's id.
+    pub mapping: String,
+    /// Of the command that deployed it.
+    pub version: String,
+    /// How long a generator may live.
+    pub timeout: Duration,
+    /// Memory of a generator, in MB.
+    pub memory_mb: u32,
+}
+
+/// Something that happened to a part of a stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Which part, by its name in the template.
+    pub resource: String,
+    /// Its state.
+    pub status: String,
+    /// Why, if somebody says.
+    pub reason: Option<String>,
+}
+
+/// Is told what happens.
+pub trait Progress {
+    /// A part of the stack has changed.
+    fn change(&mut self, change: &Change);
+}
+
+/// Why a stack is not as it should be.
+#[derive(Debug, Error)]
+pub enum StackError {
+    /// CloudFormation could not be asked.
+    #[error(transparent)]
+    Call(#[from] StoreError),
+    /// Somebody is changing it.
+    #[error("stack `{stack}` is being changed by somebody ({status})")]
+    Busy {
+        /// Its name.
+        stack: String,
+        /// Its state.
+        status: String,
+    },
+    /// It is in a state that no update leads out of.
+    #[error("stack `{stack}` is broken ({status})")]
+    Broken {
+        /// Its name.
+        stack: String,
+        /// Its state.
+        status: String,
+    },
+    /// The change failed.
+    #[error("stack `{stack}` ended in {status}: {cause}")]
+    Failed {
+        /// Its name.
+        stack: String,
+        /// Its state.
+        status: String,
+        /// The first part that failed, and why.
+        cause: String,
+    },
+}
+
+impl Stack {
+    /// The fleet in it; `None` if it is not deployed whole.
+    #[must_use]
+    pub fn fleet(&self) -> Option<Fleet> {
+        let output = |name: &str| self.outputs.get(name).cloned();
+        Some(Fleet {
+            bucket: output("Bucket")?,
+            queue_url: output("QueueUrl")?,
+            dead_letter_queue_url: output("DeadLetterQueueUrl")?,
+            function: output("Function")?,
+            mapping: output("Mapping")?,
+            version: output("Version")?,
+            timeout: Duration::from_secs(output("TimeoutS")?.parse().ok()?),
+            memory_mb: output("MemoryMb")?.parse().ok()?,
+        })
+    }
+
+    fn is_changing(&self) -> bool {
+        self.status.ends_with("_IN_PROGRESS")
+    }
+
+    fn is_whole(&self) -> bool {
+        ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"].contains(&self.status.as_str())
+    }
+
+    /// Its creation failed: there is nothing in it, and it can only be removed.
+    fn is_stillborn(&self) -> bool {
+        ["ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"].contains(&self.status.as_str())
+    }
+}
+
+/// The stacks of an account in a region.
+#[derive(Debug, Clone)]
+pub struct Stacks {
+    client: Client,
+}
+
+impl Stacks {
+    /// Those that are reached that way.
+    #[must_use]
+    pub fn new(connection: &Connection) -> Self {
+        Self { client: Client::new(&connection.config) }
+    }
+
+    /// The stack with that name or id.
+    pub async fn find(&self, stack: &str) -> Result<Option<Stack>, StoreError> {
+        let found = self.client.describe_stacks().stack_name(stack).send().await;
+        let found = match found {
+            Ok(found) => found.stacks.unwrap_or_default().into_iter().next(),
+            // That it is not there is a validation error, and a well-formed name gives no other.
+            Err(error) if code(&error) == Some("ValidationError") => None,
+            Err(error) => {
+                return Err(failure(
+                    format!("look at stack `{stack}` (cloudformation:DescribeStacks)"),
+                    &error,
+                ));
+            }
+        };
+        Ok(found.map(|found| Stack {
+            id: found.stack_id.unwrap_or_default(),
+            status: found.stack_status.map(|status| status.as_str().to_owned()).unwrap_or_default(),
+            outputs: pairs(found.outputs.unwrap_or_default(), |output| {
+                (output.output_key, output.output_value)
+            }),
+            parameters: pairs(found.parameters.unwrap_or_default(), |parameter| {
+                (parameter.parameter_key, parameter.parameter_value)
+            }),
+        }))
+    }
+
+    /// The real name of a part of a stack, also of one that is not deployed whole.
+    pub async fn part(&self, stack: &str, part: &str) -> Result<Option<String>, StoreError> {
+        let request = self.client.describe_stack_resource().stack_name(stack).logical_resource_id(part);
+        match request.send().await {
+            Ok(found) => Ok(found.stack_resource_detail.and_then(|detail| detail.physical_resource_id)),
+            Err(error) if code(&error) == Some("ValidationError") => Ok(None),
+            Err(error) => {
+                let action = format!("look into stack `{stack}` (cloudformation:DescribeStackResource)");
+                Err(failure(action, &error))
+            }
+        }
+    }
+
+    /// Makes a stack what template and parameters say, and waits until it is.
+    pub async fn apply(
+        &self,
+        stack: &str,
+        template: &str,
+        parameters: &BTreeMap<String, String>,
+        progress: &mut impl Progress,
+    ) -> Result<Stack, StackError> {
+        let existing = match self.find(stack).await? {
+            Some(stillborn) if stillborn.is_stillborn() => {
+                self.remove(stack, progress).await?;
+                None
+            }
+            existing => existing,
+        };
+        match existing {
+            None => {
+                let mut seen = HashSet::new();
+                let id = self.create(stack, template, parameters).await?;
+                self.wait(stack, &id, &mut seen, progress).await
+            }
+            Some(busy) if busy.is_changing() => {
+                Err(StackError::Busy { stack: stack.to_owned(), status: busy.status })
+            }
+            Some(broken) if !broken.is_whole() => {
+                Err(StackError::Broken { stack: stack.to_owned(), status: broken.status })
+            }
+            Some(whole) => {
+                if whole.parameters == *parameters && self.template(stack).await? == template {
+                    return Ok(whole);
+                }
+                let mut seen = HashSet::new();
+                self.new_changes(&whole.id, &mut seen).await?;
+                self.update(stack, template, parameters).await?;
+                self.wait(stack, &whole.id, &mut seen, progress).await
+            }
+        }
+    }
+
+    /// Removes a stack, and waits until it is gone.
+    pub async fn remove(&self, stack: &str, progress: &mut impl Progress) -> Result<(), StackError> {
+        let Some(existing) = self.find(stack).await? else { return Ok(()) };
+        let mut seen = HashSet::new();
+        self.new_changes(&existing.id, &mut seen).await?;
+        let action = format!("delete stack `{stack}` (cloudformation:DeleteStack)");
+        self.client
+            .delete_stack()
+            .stack_name(&existing.id)
+            .send()
+            .await
+            .map_err(|error| failure(action, &error))?;
+        match self.wait(stack, &existing.id, &mut seen, progress).await {
+            Ok(_) => Ok(()),
+            Err(StackError::Failed { status, .. }) if status == "DELETE_COMPLETE" => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn create(
+        &self,
+        stack: &str,
+        template: &str,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<String, StoreError> {
+        let request = self
+            .client
+            .create_stack()
+            .stack_name(stack)
+            .template_body(template)
+            .capabilities(Capability::CapabilityIam)
+            .tags(Tag::builder().key("application").value("squall").build())
+            .set_parameters(Some(in_its_form(parameters)));
+        match request.send().await {
+            Ok(created) => Ok(created.stack_id.unwrap_or_else(|| stack.to_owned())),
+            Err(error) => {
+                Err(failure(format!("create stack `{stack}` (cloudformation:CreateStack)"), &error))
+            }
+        }
+    }
+
+    async fn update(
+        &self,
+        stack: &str,
+        template: &str,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<(), StoreError> {
+        let request = self
+            .client
+            .update_stack()
+            .stack_name(stack)
+            .template_body(template)
+            .capabilities(Capability::CapabilityIam)
+            .set_parameters(Some(in_its_form(parameters)));
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                Err(failure(format!("update stack `{stack}` (cloudformation:UpdateStack)"), &error))
+            }
+        }
+    }
+
+    async fn template(&self, stack: &str) -> Result<String, StoreError> {
+        match self.client.get_template().stack_name(stack).send().await {
+            Ok(found) => Ok(found.template_body.unwrap_or_default()),
+            Err(error) => {
+                Err(failure(format!("read the template of `{stack}` (cloudformation:GetTemplate)"), &error))
+            }
+        }
+    }
+
+    /// Waits for the end of a change. The first part that fails is the cause of whatever fails after it.
+    async fn wait(
+        &self,
+        stack: &str,
+        id: &str,
+        seen: &mut HashSet<String>,
+        progress: &mut impl Progress,
+    ) -> Result<Stack, StackError> {
+        let mut cause = None;
+        let mut pause = FIRST_LOOK;
+        loop {
+            let now = self.find(id).await?;
+            for change in self.new_changes(id, seen).await? {
+                if change.status.ends_with("_FAILED") {
+                    cause.get_or_insert_with(|| change.clone());
+                }
+                progress.change(&change);
+            }
+            match now {
+                Some(now) if now.is_changing() => {}
+                Some(now) if now.is_whole() && now.status != "UPDATE_ROLLBACK_COMPLETE" => return Ok(now),
+                now => {
+                    let cause = cause.map_or_else(
+                        || "no part of it says why".to_owned(),
+                        |cause| {
+                            let reason = cause.reason.unwrap_or_else(|| "no reason given".to_owned());
+                            format!("`{}`: {reason}", cause.resource)
+                        },
+                    );
+                    let status = now.map_or_else(|| "DELETE_COMPLETE".to_owned(), |now| now.status);
+                    return Err(StackError::Failed { stack: stack.to_owned(), status, cause });
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LATER_LOOKS);
+        }
+    }
+
+    /// What has happened since the last time, in order.
+    async fn new_changes(&self, id: &str, seen: &mut HashSet<String>) -> Result<Vec<Change>, StoreError> {
+        let mut pages = self.client.describe_stack_events().stack_name(id).into_paginator().send();
+        let mut new = Vec::new();
+        // The newest come first, so the first known one ends the search.
+        'pages: while let Some(page) = pages.next().await {
+            let page = match page {
+                Ok(page) => page,
+                // A stack that is gone has nothing more to say.
+                Err(error) if code(&error) == Some("ValidationError") => break,
+                Err(error) => {
+                    let action = format!("read the events of `{id}` (cloudformation:DescribeStackEvents)");
+                    return Err(failure(action, &error));
+                }
+            };
+            for event in page.stack_events.unwrap_or_default() {
+                if !seen.insert(event.event_id.clone().unwrap_or_default()) {
+                    break 'pages;
+                }
+                new.push(change(event));
+            }
+        }
+        new.reverse();
+        Ok(new)
+    }
+}
+
+fn change(event: StackEvent) -> Change {
+    Change {
+        resource: event.logical_resource_id.unwrap_or_default(),
+        status: event.resource_status.map(|status| status.as_str().to_owned()).unwrap_or_default(),
+        reason: event.resource_status_reason.filter(|reason| !reason.is_empty()),
+    }
+}
+
+fn in_its_form(parameters: &BTreeMap<String, String>) -> Vec<Parameter> {
+    let parameter = |(key, value): (&String, &String)| {
+        Parameter::builder().parameter_key(key).parameter_value(value).build()
+    };
+    parameters.iter().map(parameter).collect()
+}
+
+fn pairs<T>(all: Vec<T>, pair: impl Fn(T) -> (Option<String>, Option<String>)) -> BTreeMap<String, String> {
+    all.into_iter().map(pair).filter_map(|(key, value)| Some((key?, value?))).collect()
+}

@@ -1,0 +1,126 @@
+//! Everything that needs an AWS account.
+
+mod deploy;
+mod destroy;
+mod doctor;
+mod run;
+
+pub(crate) use deploy::command as deploy;
+pub(crate) use destroy::command as destroy;
+pub(crate) use doctor::command as doctor;
+pub(crate) use run::{MADE_ON, MadeOn, run};
+
+use std::future::Future;
+
+use anyhow::anyhow;
+use squall_aws::operator::{Change, Fleet, Mapping, Progress, Session, StackError, Stacks};
+use squall_aws::{S3Store, SqsQueue};
+use squall_fleet::{StoreError, StoreErrorKind};
+
+use crate::args::AwsArgs;
+use crate::failure::Failure;
+
+/// The stack of those who do not name theirs.
+const STACK: &str = "squall";
+
+/// The version of this command, of the stack that it deploys, and of the generator in there.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// An account, a region, and the name of a stack in it.
+pub(crate) struct Site {
+    pub(crate) session: Session,
+    pub(crate) stack: String,
+}
+
+/// A fleet that is deployed, by its parts.
+pub(crate) struct Deployed {
+    pub(crate) fleet: Fleet,
+    pub(crate) store: S3Store,
+    pub(crate) queue: SqsQueue,
+    pub(crate) mapping: Mapping,
+}
+
+impl Site {
+    pub(crate) async fn open(args: &AwsArgs) -> Result<Self, Failure> {
+        let session = Session::open(args.region.clone()).await.map_err(|error| {
+            Failure::wrong(error)
+                .with_hint("give --region, set AWS_REGION, or put `region` into your profile")
+        })?;
+        Ok(Self { session, stack: args.stack.clone().unwrap_or_else(|| STACK.to_owned()) })
+    }
+
+    pub(crate) fn stacks(&self) -> Stacks {
+        Stacks::new(self.session.connection())
+    }
+
+    /// The fleet in the stack, which must be of this command's version.
+    pub(crate) async fn fleet(&self) -> Result<Deployed, Failure> {
+        let (stack, region) = (&self.stack, self.session.region());
+        let Some(found) = self.stacks().find(stack).await.map_err(told)? else {
+            return Err(Failure::wrong(anyhow!("there is no stack `{stack}` in {region}"))
+                .with_hint("`squall deploy` makes one; for another, give --stack NAME and --region REGION"));
+        };
+        let Some(fleet) = found.fleet() else {
+            let what = anyhow!("stack `{stack}` in {region} is no whole fleet ({})", found.status);
+            return Err(Failure::wrong(what).with_hint("`squall deploy` completes it"));
+        };
+        if fleet.version != VERSION {
+            let what =
+                anyhow!("stack `{stack}` is of version {}, and this command of {VERSION}", fleet.version);
+            return Err(Failure::wrong(what).with_hint("`squall deploy` brings the stack to this version"));
+        }
+        Ok(self.deployed(fleet))
+    }
+
+    pub(crate) fn deployed(&self, fleet: Fleet) -> Deployed {
+        let connection = self.session.connection();
+        Deployed {
+            store: S3Store::new(connection, fleet.bucket.clone()),
+            queue: SqsQueue::new(connection, fleet.queue_url.clone()),
+            mapping: Mapping::new(connection, fleet.mapping.clone()),
+            fleet,
+        }
+    }
+}
+
+/// Runs what talks to AWS.
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+/// What AWS refused, with what to do about it.
+pub(crate) fn told(error: StoreError) -> Failure {
+    match error.kind {
+        StoreErrorKind::Unauthenticated => Failure::wrong(error).with_hint(
+            "sign in with `aws sso login`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        ),
+        StoreErrorKind::Denied => Failure::wrong(error)
+            .with_hint("allow the action in brackets; infra/operator-policy.json holds all that are needed"),
+        StoreErrorKind::Gone => Failure::wrong(error).with_hint(
+            "a part of the stack was removed by somebody: `squall destroy`, then `squall deploy`",
+        ),
+        StoreErrorKind::Unavailable => Failure::from(error).with_hint("try again; `squall doctor` says what ails"),
+        StoreErrorKind::ConditionFailed | StoreErrorKind::Full | StoreErrorKind::Other => error.into(),
+    }
+}
+
+/// The same for a stack.
+fn told_of_stack(error: StackError) -> Failure {
+    match error {
+        StackError::Call(error) => told(error),
+        busy @ StackError::Busy { .. } => Failure::from(busy).with_hint("wait until that has ended"),
+        broken @ StackError::Broken { .. } => Failure::from(broken)
+            .with_hint("`squall destroy --force` removes it, `squall deploy` makes a new one"),
+        failed @ StackError::Failed { .. } => failed.into(),
+    }
+}
+
+/// Tells each change of a stack on standard error.
+struct Told;
+
+impl Progress for Told {
+    fn change(&mut self, change: &Change) {
+        let reason = change.reason.as_ref().map(|reason| format!(" · {reason}")).unwrap_or_default();
+        eprintln!("  {:<16} {}{reason}", change.resource, change.status);
+    }
+}

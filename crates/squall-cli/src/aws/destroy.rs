@@ -1,0 +1,60 @@
+//! `squall destroy`: a stack, and everything that was kept in it, removed.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use squall_aws::S3Store;
+use squall_aws::operator::empty;
+use squall_fleet::{StoreErrorKind, run_under_way, stop};
+use squall_report::ExitCode;
+use squall_seat::SystemClock;
+
+use super::{Site, Told, block_on, told, told_of_stack};
+use crate::args::DestroyArgs;
+use crate::failure::Failure;
+
+/// How long generators may take to say their last words.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(crate) fn command(args: &DestroyArgs) -> Result<ExitCode, Failure> {
+    block_on(async {
+        let site = Site::open(&args.aws).await?;
+        destroy(&site, args.force).await
+    })
+}
+
+async fn destroy(site: &Site, force: bool) -> Result<ExitCode, Failure> {
+    let (stacks, name, region) = (site.stacks(), &site.stack, site.session.region());
+    let Some(stack) = stacks.find(name).await.map_err(told)? else {
+        println!("there is no stack `{name}` in {region}");
+        return Ok(ExitCode::Passed);
+    };
+    if let Some(bucket) = stacks.part(name, "Bucket").await.map_err(told)? {
+        let store = S3Store::new(site.session.connection(), bucket.clone());
+        let under_way = match run_under_way(&store, &SystemClock).await {
+            // What is gone holds no run.
+            Err(error) if error.kind == StoreErrorKind::Gone => None,
+            under_way => under_way.map_err(told)?,
+        };
+        match under_way {
+            Some(run) if !force => {
+                return Err(Failure::wrong(anyhow!("run {run} is under way on stack `{name}`"))
+                    .with_hint(format!("`squall stop {run}` ends it, and --force does both")));
+            }
+            Some(run) => {
+                eprintln!("stopping run {run}");
+                stop(&store, &SystemClock, &run, PATIENCE).await.map_err(told)?;
+            }
+            None => {}
+        }
+        if let Some(fleet) = stack.fleet() {
+            // What fails here goes away with the stack.
+            let _ = site.deployed(fleet).mapping.close().await;
+        }
+        let objects = empty(site.session.connection(), &bucket).await.map_err(told)?;
+        eprintln!("removing stack `{name}` in {region}\n  {:<16} {objects} objects deleted", "Bucket");
+    }
+    stacks.remove(name, &mut Told).await.map_err(told_of_stack)?;
+    println!("stack `{name}` in {region} is removed");
+    Ok(ExitCode::Passed)
+}

@@ -1,0 +1,208 @@
+//! `squall doctor`: what a run on AWS needs, looked at piece by piece.
+
+use serde::Serialize;
+use squall_aws::operator::{Fleet, Identity, account, backlog, identity};
+use squall_fleet::{StoreError, run_under_way};
+use squall_report::ExitCode;
+use squall_seat::SystemClock;
+
+use super::{Deployed, Site, VERSION, block_on};
+use crate::args::{DoctorArgs, Output};
+use crate::failure::Failure;
+use crate::surroundings;
+
+/// A clock that is further off makes invitations expire too early or too late.
+const MOST_CLOCK_OFFSET_S: f64 = 10.0;
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    ok: bool,
+    finding: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mend: Option<String>,
+}
+
+impl Check {
+    fn good(name: &'static str, finding: impl Into<String>) -> Self {
+        Self { name, ok: true, finding: finding.into(), mend: None }
+    }
+
+    fn bad(name: &'static str, finding: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { name, ok: false, finding: finding.into(), mend: Some(mend.into()) }
+    }
+
+    fn failed(name: &'static str, error: StoreError) -> Self {
+        let finding = error.explain();
+        Self { name, ok: false, finding, mend: super::told(error).hint().map(str::to_owned) }
+    }
+}
+
+pub(crate) fn command(args: &DoctorArgs) -> Result<ExitCode, Failure> {
+    let checks = block_on(async {
+        let site = Site::open(&args.aws).await?;
+        Ok(examine(&site, args.generators.get()).await)
+    })?;
+    match args.output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(&checks)?),
+        Output::Text => print(&checks),
+    }
+    let all_good = checks.iter().all(|check| check.ok);
+    Ok(if all_good { ExitCode::Passed } else { ExitCode::Error })
+}
+
+fn print(checks: &[Check]) {
+    let (good, bad) = if surroundings::style().ascii { ("ok", "NO") } else { ("✓", "✗") };
+    for check in checks {
+        println!("{} {:<12} {}", if check.ok { good } else { bad }, check.name, check.finding);
+        if let Some(mend) = &check.mend {
+            println!("  {:<12} → {mend}", "");
+        }
+    }
+}
+
+/// Each check stands on the ones before: the first that makes the rest pointless is the last.
+async fn examine(site: &Site, generators: u32) -> Vec<Check> {
+    let mut checks = vec![Check::good("region", site.session.region())];
+    let identity = match identity(site.session.connection(), &SystemClock).await {
+        Ok(identity) => identity,
+        Err(error) => {
+            checks.push(Check::failed("credentials", error));
+            return checks;
+        }
+    };
+    checks.push(Check::good("credentials", format!("{} in account {}", identity.arn, identity.account)));
+    checks.push(clock(&identity));
+    checks.push(concurrency(site, generators).await);
+    let deployed = match stack(site).await {
+        Ok((check, deployed)) => {
+            checks.push(check);
+            deployed
+        }
+        Err(check) => {
+            checks.push(check);
+            return checks;
+        }
+    };
+    checks.push(version(&deployed.fleet));
+    checks.push(mapping(&deployed).await);
+    checks.push(queue(site, &deployed.fleet).await);
+    checks.push(dead_letters(site, &deployed.fleet).await);
+    checks
+}
+
+fn clock(identity: &Identity) -> Check {
+    match identity.clock_offset_s {
+        None => Check::good("clock", "AWS did not say what time it is"),
+        Some(offset) if offset.abs() <= MOST_CLOCK_OFFSET_S => {
+            Check::good("clock", format!("within {:.0} s of AWS's", offset.abs().max(1.0).ceil()))
+        }
+        Some(offset) => {
+            let direction = if offset > 0.0 { "ahead of" } else { "behind" };
+            let finding = format!("{:.0} s {direction} AWS's", offset.abs());
+            Check::bad("clock", finding, "let it be set over the network (NTP)")
+        }
+    }
+}
+
+async fn concurrency(site: &Site, generators: u32) -> Check {
+    let name = "concurrency";
+    match account(site.session.connection()).await {
+        Ok(account) if account.unreserved >= generators => Check::good(
+            name,
+            format!(
+                "{} of {} functions at a time are free for it, {generators} asked for",
+                account.unreserved, account.concurrency
+            ),
+        ),
+        Ok(account) => Check::bad(
+            name,
+            format!("{} functions at a time, {generators} asked for", account.unreserved),
+            "take fewer --generators, or have the quota `Concurrent executions` of Lambda raised (L-B99A9384)",
+        ),
+        Err(error) => Check::failed(name, error),
+    }
+}
+
+async fn stack(site: &Site) -> Result<(Check, Deployed), Check> {
+    let (name, stack) = ("stack", &site.stack);
+    match site.stacks().find(stack).await {
+        Err(error) => Err(Check::failed(name, error)),
+        Ok(None) => Err(Check::bad(
+            name,
+            format!("there is no `{stack}` in {}", site.session.region()),
+            "`squall deploy` makes one; for another, give --stack NAME and --region REGION",
+        )),
+        Ok(Some(found)) => match found.fleet() {
+            None => Err(Check::bad(
+                name,
+                format!("`{stack}` is no whole fleet ({})", found.status),
+                "`squall deploy` completes it",
+            )),
+            Some(fleet) => {
+                let life = fleet.timeout.as_secs();
+                let finding = format!("`{stack}`: {}, {} MB, lives {life} s", found.status, fleet.memory_mb);
+                Ok((Check::good(name, finding), site.deployed(fleet)))
+            }
+        },
+    }
+}
+
+fn version(fleet: &Fleet) -> Check {
+    if fleet.version == VERSION {
+        Check::good("version", format!("{VERSION}, as this command"))
+    } else {
+        let finding = format!("{}, and this command is of {VERSION}", fleet.version);
+        Check::bad("version", finding, "`squall deploy` brings the stack to this version")
+    }
+}
+
+/// Open only while a run is under way.
+async fn mapping(deployed: &Deployed) -> Check {
+    let name = "mapping";
+    let under_way = match run_under_way(&deployed.store, &SystemClock).await {
+        Ok(under_way) => under_way,
+        Err(error) => return Check::failed(name, error),
+    };
+    match (deployed.mapping.state().await, under_way) {
+        (Err(error), _) => Check::failed(name, error),
+        (Ok(state), Some(run)) => Check::good(name, format!("{state}; run {run} is under way")),
+        (Ok(state), None) if ["Disabled", "Disabling"].contains(&state.as_str()) => {
+            Check::good(name, format!("{state}, as between runs"))
+        }
+        (Ok(state), None) => Check::bad(
+            name,
+            format!("{state}, although no run is under way"),
+            "`squall deploy` closes it; so does the next run when it ends",
+        ),
+    }
+}
+
+async fn queue(site: &Site, fleet: &Fleet) -> Check {
+    match backlog(site.session.connection(), &fleet.queue_url).await {
+        Err(error) => Check::failed("queue", error),
+        Ok(backlog) if backlog.waiting == 0 => {
+            Check::good("queue", format!("empty, {} seats taken", backlog.in_flight))
+        }
+        Ok(backlog) => Check::bad(
+            "queue",
+            format!("{} seats wait for nobody, {} are taken", backlog.waiting, backlog.in_flight),
+            "they expire by themselves; a run that begins now is not harmed, only slowed",
+        ),
+    }
+}
+
+async fn dead_letters(site: &Site, fleet: &Fleet) -> Check {
+    let (name, url) = ("dead letters", &fleet.dead_letter_queue_url);
+    match backlog(site.session.connection(), url).await {
+        Err(error) => Check::failed(name, error),
+        Ok(backlog) if backlog.waiting + backlog.in_flight == 0 => Check::good(name, "none"),
+        Ok(backlog) => Check::bad(
+            name,
+            format!("{} messages were no seats, or could not be taken", backlog.waiting + backlog.in_flight),
+            format!("look at `{url}` and at the function's log, then purge the queue"),
+        ),
+    }
+}

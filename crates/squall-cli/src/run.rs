@@ -1,0 +1,189 @@
+//! `squall run`, and what a run is on every backend.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use squall_fleet::{Clock, End, GeneratorRecord, RunRecord, Time};
+use squall_report::{
+    Ending, ExitCode, Facts, GeneratorFacts, Run, RunResult, SeatCoverage, build, terminal, to_json,
+};
+use squall_seat::SystemClock;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::args::{Backend, Output, RunArgs};
+use crate::failure::Failure;
+use crate::plan::{self, Loaded};
+use crate::{aws, local, surroundings};
+
+/// Where runs are kept.
+pub(crate) const RUNS: &str = ".squall/runs";
+
+/// What a run needs.
+pub(crate) struct Order {
+    pub(crate) loaded: Loaded,
+    /// How many, if somebody said so.
+    pub(crate) generators: Option<u32>,
+    pub(crate) seed: Option<u64>,
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// A run that is about to begin.
+pub(crate) struct Begun {
+    pub(crate) id: String,
+    pub(crate) seed: u64,
+    pub(crate) folder: PathBuf,
+}
+
+/// Where a run was made.
+pub(crate) struct Place {
+    pub(crate) backend: &'static str,
+    pub(crate) region: String,
+}
+
+/// What a run left behind.
+pub(crate) struct Finished {
+    pub(crate) result: RunResult,
+    pub(crate) folder: PathBuf,
+}
+
+/// `squall run`
+pub(crate) fn command(args: &RunArgs) -> Result<ExitCode, Failure> {
+    let order = Order {
+        loaded: plan::load(&args.plan)?,
+        generators: args.generators.map(std::num::NonZero::get),
+        seed: args.seed,
+        out: args.out.clone(),
+    };
+    let finished = match args.backend {
+        Backend::Local => local::run(order)?,
+        Backend::Aws => aws::run(order, &args.aws)?,
+    };
+    match args.output {
+        Output::Text => {
+            println!("{}", terminal(&finished.result, surroundings::style()));
+            println!("\n result {}", finished.folder.join("result.json").display());
+        }
+        Output::Json => println!("{}", to_json(&finished.result)),
+    }
+    exit_code(&finished.result)
+}
+
+/// The exit code that a result asks for.
+pub(crate) fn exit_code(result: &RunResult) -> Result<ExitCode, Failure> {
+    use ExitCode::{Aborted, Error, Failed, Interrupted, Invalid, Passed, Wrong};
+    let all = [Wrong, Interrupted, Aborted, Invalid, Failed, Error, Passed];
+    let asked = all.into_iter().find(|exit| exit.code() == result.verdict.exit_code);
+    asked.ok_or_else(|| anyhow!("result has an unknown exit code {}", result.verdict.exit_code).into())
+}
+
+impl Begun {
+    /// Names the run, and makes its folder with the plan in it.
+    pub(crate) fn new(order: &Order) -> Result<Self, Failure> {
+        let seed = match order.seed {
+            Some(seed) => seed,
+            None => surroundings::random_seed()?,
+        };
+        let id = run_id(SystemClock.now(), seed)?;
+        let folder = order.out.clone().unwrap_or_else(|| Path::new(RUNS).join(&id));
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot make directory `{}`", folder.display()))
+            .map_err(|error| Failure::from(error).with_hint("choose another place with --out DIR"))?;
+        write(&folder, "plan.yaml", &order.loaded.bundle.text)?;
+        Ok(Self { id, seed, folder })
+    }
+
+    /// Makes the result of what was recorded, and keeps it.
+    pub(crate) fn finish(
+        self,
+        plan: &squall_plan::Plan,
+        plan_sha256: String,
+        place: Place,
+        record: &RunRecord,
+    ) -> Result<Finished, Failure> {
+        let facts = facts(self.id, self.seed, plan_sha256, place, record)?;
+        let result = build(plan, &record.merged, facts);
+        write(&self.folder, "result.json", &to_json(&result))?;
+        Ok(Finished { result, folder: self.folder })
+    }
+}
+
+fn facts(
+    id: String,
+    seed: u64,
+    plan_sha256: String,
+    place: Place,
+    record: &RunRecord,
+) -> Result<Facts, Failure> {
+    let seats = record.seats;
+    Ok(Facts {
+        run: Run {
+            id,
+            name: String::new(),
+            seed: format!("{seed:x}"),
+            started_at: rfc3339(record.started_at)?,
+            epoch: record.epoch.map(rfc3339).transpose()?.unwrap_or_default(),
+            duration_s: 0.0,
+            backend: place.backend.to_owned(),
+            regions: vec![place.region],
+            plan_sha256,
+        },
+        ending: match record.end.clone() {
+            End::Finished => Ending::Finished,
+            End::Interrupted => Ending::Interrupted,
+            End::Aborted(reason) => Ending::Aborted(reason),
+            End::Failed(reason) => Ending::Broken(reason),
+        },
+        seats: SeatCoverage {
+            invited: seats.invited,
+            ready: seats.ready,
+            assigned: seats.assigned,
+            spare: seats.spare,
+            lost: seats.lost,
+            replaced: 0,
+            late: seats.late,
+            duplicate: seats.duplicate,
+        },
+        missing: record.missing.clone(),
+        generators: record.generators.iter().map(generator).collect(),
+        problems: record.problems.clone(),
+    })
+}
+
+fn generator(record: &GeneratorRecord) -> GeneratorFacts {
+    GeneratorFacts {
+        slice: record.slice.map(squall_plan::Share::index),
+        nonce: record.ready.nonce.clone(),
+        region: record.ready.region.clone(),
+        environment: record.ready.environment.clone(),
+        init_ms: record.ready.init_ms,
+        ready_ms: record.ready_ms,
+        start_skew_ms: record.last_word.as_ref().map(|last_word| last_word.start_skew_ms),
+    }
+}
+
+/// Writes a file whole or not at all.
+pub(crate) fn write(folder: &Path, name: &str, text: &str) -> Result<(), Failure> {
+    let (path, temporary) = (folder.join(name), folder.join(format!(".{name}.tmp")));
+    let written = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, &path));
+    Ok(written.with_context(|| format!("cannot write `{}`", path.display()))?)
+}
+
+/// Sorts by time, and is unlike any other's.
+fn run_id(began: Time, seed: u64) -> Result<String, Failure> {
+    let at = utc(began)?;
+    let (date, clock) = (at.date(), at.time());
+    let date = format!("{}{:02}{:02}", date.year(), u8::from(date.month()), date.day());
+    let millisecond = u64::from(at.millisecond());
+    let tail = (seed ^ millisecond.rotate_left(20)) & 0x00ff_ffff;
+    Ok(format!("{date}-{:02}{:02}{:02}-{tail:06x}", clock.hour(), clock.minute(), clock.second()))
+}
+
+fn rfc3339(time: Time) -> Result<String, Failure> {
+    Ok(utc(time)?.format(&Rfc3339)?)
+}
+
+fn utc(time: Time) -> Result<OffsetDateTime, Failure> {
+    Ok(OffsetDateTime::from_unix_timestamp_nanos(i128::from(time.0) * 1_000)?)
+}

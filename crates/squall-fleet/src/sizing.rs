@@ -1,0 +1,157 @@
+//! How a fleet behind SQS and S3 is driven, by its size. Quotas and prices are those of AWS in November 2026.
+
+use std::time::Duration;
+
+use squall_plan::Load;
+use squall_plan::units::Rate;
+
+/// Up to so many seats everybody looks once a second: S3 serves 5,500 reads a second under one prefix, and
+/// other users of the bucket are left their part.
+const READS_PER_S: u32 = 2_000;
+
+/// Up to so many seats snapshots are written every 2 s, so that a small run can be watched; writes cost little
+/// then. Beyond that every 5 s, and beyond these every 10: S3 takes 3,500 writes a second under one prefix.
+const SEATS_OF_SHORT_INTERVALS: u32 = 100;
+const SEATS_OF_ORDINARY_INTERVALS: u32 = 2_000;
+
+/// Up to so many seats an ordinary mapping has them all within seconds: it begins with 5 and adds 300 a
+/// minute. Pollers that are provided are there at once, but cost more and take longer to set up.
+const SEATS_WITHOUT_POLLERS: u32 = 100;
+
+/// An ordinary mapping has at least 2 at a time.
+const LEAST_CONCURRENCY: u32 = 2;
+
+/// A poller has so many messages in work at once.
+const SEATS_PER_POLLER: u32 = 10;
+
+/// Pollers that can be there from the beginning, and that can be asked for at all.
+const MOST_FIRST_POLLERS: u32 = 200;
+const LEAST_POLLERS: u32 = 2;
+
+/// Seats beyond the first pollers' come at this rate.
+const MORE_SEATS_PER_MINUTE: u32 = 1_000;
+
+/// How long seats may take that are there at once.
+const GATHER: Duration = Duration::from_mins(2);
+
+/// A Lambda environment has 1,024 descriptors, and a user has a connection.
+const USERS_PER_SEAT: u32 = 500;
+
+/// What a processor sends and measures without strain.
+const ARRIVALS_PER_S_AND_SEAT: u64 = 1_000;
+
+/// How many seats a load needs.
+#[must_use]
+pub fn seats(load: &Load) -> u32 {
+    let (users, rate) = match load {
+        Load::Closed(load) => {
+            let users = load.stages.iter().map(|stage| stage.users).fold(load.start_users, u32::max);
+            (users, 0)
+        }
+        Load::Open(load) => {
+            let rates = load.stages.iter().map(|stage| stage.rate).chain([load.start_rate]);
+            (load.max_users, rates.map(Rate::millis_per_hour).max().unwrap_or(0))
+        }
+    };
+    let for_arrivals = rate.div_ceil(ARRIVALS_PER_S_AND_SEAT * 3_600_000);
+    users.div_ceil(USERS_PER_SEAT).max(u32::try_from(for_arrivals).unwrap_or(u32::MAX)).max(1)
+}
+
+/// How often everybody looks at the store.
+#[must_use]
+pub fn poll(seats: u32) -> Duration {
+    Duration::from_millis(u64::from(seats.max(READS_PER_S)) * 1_000 / u64::from(READS_PER_S))
+}
+
+/// How often generators write snapshots, in seconds.
+#[must_use]
+pub fn interval_s(seats: u32) -> u32 {
+    if seats <= SEATS_OF_SHORT_INTERVALS {
+        2
+    } else if seats <= SEATS_OF_ORDINARY_INTERVALS {
+        5
+    } else {
+        10
+    }
+}
+
+/// How long seats may take to be ready.
+#[must_use]
+pub fn gather(seats: u32) -> Duration {
+    let at_once = MOST_FIRST_POLLERS * SEATS_PER_POLLER;
+    let minutes = seats.saturating_sub(at_once).div_ceil(MORE_SEATS_PER_MINUTE);
+    GATHER + Duration::from_mins(u64::from(minutes))
+}
+
+/// What the event source mapping is set to, so that all seats are taken at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Concurrency {
+    /// An ordinary mapping with this `MaximumConcurrency`.
+    Maximum(u32),
+    /// Provisioned pollers.
+    Pollers {
+        /// From the beginning.
+        minimum: u32,
+        /// At most.
+        maximum: u32,
+    },
+}
+
+impl Concurrency {
+    /// What so many seats need.
+    #[must_use]
+    pub fn of(seats: u32) -> Self {
+        if seats <= SEATS_WITHOUT_POLLERS {
+            return Self::Maximum(seats.max(LEAST_CONCURRENCY));
+        }
+        let maximum = seats.div_ceil(SEATS_PER_POLLER).max(LEAST_POLLERS);
+        Self::Pollers { minimum: maximum.min(MOST_FIRST_POLLERS), maximum }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use squall_plan::{Bundle, Inputs};
+
+    use super::*;
+
+    #[test]
+    fn a_larger_fleet_keeps_within_the_limits_of_s3() {
+        for seats in [1, 16, 2_000, 2_001, 5_000, 10_000] {
+            let reads_per_s = f64::from(seats) / poll(seats).as_secs_f64();
+            let writes_per_s = f64::from(seats) / f64::from(interval_s(seats));
+            assert!(reads_per_s <= 2_001.0 && writes_per_s <= 1_000.0, "{seats}");
+        }
+        assert_eq!((poll(16), interval_s(16)), (Duration::from_secs(1), 2));
+        assert_eq!((poll(10_000), interval_s(10_000)), (Duration::from_secs(5), 10));
+    }
+
+    #[test]
+    fn a_load_has_as_many_seats_as_its_users_or_arrivals_need() {
+        let check = |load: &str, expected: u32| {
+            let text =
+                format!("target: http://x\nload: {load}\nscenarios: {{ a: {{ steps: [ {{ get: / }} ] }} }}");
+            let plan = squall_plan::compile(&Bundle::new("p.yaml", text, Inputs::default())).unwrap().plan;
+            assert_eq!(seats(&plan.load), expected, "{load}");
+        };
+        check("{ users: 1, duration: 1m }", 1);
+        check("{ users: 501, duration: 1m }", 2);
+        check("{ start_users: 5000, stages: [ { duration: 1m, users: 10 } ] }", 10);
+        check("{ rate: 10/s, duration: 1m, max_users: 20 }", 1);
+        check("{ rate: 3001/s, duration: 1m, max_users: 20 }", 4);
+        check("{ rate: 10/s, duration: 1m, max_users: 2000 }", 4);
+    }
+
+    #[test]
+    fn a_mapping_takes_all_seats_at_once() {
+        let check = |seats, expected| assert_eq!(Concurrency::of(seats), expected, "{seats}");
+        check(1, Concurrency::Maximum(2));
+        check(16, Concurrency::Maximum(16));
+        check(100, Concurrency::Maximum(100));
+        check(101, Concurrency::Pollers { minimum: 11, maximum: 11 });
+        check(2_000, Concurrency::Pollers { minimum: 200, maximum: 200 });
+        check(10_000, Concurrency::Pollers { minimum: 200, maximum: 1_000 });
+        assert_eq!(gather(100), Duration::from_mins(2));
+        assert_eq!(gather(10_000), Duration::from_mins(10));
+    }
+}

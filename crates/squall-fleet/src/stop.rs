@@ -1,0 +1,88 @@
+//! Ends a run from outside: whoever asks becomes the orchestrator, by a higher term.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::keys;
+use crate::message::{Assignment, Control, Message, State};
+use crate::orchestrator::LEASE;
+use crate::ports::{Clock, ETag, Fetched, Put, Store, StoreError, StoreErrorKind};
+
+/// How often it is looked whether the generators have said their last words.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// What became of the wish to stop a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// The load has ended.
+    Stopped {
+        /// Generators that had a slice.
+        assigned: usize,
+        /// Those that have said their last word.
+        confirmed: usize,
+    },
+    /// There was nothing to stop: it is over, or its lease has run out.
+    Over,
+    /// Nobody knows such a run.
+    Unknown,
+}
+
+/// Ends the load of a run, and waits for the generators' last words as long as `patience` allows.
+pub async fn stop(
+    store: &impl Store,
+    clock: &impl Clock,
+    run: &str,
+    patience: Duration,
+) -> Result<Stop, StoreError> {
+    let (mut control, tag) = loop {
+        let Some((control, tag)) = read_control(store, run).await? else { return Ok(Stop::Unknown) };
+        if control.state >= State::Aborting || clock.now() >= control.lease_until {
+            return Ok(Stop::Over);
+        }
+        let lease_until = clock.now().plus(LEASE);
+        let aborting = Control { term: control.term + 1, state: State::Aborting, lease_until, ..control };
+        match store.put(&keys::control(run), aborting.to_bytes(), Put::IfMatch(tag)).await {
+            Ok(tag) => break (aborting, tag),
+            // The run has said something new meanwhile.
+            Err(error) if error.kind == StoreErrorKind::ConditionFailed => {}
+            Err(error) => return Err(error),
+        }
+    };
+    let assigned = assigned(store, run, control.generation).await?;
+    let until = clock.now().plus(patience);
+    let confirmed = loop {
+        let finals = store.list(&keys::all_finals(run), None).await?;
+        let confirmed = finals.iter().filter(|key| assigned.contains(*key)).count();
+        if confirmed == assigned.len() || clock.now() >= until {
+            break confirmed;
+        }
+        clock.sleep(LOOK).await;
+    };
+    control.state = State::Done;
+    match store.put(&keys::control(run), control.to_bytes(), Put::IfMatch(tag)).await {
+        // Whoever has the last word, the run is over.
+        Err(error) if error.kind != StoreErrorKind::ConditionFailed => return Err(error),
+        _ => {}
+    }
+    Ok(Stop::Stopped { assigned: assigned.len(), confirmed })
+}
+
+async fn read_control(store: &impl Store, run: &str) -> Result<Option<(Control, ETag)>, StoreError> {
+    Ok(match store.get(&keys::control(run), None).await? {
+        Fetched::Found { value, tag } => Control::from_bytes(&value).ok().map(|control| (control, tag)),
+        Fetched::NotModified | Fetched::Missing => None,
+    })
+}
+
+/// The keys of the last words that are to come.
+async fn assigned(store: &impl Store, run: &str, generation: u32) -> Result<BTreeSet<String>, StoreError> {
+    let value = match store.get(&keys::assignment(run, generation), None).await? {
+        Fetched::Found { value, .. } => value,
+        Fetched::NotModified | Fetched::Missing => return Ok(BTreeSet::new()),
+    };
+    let slices = Assignment::from_bytes(&value).map(|assignment| assignment.slices).unwrap_or_default();
+    Ok(slices.keys().map(|nonce| keys::final_word(run, nonce)).collect())
+}
+
+#[cfg(test)]
+mod tests;

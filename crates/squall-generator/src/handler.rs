@@ -1,0 +1,110 @@
+//! One invocation: a message, a seat, a slice.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
+
+use lambda_runtime::{Context, LambdaEvent};
+use serde::{Deserialize, Serialize};
+use squall_aws::{S3Store, SqsQueue};
+use squall_fleet::{Identity, SeatOutcome, Time, sit};
+use squall_seat::SystemClock;
+
+use crate::environment::Environment;
+
+/// What SQS hands over: with a batch size of 1, one message.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Batch {
+    records: Vec<Record>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    message_id: String,
+    receipt_handle: String,
+    body: String,
+}
+
+/// Which messages of a batch were not dealt with. Those stay in the queue.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Answer {
+    batch_item_failures: Vec<Failed>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Failed {
+    item_identifier: String,
+}
+
+/// What all invocations of an execution environment share.
+pub(crate) struct Handler {
+    environment: Environment,
+    store: S3Store,
+    queue: SqsQueue,
+    init: Duration,
+    is_warm: AtomicBool,
+}
+
+impl Handler {
+    /// `init` is how long the environment took to start.
+    pub(crate) fn new(environment: Environment, init: Duration) -> Self {
+        let connection = environment.connection();
+        let store = S3Store::new(&connection, environment.bucket.clone());
+        let queue = SqsQueue::new(&connection, environment.queue_url.clone());
+        Self { environment, store, queue, init, is_warm: AtomicBool::new(false) }
+    }
+
+    /// Takes a seat for each message. Whatever could not be dealt with is tried again at once, and after a
+    /// few times kept where it can be looked at; it never waits in the way of others.
+    pub(crate) async fn handle(&self, event: LambdaEvent<Batch>) -> Answer {
+        let mut answer = Answer::default();
+        for record in event.payload.records {
+            let problem = match self.sit(&record, &event.context).await {
+                Ok(SeatOutcome::Foreign(reason)) => reason,
+                Ok(outcome) => {
+                    log(&format!("message {}: {outcome:?}", record.message_id));
+                    continue;
+                }
+                Err(error) => error.explain(),
+            };
+            log(&format!("message {} goes back: {problem}", record.message_id));
+            if let Err(error) = self.queue.give_back(&record.receipt_handle).await {
+                // It comes back by itself, only later.
+                log(&error.explain());
+            }
+            answer.batch_item_failures.push(Failed { item_identifier: record.message_id });
+        }
+        answer
+    }
+
+    async fn sit(&self, record: &Record, context: &Context) -> Result<SeatOutcome, squall_fleet::StoreError> {
+        let is_warm = self.is_warm.swap(true, Ordering::Relaxed);
+        let identity = Identity {
+            nonce: nonce(&context.request_id),
+            region: self.environment.region.clone(),
+            environment: self.environment.log_stream.clone(),
+            init_ms: if is_warm { 0.0 } else { self.init.as_secs_f64() * 1_000.0 },
+            deadline: deadline(context),
+        };
+        sit(&self.store, &SystemClock, &record.body, &identity, squall_seat::start).await
+    }
+}
+
+/// Every delivery is a request of its own, so its id is unlike any other's. Only what a key may hold is kept.
+fn nonce(request_id: &str) -> String {
+    request_id.chars().filter(char::is_ascii_alphanumeric).collect()
+}
+
+fn deadline(context: &Context) -> Option<Time> {
+    let since_1970 = context.deadline().duration_since(UNIX_EPOCH).ok()?;
+    Some(Time(i64::try_from(since_1970.as_micros()).ok()?))
+}
+
+/// Lambda keeps what a function writes.
+#[expect(clippy::print_stderr, reason = "this is where a function's log goes")]
+fn log(line: &str) {
+    eprintln!("{line}");
+}

@@ -1,0 +1,10 @@
+//! A seat in a real process: real time, and the engine behind the protocol's interface. What a thread of the
+//! local fleet and a Lambda invocation have in common.
+//!
+//! **Invariant:** it knows neither queue nor store: whoever takes a seat brings them.
+
+mod clock;
+mod engine;
+
+pub use clock::SystemClock;
+pub use engine::start;
