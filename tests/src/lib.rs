@@ -1,4 +1,7 @@
-//! Helpers of the end-to-end tests: the real command, a real target, a folder that goes away.
+//! Helpers of the end-to-end tests: the real command, a real target, AWS on this machine, a folder that goes away.
+
+pub mod aws;
+pub mod proxy;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};

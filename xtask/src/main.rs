@@ -35,6 +35,8 @@ enum Verb {
     Demo,
     /// The command and the generator, built for others.
     Dist,
+    /// Only the generator.
+    Generator,
 }
 
 fn main() -> ExitCode {
@@ -45,7 +47,7 @@ fn main() -> ExitCode {
         Verb::Test => test(&mut steps),
         Verb::E2e => {
             made(&mut steps);
-            steps.cargo("end-to-end tests", &["test", "--package", "squall-tests"]);
+            run_tests(&mut steps, Some("squall-tests"));
         }
         Verb::Bench => {
             steps.cargo("criterion", &["bench", "--package", "squall-metrics", "--bench", "measure"]);
@@ -53,13 +55,13 @@ fn main() -> ExitCode {
         }
         Verb::Demo => steps.cargo("demo", &["run", "--release", "--package", "squall-cli", "--", "demo"]),
         Verb::Dist => dist::all(&mut steps),
+        Verb::Generator => dist::generator(&mut steps),
     }
     steps.finish()
 }
 
-/// What the end-to-end tests run: the command, the generator as Lambda takes it, and AWS on this machine.
+/// What the end-to-end tests need besides the command: the generator as Lambda takes it, and AWS on this machine.
 fn made(steps: &mut Steps) {
-    steps.cargo("the command", &["build", "--package", "squall-cli"]);
     dist::generator(steps);
     steps.command("the emulator", "scripts/aws-local", &["install"]);
 }
@@ -68,9 +70,18 @@ fn made(steps: &mut Steps) {
 fn test(steps: &mut Steps) {
     made(steps);
     steps.cargo("documentation", &["test", "--workspace", "--doc", "--quiet"]);
+    run_tests(steps, None);
+}
+
+/// All tests, or those of a package. Built is always everything: a part would have other features of its
+/// dependencies, which would have to be built again.
+fn run_tests(steps: &mut Steps, package: Option<&str>) {
     if steps::is_installed("cargo-nextest") {
-        steps.cargo("tests", &["nextest", "run", "--workspace", "--all-targets"]);
+        let filter = package.map_or_else(|| "all()".to_owned(), |package| format!("package({package})"));
+        steps.cargo("tests", &["nextest", "run", "--workspace", "--all-targets", "-E", &filter]);
     } else {
-        steps.cargo("tests", &["test", "--workspace", "--all-targets"]);
+        steps.cargo("the command", &["build", "--workspace", "--all-targets"]);
+        let which = package.map_or_else(|| vec!["--workspace"], |package| vec!["--package", package]);
+        steps.cargo("tests", &[&["test", "--all-targets"], which.as_slice()].concat());
     }
 }

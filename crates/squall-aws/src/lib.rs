@@ -9,6 +9,8 @@ mod failure;
 #[cfg(feature = "operator")]
 pub mod operator;
 mod queue;
+#[cfg(test)]
+mod scripted;
 mod store;
 
 pub use connection::{Connection, Credentials};

@@ -92,3 +92,33 @@ impl Queue for SqsQueue {
         batches.buffer_unordered(CONCURRENT_BATCHES).try_collect().await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripted::Scripted;
+
+    #[tokio::test]
+    async fn only_what_the_queue_did_not_take_is_sent_again() {
+        let some = r#"{"Successful":[{"Id":"0","MessageId":"m","MD5OfMessageBody":"x"}],
+                       "Failed":[{"Id":"1","SenderFault":false,"Code":"InternalError"}]}"#;
+        let service = Scripted::start(vec![(200, some), (200, r#"{"Successful":[],"Failed":[]}"#)]);
+        let queue = SqsQueue::new(&service.connection, "http://queue");
+        queue.send(vec!["first".to_owned(), "second".to_owned()]).await.unwrap();
+        let asked = service.asked();
+        assert!(asked[0].contains("first") && asked[0].contains("second"), "{}", asked[0]);
+        assert!(!asked[1].contains("first") && asked[1].contains("second"), "{}", asked[1]);
+    }
+
+    #[tokio::test]
+    async fn a_message_is_given_back_for_all_to_see_at_once() {
+        let service = Scripted::start(vec![(200, "{}")]);
+        SqsQueue::new(&service.connection, "http://queue").give_back("receipt").await.unwrap();
+        let asked = service.asked();
+        assert!(
+            asked[0].contains(r#""VisibilityTimeout":0"#) && asked[0].contains("receipt"),
+            "{}",
+            asked[0]
+        );
+    }
+}

@@ -134,6 +134,9 @@ pub(crate) struct RunArgs {
     /// the plan's users or arrivals need.
     #[arg(long, value_name = "N")]
     pub(crate) generators: Option<NonZeroU32>,
+    /// Give up if they are not all ready by then; unless given, what a fleet of their number takes at most.
+    #[arg(long, value_name = "D", value_parser = duration)]
+    pub(crate) ready_within: Option<Duration>,
     /// Repeat the journeys of the run that had this seed.
     #[arg(long, value_name = "HEX", value_parser = seed)]
     pub(crate) seed: Option<u64>,

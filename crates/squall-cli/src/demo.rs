@@ -22,8 +22,13 @@ pub(crate) fn command(args: &DemoArgs) -> Result<ExitCode, Failure> {
     eprintln!("a simulated shop listens on http://{}", server.address());
     let inputs = Inputs { target: Some(format!("http://{}", server.address())), ..Inputs::default() };
     let loaded = plan::from_bundle(Bundle::new("demo.yaml", PLAN, inputs))?;
-    let finished =
-        local::run(Order { loaded, generators: Some(GENERATORS), seed: None, out: args.out.clone() })?;
+    let finished = local::run(Order {
+        loaded,
+        generators: Some(GENERATORS),
+        ready_within: None,
+        seed: None,
+        out: args.out.clone(),
+    })?;
     println!("{}", terminal(&finished.result, surroundings::style()));
     println!("\n the shop itself counted {} requests", server.counts().total);
     println!(" result {}", finished.folder.join("result.json").display());

@@ -39,9 +39,10 @@ pub(crate) fn run(order: Order) -> Result<Finished, Failure> {
         bundle: bundle.sha256(),
         seed: begun.seed,
         seats: generators,
+        spares: 0,
         interval_s: 1,
         poll: POLL,
-        gather: GATHER,
+        gather: order.ready_within.unwrap_or(GATHER),
         load: plan.load.duration() + plan.load.graceful_stop(),
     };
     let mut progress = Progress::new(&plan.name, plan.load.duration(), generators);

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use squall_fleet::{Clock, End, GeneratorRecord, RunRecord, Time};
@@ -25,6 +26,8 @@ pub(crate) struct Order {
     pub(crate) loaded: Loaded,
     /// How many, if somebody said so.
     pub(crate) generators: Option<u32>,
+    /// How long they may take to be ready, if somebody said so.
+    pub(crate) ready_within: Option<Duration>,
     pub(crate) seed: Option<u64>,
     pub(crate) out: Option<PathBuf>,
 }
@@ -53,6 +56,7 @@ pub(crate) fn command(args: &RunArgs) -> Result<ExitCode, Failure> {
     let order = Order {
         loaded: plan::load(&args.plan)?,
         generators: args.generators.map(std::num::NonZero::get),
+        ready_within: args.ready_within,
         seed: args.seed,
         out: args.out.clone(),
     };

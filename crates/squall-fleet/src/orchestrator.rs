@@ -3,7 +3,7 @@
 //! | phase     | event                                   | commands                               | next      |
 //! |-----------|-----------------------------------------|----------------------------------------|-----------|
 //! | inviting  | begin                                   | manifest, control `waiting`, send      | gathering |
-//! | gathering | the last seat is ready                  | assignment, control `running`          | running   |
+//! | gathering | as many seats as are needed are ready   | assignment, control `running`          | running   |
 //! | gathering | a seat has a problem, or time is up     | control `aborting`                     | ending    |
 //! | running   | all last words and snapshots are in     | control `done`, end                    | done      |
 //! | running   | a generator asks for the end            | control `aborting`                     | ending    |
@@ -129,64 +129,63 @@ impl Orchestrator {
     }
 
     fn begin(&mut self, now: Time) -> Vec<Command> {
-        let Settings { run, name, bundle, seed, seats, interval_s, poll, gather, .. } = self.settings.clone();
+        let Settings { run, name, bundle, seed, seats, spares, interval_s, poll, gather, .. } =
+            self.settings.clone();
         self.phase = Phase::Gathering;
         self.deadline = now.plus(gather);
-        self.seats.invited = seats;
+        self.seats.invited = seats.saturating_add(spares);
         let poll_ms = u64::try_from(poll.as_millis()).unwrap_or(u64::MAX);
         let manifest =
             Manifest { version: VERSION, run: run.clone(), name, bundle, seed, seats, interval_s, poll_ms };
         let invite =
             |seat| Invitation { version: VERSION, run: run.clone(), seat, expires_at: self.deadline };
-        let invitations = (0..seats).map(invite).collect();
+        let invitations = (0..self.seats.invited).map(invite).collect();
         vec![Command::WriteManifest(manifest), self.write_control(now), Command::Invite(invitations)]
     }
 
+    /// Whoever is ready first gets a slice, whatever the number of the seat: a message that was delivered twice
+    /// is one more seat.
     fn ready(&mut self, now: Time, ready: Ready) -> Vec<Command> {
         if self.generators.contains_key(&ready.nonce) {
             return Vec::new();
         }
-        // A seat that nobody was invited to is as good as one that is taken.
-        if ready.seat >= self.settings.seats || !self.seats_taken.insert(ready.seat) {
-            self.seats.duplicate += 1;
-        } else if self.phase == Phase::Gathering {
+        let is_again = !self.seats_taken.insert(ready.seat);
+        let gathering = self.phase == Phase::Gathering;
+        if gathering {
             self.seats.ready += 1;
             self.clock_offsets_us.push(ready.clock.0.saturating_sub(now.0));
+        } else if is_again {
+            self.seats.duplicate += 1;
+        } else if self.control.epoch.is_some_and(|epoch| self.fleet_time(now) < epoch) {
+            self.seats.spare += 1;
         } else {
             self.seats.late += 1;
         }
-        let problem =
-            ready.problem.clone().map(|problem| format!("generator of seat {}: {problem}", ready.seat));
+        let problem = ready.problem.clone().filter(|_| gathering);
+        let problem = problem.map(|problem| format!("generator of seat {}: {problem}", ready.seat));
         let ready_ms = now.since(self.began_at).as_secs_f64() * 1_000.0;
         let record = GeneratorRecord { slice: None, ready, ready_ms, last_word: None };
         self.generators.insert(record.ready.nonce.clone(), record);
         match problem {
-            Some(problem) if self.phase == Phase::Gathering => self.stop(now, End::Failed(problem)),
-            _ if self.phase == Phase::Gathering && self.seats.ready == self.settings.seats => {
-                self.assign(now)
-            }
-            _ => Vec::new(),
+            Some(problem) => self.stop(now, End::Failed(problem)),
+            None if gathering && self.seats.ready == self.settings.seats => self.assign(now),
+            None => Vec::new(),
         }
     }
 
-    /// Gives every seat its slice, by the order of seats, and sets the epoch.
+    /// Gives everybody who is ready a slice, by the order of seats, and sets the epoch.
     fn assign(&mut self, now: Time) -> Vec<Command> {
         self.clock_offsets_us.sort_unstable();
         self.clock_offset_us =
             self.clock_offsets_us.get(self.clock_offsets_us.len() / 2).copied().unwrap_or(0);
+        let mut records: Vec<&mut GeneratorRecord> = self.generators.values_mut().collect();
+        records.sort_by_key(|record| record.ready.seat);
         let mut slices = BTreeMap::new();
-        for seat in 0..self.settings.seats {
-            let first = self
-                .generators
-                .values_mut()
-                .find(|record| record.ready.seat == seat && record.slice.is_none());
-            if let (Some(record), Some(share)) = (first, Share::try_new(seat, self.settings.seats)) {
-                record.slice = Some(share);
-                slices.insert(record.ready.nonce.clone(), share);
-            }
+        for (index, record) in (0..).zip(records) {
+            record.slice = Share::try_new(index, self.settings.seats);
+            slices.extend(record.slice.map(|share| (record.ready.nonce.clone(), share)));
         }
         self.seats.assigned = u32::try_from(slices.len()).unwrap_or(u32::MAX);
-        self.seats.spare = u32::try_from(self.generators.len() - slices.len()).unwrap_or(u32::MAX);
         let to_epoch = LEAST_TO_EPOCH.max(self.settings.poll * POLLS_TO_EPOCH);
         let epoch = self.fleet_time(now).plus(to_epoch);
         if let Some(reason) = self.too_short_lived(epoch.plus(self.settings.load)) {
@@ -277,7 +276,9 @@ impl Orchestrator {
                 return self.stop(now, End::Failed(NOT_RENEWED.to_owned()));
             }
             Phase::Gathering if late => {
-                let reason = format!("seats not ready in time: {}", self.missing_seats());
+                let (ready, seats) = (self.seats.ready, self.settings.seats);
+                let within_s = self.settings.gather.as_secs();
+                let reason = format!("only {ready} of {seats} generators were ready within {within_s} s");
                 return self.stop(now, End::Failed(reason));
             }
             _ => {}
@@ -313,14 +314,6 @@ impl Orchestrator {
 
     fn assigned(&self) -> impl Iterator<Item = &GeneratorRecord> {
         self.generators.values().filter(|record| record.slice.is_some())
-    }
-
-    fn missing_seats(&self) -> String {
-        let missing: Vec<String> = (0..self.settings.seats)
-            .filter(|seat| !self.seats_taken.contains(seat))
-            .map(|seat| seat.to_string())
-            .collect();
-        missing.join(", ")
     }
 
     fn write_control(&mut self, now: Time) -> Command {

@@ -209,7 +209,15 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
             Either::Left((written, _)) => written,
             Either::Right((never, _)) => match never {},
         };
-        let (snapshots, requests) = written.inspect_err(|_| stop())?;
+        let (snapshots, requests) = match written {
+            Written { snapshots, requests, failure: None } => (snapshots, requests),
+            Written { snapshots, requests, failure: Some(error) } => {
+                stop();
+                // That it cannot be told either changes nothing: the failure is what counts.
+                let _ = self.say_final(snapshots, requests, Ended::Failed(error.explain()), late).await;
+                return Err(error);
+            }
+        };
         let stopped = stopped.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let ended = match (load.finished.await, stopped) {
             (Err(problem), _) => Ended::Failed(problem),
@@ -220,23 +228,25 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
         self.say_final(snapshots, requests, ended, late).await
     }
 
-    async fn write_snapshots(
-        &self,
-        recordings: &mut UnboundedReceiver<Recording>,
-    ) -> Result<(u32, u64), StoreError> {
-        let (mut sequence, mut requests) = (0, 0);
+    async fn write_snapshots(&self, recordings: &mut UnboundedReceiver<Recording>) -> Written {
+        let mut written = Written::default();
         while let Some(recording) = recordings.next().await {
             let interval = recording.into_interval();
             if interval.is_empty() {
                 continue;
             }
-            requests += interval.series.values().map(|series| series.requests).sum::<u64>();
+            let requests = interval.series.values().map(|series| series.requests).sum::<u64>();
+            let sequence = written.snapshots;
             let (run, nonce) = (self.manifest.run.clone(), self.identity.nonce.clone());
             let key = keys::snapshot(&run, sequence, &nonce, sequence);
-            self.write(&key, Snapshot { run, nonce, sequence, interval }.encode()).await?;
-            sequence += 1;
+            if let Err(error) = self.write(&key, Snapshot { run, nonce, sequence, interval }.encode()).await {
+                written.failure = Some(error);
+                break;
+            }
+            written.snapshots += 1;
+            written.requests += requests;
         }
-        Ok((sequence, requests))
+        written
     }
 
     /// Stops the load when the orchestrator says so, or says nothing any more. Never ends by itself.
@@ -328,6 +338,15 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
     fn poll(&self) -> Duration {
         Duration::from_millis(self.manifest.poll_ms.max(1))
     }
+}
+
+/// What of a load has been written.
+#[derive(Debug, Default)]
+struct Written {
+    snapshots: u32,
+    requests: u64,
+    /// Why the rest could not be.
+    failure: Option<StoreError>,
 }
 
 /// What a generator knows of the orchestrator's word.

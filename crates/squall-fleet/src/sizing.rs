@@ -57,6 +57,12 @@ pub fn seats(load: &Load) -> u32 {
     users.div_ceil(USERS_PER_SEAT).max(u32::try_from(for_arrivals).unwrap_or(u32::MAX)).max(1)
 }
 
+/// How many more seats are offered than are needed: one in fifty, for those that nobody takes.
+#[must_use]
+pub fn spares(seats: u32) -> u32 {
+    seats.div_ceil(50)
+}
+
 /// How often everybody looks at the store.
 #[must_use]
 pub fn poll(seats: u32) -> Duration {

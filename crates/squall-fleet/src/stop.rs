@@ -51,6 +51,10 @@ pub async fn stop(
     let assigned = assigned(store, run, control.generation).await?;
     let until = clock.now().plus(patience);
     let confirmed = loop {
+        // Whoever made the run has seen its end, and cleared up.
+        if read_control(store, run).await?.is_none() {
+            return Ok(Stop::Over);
+        }
         let finals = store.list(&keys::all_finals(run), None).await?;
         let confirmed = finals.iter().filter(|key| assigned.contains(*key)).count();
         if confirmed == assigned.len() || clock.now() >= until {

@@ -23,12 +23,12 @@ const ZIP: &str = "bootstrap.zip";
 const LIFETIMES: std::ops::RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_mins(15);
 
 pub(crate) fn command(args: &DeployArgs) -> Result<ExitCode, Failure> {
-    let package = package(args.zip.as_deref())?;
-    let template = template(args.template.as_deref())?;
     if args.timeout.is_some_and(|timeout| !LIFETIMES.contains(&timeout)) {
         return Err(Failure::wrong(anyhow!("a generator can live 1 to 15 minutes"))
             .with_hint("give --timeout 1m to 15m"));
     }
+    let package = package(args.zip.as_deref())?;
+    let template = template(args.template.as_deref())?;
     block_on(async {
         let site = Site::open(&args.aws).await?;
         deploy(&site, args, package, &template).await

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use serde::{Deserialize, Serialize};
 use squall_aws::operator::{Fleet, account};
 use squall_fleet::sizing::{self, Concurrency};
-use squall_fleet::{Hold, RunOrder, RunRecord, Settings, hold, orchestrate};
+use squall_fleet::{End, Hold, RunOrder, RunRecord, Settings, hold, orchestrate};
 use squall_plan::Plan;
 use squall_seat::SystemClock;
 
@@ -41,7 +41,7 @@ pub(crate) fn run(order: Order, args: &AwsArgs) -> Result<Finished, Failure> {
         let plan = &order.loaded.plan;
         let seats = order.generators.unwrap_or_else(|| sizing::seats(&plan.load));
         check_lifetime(plan, &deployed.fleet)?;
-        check_concurrency(&site, seats).await?;
+        let spares = spares(&site, seats).await?;
         let begun = Begun::new(&order)?;
         take(&site, &deployed, &begun).await?;
         let Loaded { plan, bundle } = order.loaded;
@@ -51,9 +51,10 @@ pub(crate) fn run(order: Order, args: &AwsArgs) -> Result<Finished, Failure> {
             bundle: bundle.sha256(),
             seed: begun.seed,
             seats,
+            spares,
             interval_s: sizing::interval_s(seats),
             poll: sizing::poll(seats),
-            gather: sizing::gather(seats),
+            gather: order.ready_within.unwrap_or_else(|| sizing::gather(seats)),
             load: plan.load.duration() + plan.load.graceful_stop(),
         };
         let mut progress = Progress::new(&plan.name, plan.load.duration(), seats);
@@ -85,11 +86,12 @@ fn check_lifetime(plan: &Plan, fleet: &Fleet) -> Result<(), Failure> {
     Err(Failure::wrong(what).with_hint(hint))
 }
 
-/// A throttled queue would slow down the whole start, so what the account allows is asked before.
-async fn check_concurrency(site: &Site, seats: u32) -> Result<(), Failure> {
+/// How many spares the account has room for. A throttled queue would slow down the whole start, so what it
+/// allows is asked before.
+async fn spares(site: &Site, seats: u32) -> Result<u32, Failure> {
     let account = account(site.session.connection()).await.map_err(told)?;
-    if account.unreserved >= seats {
-        return Ok(());
+    if let Some(room) = account.unreserved.checked_sub(seats) {
+        return Ok(sizing::spares(seats).min(room));
     }
     let what = anyhow!(
         "{seats} generators are asked for, and the account runs {} functions at a time in {}",
@@ -116,11 +118,12 @@ async fn take(site: &Site, deployed: &Deployed, begun: &Begun) -> Result<(), Fai
 
 /// Opens the queue for the time of the run, and drives it. A queue is closed again whatever happens.
 async fn drive(deployed: &Deployed, order: RunOrder, progress: &mut Progress) -> Result<RunRecord, Failure> {
-    let seats = order.settings.seats;
-    eprintln!("run {}: opening the queue for {seats} generators", order.settings.run);
+    let (run, seats) = (&order.settings.run, order.settings.seats);
+    let offered = seats + order.settings.spares;
+    eprintln!("run {run}: opening the queue for {seats} generators");
     let mut stop = pin!(interrupted());
     let opened = tokio::select! {
-        opened = deployed.mapping.open(Concurrency::of(seats)) => Some(opened),
+        opened = deployed.mapping.open(Concurrency::of(offered)) => Some(opened),
         () = &mut stop => None,
     };
     let record = match opened {
@@ -135,6 +138,9 @@ async fn drive(deployed: &Deployed, order: RunOrder, progress: &mut Progress) ->
         Some(Err(error)) => Err(told(error)),
         None => Err(Failure::interrupted()),
     };
+    if record.as_ref().is_ok_and(|record| record.epoch.is_none() && matches!(record.end, End::Failed(_))) {
+        eprintln!("hint: the log of function `{}` says why seats were not taken", deployed.fleet.function);
+    }
     if let Err(error) = deployed.mapping.close().await {
         eprintln!("warning: the queue stays open: {}", error.explain());
         eprintln!("hint: the next run closes it; `squall doctor` says whether it is open");

@@ -145,7 +145,7 @@ fn asleep(at: Duration, _: &str, _: bool) -> Option<Misdeed> {
 #[tokio::test(start_paused = true)]
 async fn an_orchestrator_that_wakes_after_its_lease_does_not_go_on() {
     let mut world = World::new();
-    world.load = Duration::from_secs(60);
+    world.load = Duration::from_mins(1);
     let record = run(&mut world, asleep).await.unwrap();
     let is_said = matches!(&record.end, End::Failed(reason) if reason.contains("not renewed"));
     assert!(is_said, "{:?}", record.end);

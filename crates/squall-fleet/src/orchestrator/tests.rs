@@ -11,6 +11,7 @@ fn settings(seats: u32) -> Settings {
         bundle: "b".to_owned(),
         seed: 1,
         seats,
+        spares: 1,
         interval_s: 1,
         poll: Duration::from_millis(100),
         gather: Duration::from_secs(10),

@@ -19,6 +19,8 @@ pub struct Settings {
     pub seed: u64,
     /// How many generators.
     pub seats: u32,
+    /// How many more are invited, in case some do not come.
+    pub spares: u32,
     /// How often generators write snapshots, in seconds.
     pub interval_s: u32,
     /// How often everybody looks.
@@ -106,17 +108,17 @@ pub enum Phase {
 pub struct Seats {
     /// Invitations sent.
     pub invited: u32,
-    /// Taken in time.
+    /// Taken before the assignment.
     pub ready: u32,
     /// Given a slice.
     pub assigned: u32,
-    /// Taken, but not needed.
+    /// Taken before the epoch, but not needed.
     pub spare: u32,
     /// Given a slice, and never heard to the end.
     pub lost: u32,
-    /// Taken after the assignment.
+    /// Taken after the epoch.
     pub late: u32,
-    /// Taken again.
+    /// Not needed, and taken by somebody else before: a message that was delivered twice.
     pub duplicate: u32,
 }
 

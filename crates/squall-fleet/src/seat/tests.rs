@@ -67,6 +67,7 @@ pub(crate) fn order(seats: u32, load: Duration) -> RunOrder {
         bundle: bundle.sha256(),
         seed: 7,
         seats,
+        spares: 0,
         interval_s: 1,
         poll: Duration::from_millis(100),
         gather: Duration::from_secs(10),
@@ -281,7 +282,7 @@ async fn seats_that_nobody_takes_are_named() {
     });
     let record = world.run(2, 1, well, std::future::pending()).await;
     thief.abort();
-    assert_eq!(record.end, End::Failed("seats not ready in time: 0, 1".to_owned()));
+    assert_eq!(record.end, End::Failed("only 0 of 2 generators were ready within 10 s".to_owned()));
     assert_eq!(record.merged.requests(), 0);
 }
 
