@@ -30,8 +30,16 @@ pub(crate) fn all(steps: &mut Steps) {
 /// The generator. Built by itself: a build of the whole workspace would give it the command's features, too.
 pub(crate) fn generator(steps: &mut Steps) {
     steps.cargo("the generator", &["build", "--profile", "dist", "--package", "squall-generator"]);
+    match target_dir() {
+        Ok(folder) => zip_of(steps, &folder.join("dist/bootstrap")),
+        Err(error) => steps.step(ZIP, || Err(error)),
+    }
+}
+
+/// The zip of a binary, if Lambda can start it.
+pub(crate) fn zip_of(steps: &mut Steps, binary: &Path) {
     steps.step(ZIP, || {
-        let binary = fs::read(target_dir()?.join("dist/bootstrap"))?;
+        let binary = fs::read(binary).with_context(|| format!("cannot read {}", binary.display()))?;
         let (major, minor) = newest_glibc(&binary).context("the generator needs no glibc at all")?;
         if (major, minor) > GLIBC {
             bail!("the generator needs glibc {major}.{minor}, and Lambda has {}.{}", GLIBC.0, GLIBC.1);

@@ -6,6 +6,7 @@ mod dist;
 mod facts;
 mod steps;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -19,7 +20,7 @@ struct Args {
     verb: Verb,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Subcommand)]
 enum Verb {
     /// Formatting, clippy, architecture, dependencies, spelling.
     Check,
@@ -36,7 +37,11 @@ enum Verb {
     /// The command and the generator, built for others.
     Dist,
     /// Only the generator.
-    Generator,
+    Generator {
+        /// A binary that was built elsewhere, such as for arm64; it is only zipped.
+        #[arg(long, value_name = "FILE")]
+        binary: Option<PathBuf>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -55,7 +60,8 @@ fn main() -> ExitCode {
         }
         Verb::Demo => steps.cargo("demo", &["run", "--release", "--package", "squall-cli", "--", "demo"]),
         Verb::Dist => dist::all(&mut steps),
-        Verb::Generator => dist::generator(&mut steps),
+        Verb::Generator { binary: Some(binary) } => dist::zip_of(&mut steps, &binary),
+        Verb::Generator { binary: None } => dist::generator(&mut steps),
     }
     steps.finish()
 }
