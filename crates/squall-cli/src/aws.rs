@@ -55,6 +55,17 @@ impl Site {
 
     /// The fleet in the stack, which must be of this command's version.
     pub(crate) async fn fleet(&self) -> Result<Deployed, Failure> {
+        let deployed = self.fleet_of_any_version().await?;
+        if deployed.fleet.version == VERSION {
+            return Ok(deployed);
+        }
+        let (stack, version) = (&self.stack, &deployed.fleet.version);
+        let what = anyhow!("stack `{stack}` is of version {version}, and this command of {VERSION}");
+        Err(Failure::wrong(what).with_hint("`squall deploy` brings the stack to this version"))
+    }
+
+    /// The fleet in the stack, for those who only want to stop something.
+    pub(crate) async fn fleet_of_any_version(&self) -> Result<Deployed, Failure> {
         let (stack, region) = (&self.stack, self.session.region());
         let Some(found) = self.stacks().find(stack).await.map_err(told)? else {
             return Err(Failure::wrong(anyhow!("there is no stack `{stack}` in {region}"))
@@ -64,11 +75,6 @@ impl Site {
             let what = anyhow!("stack `{stack}` in {region} is no whole fleet ({})", found.status);
             return Err(Failure::wrong(what).with_hint("`squall deploy` completes it"));
         };
-        if fleet.version != VERSION {
-            let what =
-                anyhow!("stack `{stack}` is of version {}, and this command of {VERSION}", fleet.version);
-            return Err(Failure::wrong(what).with_hint("`squall deploy` brings the stack to this version"));
-        }
         Ok(self.deployed(fleet))
     }
 

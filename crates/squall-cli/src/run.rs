@@ -60,6 +60,10 @@ pub(crate) fn command(args: &RunArgs) -> Result<ExitCode, Failure> {
         seed: args.seed,
         out: args.out.clone(),
     };
+    if args.backend == Backend::Local && (args.aws.stack.is_some() || args.aws.region.is_some()) {
+        return Err(Failure::wrong(anyhow!("--stack and --region name a fleet on AWS"))
+            .with_hint("add --backend aws, or leave them out"));
+    }
     let finished = match args.backend {
         Backend::Local => local::run(order)?,
         Backend::Aws => aws::run(order, &args.aws)?,

@@ -41,7 +41,7 @@ pub(crate) fn command(args: &StopArgs) -> Result<ExitCode, Failure> {
 /// The queue is closed, too: if the orchestrator is dead, nobody else does.
 async fn stop_on_aws(run: &str, aws: &AwsArgs) -> Result<ExitCode, Failure> {
     let site = Site::open(aws).await?;
-    let deployed = site.fleet().await?;
+    let deployed = site.fleet_of_any_version().await?;
     let stopped = stop(&deployed.store, &SystemClock, run, PATIENCE).await.map_err(told)?;
     if run_under_way(&deployed.store, &SystemClock).await.map_err(told)?.is_none() {
         deployed.mapping.close().await.map_err(told)?;

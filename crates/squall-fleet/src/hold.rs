@@ -53,6 +53,14 @@ pub async fn hold(store: &impl Store, clock: &impl Clock, run: &str) -> Result<H
     }
 }
 
+/// Gives a fleet back that a run took, and then did not begin on.
+pub async fn release(store: &impl Store, run: &str) -> Result<(), StoreError> {
+    let (holder, tag) = holder(store).await?;
+    let Some((_, tag)) = holder.zip(tag).filter(|(holder, _)| holder.run == run) else { return Ok(()) };
+    let long_ago = Holder { version: VERSION, run: run.to_owned(), since: Time(0) };
+    store.put(keys::CURRENT, long_ago.to_bytes(), Put::IfMatch(tag)).await.map(drop)
+}
+
 /// The run that is under way on a fleet, if there is one.
 pub async fn run_under_way(store: &impl Store, clock: &impl Clock) -> Result<Option<String>, StoreError> {
     match holder(store).await?.0 {
@@ -108,7 +116,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_run_that_died_holds_nothing_for_long() {
         let (store, clock) = (MemoryStore::default(), TestClock::start());
-        hold(&store, &clock, "never began").await.unwrap();
+        hold(&store, &clock, "given back").await.unwrap();
+        release(&store, "somebody else").await.unwrap();
+        assert_eq!(run_under_way(&store, &clock).await.unwrap(), Some("given back".to_owned()));
+        release(&store, "given back").await.unwrap();
+        assert_eq!(hold(&store, &clock, "never began").await.unwrap(), Hold::Granted);
         tokio::time::sleep(BEGINS_WITHIN).await;
         assert_eq!(hold(&store, &clock, "a").await.unwrap(), Hold::Granted);
         write(&store, "a", State::Running, clock.now().plus(Duration::from_secs(3))).await;

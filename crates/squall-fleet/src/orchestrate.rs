@@ -104,7 +104,10 @@ pub async fn orchestrate(
             Err(error) if driver.machine.epoch().is_some() => {
                 driver.end = Some(End::Failed(format!("lost the fleet: {}", error.explain())));
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                driver.give_up(clock).await;
+                return Err(error.into());
+            }
         }
         observer.look(&driver.machine, &driver.merged, clock.now());
         if driver.end.is_some() {
@@ -249,6 +252,15 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
             }
         }
         Ok(())
+    }
+
+    /// Says that the run is over, if that can be said at all: seats that were offered are not waited for, and the
+    /// fleet is free.
+    async fn give_up(&mut self, clock: &impl Clock) {
+        self.pending.clear();
+        self.tell(clock, Event::Stop);
+        // Whoever cannot be told finds out by the lease.
+        let _ = self.carry_out_pending(clock).await;
     }
 
     /// What the state machine should know of how it went, if anything.

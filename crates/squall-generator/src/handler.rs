@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use lambda_runtime::{Context, LambdaEvent};
 use serde::{Deserialize, Serialize};
 use squall_aws::{S3Store, SqsQueue};
-use squall_fleet::{Identity, SeatOutcome, Time, sit};
+use squall_fleet::{Ended, Identity, SeatOutcome, Time, sit};
 use squall_seat::SystemClock;
 
 use crate::environment::Environment;
@@ -65,7 +65,7 @@ impl Handler {
             let problem = match self.sit(&record, &event.context).await {
                 Ok(SeatOutcome::Foreign(reason)) => reason,
                 Ok(outcome) => {
-                    log(&format!("message {}: {outcome:?}", record.message_id));
+                    log(&format!("message {}: {}", record.message_id, in_a_word(&outcome)));
                     continue;
                 }
                 Err(error) => error.explain(),
@@ -101,6 +101,21 @@ fn nonce(request_id: &str) -> String {
 fn deadline(context: &Context) -> Option<Time> {
     let since_1970 = context.deadline().duration_since(UNIX_EPOCH).ok()?;
     Some(Time(i64::try_from(since_1970.as_micros()).ok()?))
+}
+
+/// What became of a seat, without anything that a plan may have said.
+fn in_a_word(outcome: &SeatOutcome) -> &'static str {
+    match outcome {
+        SeatOutcome::Foreign(_) => "is no seat",
+        SeatOutcome::NotNeeded => "was not needed",
+        SeatOutcome::Unable(_) => "could not run the plan",
+        SeatOutcome::Ran(Ended::Finished) => "ran its slice",
+        SeatOutcome::Ran(Ended::Stopped) => "was told to stop",
+        SeatOutcome::Ran(Ended::LeaseExpired) => "lost sight of the orchestrator",
+        SeatOutcome::Ran(Ended::OutOfTime) => "was out of time",
+        SeatOutcome::Ran(Ended::AbortRequested(_)) => "asked for the end of the run",
+        SeatOutcome::Ran(Ended::Failed(_)) => "broke down",
+    }
 }
 
 /// Lambda keeps what a function writes.

@@ -92,7 +92,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
         timeline: timeline::build(plan, merged),
         telemetry: Vec::new(),
         annotations: Vec::new(),
-        cost: Cost::default(),
+        cost: if run.backend == "local" { free() } else { Cost::default() },
         problems: problems(merged, facts.problems),
         run,
         coverage,
@@ -244,6 +244,12 @@ fn quantiles(distribution: &Distribution) -> Quantiles {
 
 pub(crate) fn ms(us: u64) -> f64 {
     us as f64 / 1_000.0
+}
+
+/// Threads of one's own machine.
+fn free() -> Cost {
+    let nothing = Some(0.0);
+    Cost { estimated_usd: nothing, actual_usd: nothing, per_million_requests_usd: nothing, items: Vec::new() }
 }
 
 fn ratio(part: u64, whole: u64) -> f64 {

@@ -355,15 +355,15 @@ pub struct EndpointPoint {
     pub p99_ms: Option<f64>,
 }
 
-/// What it cost, in US dollars.
+/// What it cost, in US dollars; null where that is not known, as for a run on AWS.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cost {
     /// Before the run.
-    pub estimated_usd: f64,
+    pub estimated_usd: Option<f64>,
     /// After it.
-    pub actual_usd: f64,
+    pub actual_usd: Option<f64>,
     /// Per million requests.
-    pub per_million_requests_usd: f64,
+    pub per_million_requests_usd: Option<f64>,
     /// What for.
     pub items: Vec<serde_json::Value>,
 }

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use serde::{Deserialize, Serialize};
 use squall_aws::operator::{Fleet, account};
 use squall_fleet::sizing::{self, Concurrency};
-use squall_fleet::{End, Hold, RunOrder, RunRecord, Settings, hold, orchestrate};
+use squall_fleet::{End, Hold, RunOrder, RunRecord, Settings, hold, orchestrate, release};
 use squall_plan::Plan;
 use squall_seat::SystemClock;
 
@@ -118,7 +118,7 @@ async fn take(site: &Site, deployed: &Deployed, begun: &Begun) -> Result<(), Fai
 
 /// Opens the queue for the time of the run, and drives it. A queue is closed again whatever happens.
 async fn drive(deployed: &Deployed, order: RunOrder, progress: &mut Progress) -> Result<RunRecord, Failure> {
-    let (run, seats) = (&order.settings.run, order.settings.seats);
+    let (run, seats) = (order.settings.run.clone(), order.settings.seats);
     let offered = seats + order.settings.spares;
     eprintln!("run {run}: opening the queue for {seats} generators");
     let mut stop = pin!(interrupted());
@@ -126,6 +126,7 @@ async fn drive(deployed: &Deployed, order: RunOrder, progress: &mut Progress) ->
         opened = deployed.mapping.open(Concurrency::of(offered)) => Some(opened),
         () = &mut stop => None,
     };
+    let opened_well = opened.as_ref().map(Result::is_ok);
     let record = match opened {
         Some(Ok(())) => {
             let (queue, store) = (&deployed.queue, &deployed.store);
@@ -138,6 +139,10 @@ async fn drive(deployed: &Deployed, order: RunOrder, progress: &mut Progress) ->
         Some(Err(error)) => Err(told(error)),
         None => Err(Failure::interrupted()),
     };
+    if !matches!(opened_well, Some(true)) {
+        // What is not given back is free within a minute.
+        let _ = release(&deployed.store, &run).await;
+    }
     if record.as_ref().is_ok_and(|record| record.epoch.is_none() && matches!(record.end, End::Failed(_))) {
         eprintln!("hint: the log of function `{}` says why seats were not taken", deployed.fleet.function);
     }

@@ -135,6 +135,10 @@ async fn a_store_that_never_works_is_an_error_before_any_load() {
     let OrchestrateError::Store(error) = run(&mut world, denied).await.unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Denied);
     assert!(world.seats.is_empty());
+    let Fetched::Found { value, .. } = world.store.get(&keys::control("r1"), None).await.unwrap() else {
+        panic!("no control")
+    };
+    assert_eq!(Control::from_bytes(&value).unwrap().state, State::Done, "nobody waits for it");
 }
 
 /// A machine asleep is an orchestrator that hears nothing and says nothing, and then goes on.
