@@ -126,6 +126,21 @@ pub fn target(delays: bool) -> Server {
     Server::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), options).expect("a free port")
 }
 
+/// What must hold of a run that was cut off: what the target counted is reported, and what is reported beyond that
+/// was cut off before it arrived, and is told as unfinished.
+///
+/// # Panics
+/// If it does not hold.
+pub fn check_cut_off(server: &Server, result: &Value) {
+    let requests = result["totals"]["requests"].as_u64().unwrap_or(0);
+    let unfinished = result["outcomes"]["unfinished"].as_u64().unwrap_or(0);
+    let counted = server.counts().total;
+    assert!(
+        counted <= requests && requests <= counted + unfinished,
+        "{counted} counted, {requests} reported, {unfinished} of them unfinished"
+    );
+}
+
 /// Where the command was built: two folders above the tests.
 fn squall() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_default();

@@ -31,6 +31,8 @@ pub struct Seen {
     pub access_key: String,
     /// The body, as far as it is text.
     pub body: String,
+    /// The status of the answer.
+    pub status: u16,
 }
 
 impl Seen {
@@ -148,8 +150,7 @@ impl Relay {
         };
         let seen = seen(&head, &body);
         let deed = (self.rule.lock().unwrap_or_else(PoisonError::into_inner))(&seen);
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
-        Ok(match deed {
+        let answer = match deed {
             Deed::Answer(code) => status(code),
             Deed::Pass => self.pass(&head, body).await,
             Deed::PassTwice => {
@@ -160,7 +161,10 @@ impl Relay {
                 self.pass(&head, body).await;
                 status(503)
             }
-        })
+        };
+        let seen = Seen { status: answer.status().as_u16(), ..seen };
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
+        Ok(answer)
     }
 
     /// An emulator that cannot be reached is a bad gateway.
@@ -208,5 +212,6 @@ fn seen(head: &http::request::Parts, body: &Bytes) -> Seen {
         operation: text("x-amz-target").rsplit('.').next().unwrap_or_default().to_owned(),
         access_key: of_scope(0),
         body: String::from_utf8_lossy(body).into_owned(),
+        status: 0,
     }
 }

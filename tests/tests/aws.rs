@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 use std::process::{Child, Command};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
@@ -12,7 +14,7 @@ use squall_fleet::conformance;
 use squall_target::Server;
 use squall_tests::aws::{Aws, REGION, number, template};
 use squall_tests::proxy::Deed;
-use squall_tests::{Ran, target};
+use squall_tests::{Ran, check_cut_off, target};
 
 const STEPS: &str = "{ get: '/api/v1/catalog/products?limit=3' }, { think: 50ms..150ms }, { get: /healthz }, { think: 100ms }";
 
@@ -89,7 +91,8 @@ fn every_message_delivered_twice_runs_nothing_twice() {
     println!("seats: {seats}");
     assert_eq!((number(seats, "/invited"), number(seats, "/assigned")), (5, 4));
     // Ten messages are in the queue, and five are worked on at a time; those that come while load is made are told.
-    assert!(number(seats, "/spare") + number(seats, "/duplicate") + number(seats, "/late") >= 1, "{seats}");
+    // One of them would be there without any doubling: the spare.
+    assert!(number(seats, "/spare") + number(seats, "/duplicate") + number(seats, "/late") >= 2, "{seats}");
 }
 
 /// Starts a long run, and waits until the target has seen some of it.
@@ -145,7 +148,7 @@ fn a_stop_from_another_terminal_ends_the_load_within_3_s_and_the_report_is_made(
     let ran = Ran::from(child.wait_with_output().unwrap());
     assert_eq!(ran.code, 105, "{}\n{}", ran.stdout, ran.stderr);
     let result = aws.place.result("out");
-    assert_eq!(number(&result, "/totals/requests"), server.counts().total);
+    check_cut_off(&server, &result);
     assert!(aws.run(&["stop", "out"]).stdout.contains("is over"));
     assert_eq!(aws.run(&["stop", "nobody"]).code, 104);
 }
@@ -162,7 +165,7 @@ fn an_interruption_ends_the_load_and_keeps_what_was_measured() {
     let after_ms = last_request_us(&server).saturating_sub(asked_us) / 1_000;
     println!("Ctrl-C: last request {after_ms} ms later");
     assert!(after_ms <= 3_000, "last request {after_ms} ms after the interruption");
-    assert_eq!(number(&aws.place.result("out"), "/totals/requests"), server.counts().total);
+    check_cut_off(&server, &aws.place.result("out"));
     assert_eq!(aws.run(&["doctor"]).code, 0, "the queue is closed again");
 }
 
@@ -198,7 +201,8 @@ fn a_store_that_says_503_for_a_while_costs_nothing() {
     aws.deploy();
     plan(&aws, &server, "{ users: 8, duration: 9s }", STEPS);
     // From the assignment on, every other second, for everybody.
-    let (mut first, mut refused) = (None, 0_u32);
+    let (mut first, refused) = (None, Arc::new(AtomicU32::new(0)));
+    let counted = Arc::clone(&refused);
     aws.proxy().set(move |seen| {
         let first = match (first, seen.writes("/assign/")) {
             (None, true) => *first.insert(Instant::now()),
@@ -207,7 +211,7 @@ fn a_store_that_says_503_for_a_while_costs_nothing() {
         };
         let at = first.elapsed();
         if seen.service == "s3" && at < Duration::from_secs(7) && at.as_secs() % 2 == 1 {
-            refused += 1;
+            let refused = counted.fetch_add(1, Ordering::SeqCst);
             return if refused.is_multiple_of(3) { Deed::LoseTheAnswer } else { Deed::Answer(503) };
         }
         Deed::Pass
@@ -216,6 +220,9 @@ fn a_store_that_says_503_for_a_while_costs_nothing() {
     assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
     assert_eq!(server.counts().total, number(&result, "/totals/requests"));
     assert_eq!(result["problems"], serde_json::json!({}));
+    let refused = refused.load(Ordering::SeqCst);
+    println!("{refused} requests were refused, or their answers lost");
+    assert!(refused > 20, "{refused}");
 }
 
 #[test]

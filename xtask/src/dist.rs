@@ -40,10 +40,13 @@ pub(crate) fn generator(steps: &mut Steps) {
 pub(crate) fn zip_of(steps: &mut Steps, binary: &Path) {
     steps.step(ZIP, || {
         let binary = fs::read(binary).with_context(|| format!("cannot read {}", binary.display()))?;
-        let (major, minor) = newest_glibc(&binary).context("the generator needs no glibc at all")?;
-        if (major, minor) > GLIBC {
-            bail!("the generator needs glibc {major}.{minor}, and Lambda has {}.{}", GLIBC.0, GLIBC.1);
-        }
+        let glibc = match newest_glibc(&binary) {
+            Some((major, minor)) if (major, minor) > GLIBC => {
+                bail!("the generator needs glibc {major}.{minor}, and Lambda has {}.{}", GLIBC.0, GLIBC.1)
+            }
+            Some((major, minor)) => format!("glibc {major}.{minor}"),
+            None => "no glibc".to_owned(),
+        };
         fs::create_dir_all("dist")?;
         let zip = zip(&binary)?;
         // Whoever deploys meanwhile reads one or the other.
@@ -51,7 +54,7 @@ pub(crate) fn zip_of(steps: &mut Steps, binary: &Path) {
         File::create(temporary)?.write_all(&zip)?;
         fs::rename(temporary, ZIP)?;
         println!(
-            "{ZIP}: {:.2} MB, of {:.2} MB; needs glibc {major}.{minor}",
+            "{ZIP}: {:.2} MB, of {:.2} MB; needs {glibc}",
             zip.len() as f64 / 1e6,
             binary.len() as f64 / 1e6
         );

@@ -16,8 +16,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 /// A try that takes longer is given up, and tried again while there is time.
-const ATTEMPT: Duration = Duration::from_secs(5);
-const OPERATION: Duration = Duration::from_secs(12);
+const ATTEMPT: Duration = Duration::from_secs(4);
+const OPERATION: Duration = Duration::from_secs(8);
 const CONNECT: Duration = Duration::from_secs(3);
 const ATTEMPTS: u32 = 4;
 

@@ -66,6 +66,8 @@ fn kind_of_code(code: &str) -> Option<StoreErrorKind> {
         | "InvalidToken"
         | "MissingAuthenticationToken"
         | "SignatureDoesNotMatch"
+        | "RequestExpired"
+        | "RequestTimeTooSkewed"
         | "TokenRefreshRequired"
         | "UnrecognizedClientException" => StoreErrorKind::Unauthenticated,
         "AccessDenied" | "AccessDeniedException" => StoreErrorKind::Denied,

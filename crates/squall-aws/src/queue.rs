@@ -60,7 +60,9 @@ impl SqsQueue {
                 pause *= 2;
             }
         }
-        Err(StoreError::new(StoreErrorKind::Unavailable, self.action()))
+        let action =
+            format!("{}: {} of {} messages were not taken", self.action(), open.len(), messages.len());
+        Err(StoreError::new(StoreErrorKind::Unavailable, action))
     }
 
     /// Sends those messages; returns which the queue did not take.

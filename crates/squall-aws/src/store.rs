@@ -34,7 +34,7 @@ impl S3Store {
         format!("{verb} `s3://{}/{key}` (s3:{permission})", self.bucket)
     }
 
-    async fn try_put(&self, key: &str, value: &[u8], put: &Put) -> Result<ETag, StoreError> {
+    async fn try_put(&self, key: &str, value: &[u8], put: &Put) -> Result<ETag, Refused> {
         let body = ByteStream::from(value.to_vec());
         let request = self.client.put_object().bucket(&self.bucket).key(key).body(body);
         let request = match put {
@@ -42,18 +42,26 @@ impl S3Store {
             Put::IfAbsent => request.if_none_match("*"),
             Put::IfMatch(tag) => request.if_match(&tag.0),
         };
-        match request.send().await {
-            Ok(written) => Ok(ETag(written.e_tag.unwrap_or_default())),
-            // With a tag, nothing under the key is no match either.
-            Err(error) if matches!(put, Put::IfMatch(_)) && code(&error) == Some("NoSuchKey") => {
-                Err(StoreError {
-                    kind: StoreErrorKind::ConditionFailed,
-                    ..failure(self.action("write", key, "PutObject"), &error)
-                })
-            }
-            Err(error) => Err(failure(self.action("write", key, "PutObject"), &error)),
+        let error = match request.send().await {
+            Ok(written) => return Ok(ETag(written.e_tag.unwrap_or_default())),
+            Err(error) => error,
+        };
+        let is_conflict = code(&error) == Some("ConditionalRequestConflict");
+        // With a tag, nothing under the key is no match either.
+        let is_missing = matches!(put, Put::IfMatch(_)) && code(&error) == Some("NoSuchKey");
+        let mut error = failure(self.action("write", key, "PutObject"), &error);
+        if is_missing {
+            error.kind = StoreErrorKind::ConditionFailed;
         }
+        Err(Refused { error, is_conflict })
     }
+}
+
+/// Why a write was not done.
+struct Refused {
+    error: StoreError,
+    /// Another one was under way at the same instant, and which of them counts is open.
+    is_conflict: bool,
 }
 
 impl Store for S3Store {
@@ -61,14 +69,14 @@ impl Store for S3Store {
         let mut pause = FIRST_PAUSE;
         for _ in 1..CONFLICTS {
             match self.try_put(key, &value, &put).await {
-                Err(error) if error.kind == StoreErrorKind::Unavailable && put != Put::Always => {
+                Err(Refused { is_conflict: true, .. }) => {
                     tokio::time::sleep(pause).await;
                     pause *= 2;
                 }
-                result => return result,
+                result => return result.map_err(|refused| refused.error),
             }
         }
-        self.try_put(key, &value, &put).await
+        self.try_put(key, &value, &put).await.map_err(|refused| refused.error)
     }
 
     async fn get(&self, key: &str, unless: Option<&ETag>) -> Result<Fetched, StoreError> {

@@ -23,6 +23,9 @@ use crate::failure::Failure;
 /// The stack of those who do not name theirs.
 const STACK: &str = "squall";
 
+/// A clock that is further off makes invitations expire too early or too late.
+const MOST_CLOCK_OFFSET_S: f64 = 10.0;
+
 /// The version of this command, of the stack that it deploys, and of the generator in there.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -71,6 +74,10 @@ impl Site {
             return Err(Failure::wrong(anyhow!("there is no stack `{stack}` in {region}"))
                 .with_hint("`squall deploy` makes one; for another, give --stack NAME and --region REGION"));
         };
+        if found.is_changing() {
+            let what = anyhow!("stack `{stack}` in {region} is being changed by somebody ({})", found.status);
+            return Err(Failure::wrong(what).with_hint("wait until that has ended"));
+        }
         let Some(fleet) = found.fleet() else {
             let what = anyhow!("stack `{stack}` in {region} is no whole fleet ({})", found.status);
             return Err(Failure::wrong(what).with_hint("`squall deploy` completes it"));
@@ -98,7 +105,8 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
 pub(crate) fn told(error: StoreError) -> Failure {
     match error.kind {
         StoreErrorKind::Unauthenticated => Failure::wrong(error).with_hint(
-            "sign in with `aws sso login`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            "sign in with `aws sso login`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; \
+             whoever is signed in looks at this machine's clock",
         ),
         StoreErrorKind::Denied => Failure::wrong(error)
             .with_hint("allow the action in brackets; infra/operator-policy.json holds all that are needed"),
@@ -114,6 +122,8 @@ pub(crate) fn told(error: StoreError) -> Failure {
 fn told_of_stack(error: StackError) -> Failure {
     match error {
         StackError::Call(error) => told(error),
+        foreign @ StackError::Foreign(_) => Failure::wrong(foreign)
+            .with_hint("give another name with --stack; what is there is left as it is"),
         busy @ StackError::Busy { .. } => Failure::from(busy).with_hint("wait until that has ended"),
         broken @ StackError::Broken { .. } => Failure::from(broken)
             .with_hint("`squall destroy --force` removes it, `squall deploy` makes a new one"),

@@ -17,11 +17,6 @@ impl Failure {
         Self { exit: ExitCode::Wrong, error: error.into(), hint: None }
     }
 
-    /// The user wanted it to end.
-    pub(crate) fn interrupted() -> Self {
-        Self { exit: ExitCode::Interrupted, error: anyhow::anyhow!("interrupted by the user"), hint: None }
-    }
-
     /// What the user can do about it, if that is known.
     pub(crate) fn hint(&self) -> Option<&str> {
         self.hint.as_deref()

@@ -30,6 +30,7 @@ const GATHER: Duration = Duration::from_secs(20);
 pub(crate) fn run(order: Order) -> Result<Finished, Failure> {
     surroundings::raise_file_limit();
     let begun = Begun::new(&order)?;
+    begun.make_folder(&order.loaded.bundle.text)?;
     let store = LocalStore::open(begun.folder.join(STORE)).context("cannot keep results")?;
     let Loaded { plan, bundle } = order.loaded;
     let generators = order.generators.unwrap_or_else(processors);

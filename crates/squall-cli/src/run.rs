@@ -87,7 +87,7 @@ pub(crate) fn exit_code(result: &RunResult) -> Result<ExitCode, Failure> {
 }
 
 impl Begun {
-    /// Names the run, and makes its folder with the plan in it.
+    /// Names the run, and says where it is kept.
     pub(crate) fn new(order: &Order) -> Result<Self, Failure> {
         let seed = match order.seed {
             Some(seed) => seed,
@@ -95,11 +95,15 @@ impl Begun {
         };
         let id = run_id(SystemClock.now(), seed)?;
         let folder = order.out.clone().unwrap_or_else(|| Path::new(RUNS).join(&id));
-        fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot make directory `{}`", folder.display()))
-            .map_err(|error| Failure::from(error).with_hint("choose another place with --out DIR"))?;
-        write(&folder, "plan.yaml", &order.loaded.bundle.text)?;
         Ok(Self { id, seed, folder })
+    }
+
+    /// Makes its folder, with the plan in it.
+    pub(crate) fn make_folder(&self, plan: &str) -> Result<(), Failure> {
+        fs::create_dir_all(&self.folder)
+            .with_context(|| format!("cannot make directory `{}`", self.folder.display()))
+            .map_err(|error| Failure::from(error).with_hint("choose another place with --out DIR"))?;
+        write(&self.folder, "plan.yaml", plan)
     }
 
     /// Makes the result of what was recorded, and keeps it.

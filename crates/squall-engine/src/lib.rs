@@ -23,5 +23,5 @@ mod worker;
 
 pub use clock::{Clock, FineClock, TokioClock};
 pub use connect::{Connect, ConnectError, Io, NetworkConnector, Origin};
-pub use slice::{Finished, Running, SliceOrder, StartError, Stopper, start};
+pub use slice::{Finished, Prepared, Running, SliceOrder, StartError, Stopper, prepare, start};
 pub use tls::{TlsError, client_config};

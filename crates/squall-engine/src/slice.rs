@@ -90,20 +90,31 @@ pub enum StartError {
     Thread(#[source] io::Error),
 }
 
+/// What a slice needs and does not depend on its share: made once, before the load.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    tls: Arc<ClientConfig>,
+    target: Origin,
+}
+
+/// Makes ready what a plan's slices need.
+pub fn prepare(plan: &Plan) -> Result<Prepared, StartError> {
+    let no_target = || StartError::Target(plan.target.to_string());
+    let target = Origin::of(&plan.target).ok_or_else(no_target)?;
+    host_header(&plan.target).map_err(|_| no_target())?;
+    Ok(Prepared { tls: client_config(plan.http.roots)?, target })
+}
+
 /// Starts a slice on a thread of its own.
-pub fn start(order: SliceOrder) -> Result<Running, StartError> {
-    let tls = client_config(order.plan.http.roots)?;
-    let target = &order.plan.target;
-    let no_target = || StartError::Target(target.to_string());
-    let origin = Origin::of(target).ok_or_else(no_target)?;
-    host_header(target).map_err(|_| no_target())?;
+pub fn start(order: SliceOrder, prepared: Prepared) -> Result<Running, StartError> {
+    let Prepared { tls, target } = prepared;
     let (sender, recordings) = mpsc::unbounded();
     let (finished_sender, finished) = oneshot::channel();
     let stop = Arc::new(Notify::new());
     let stopper = Stopper { stop: Arc::clone(&stop) };
     thread::Builder::new()
         .name(format!("slice-{}", order.share.index()))
-        .spawn(move || run(&order, origin, tls, &stop, &sender, finished_sender))
+        .spawn(move || run(&order, target, tls, &stop, &sender, finished_sender))
         .map_err(StartError::Thread)?;
     Ok(Running { recordings, finished, stopper })
 }

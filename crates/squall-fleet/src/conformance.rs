@@ -60,9 +60,11 @@ async fn a_stale_tag_writes_nothing(store: &impl Store, key: &str) -> Result<(),
 }
 
 async fn lists_are_complete_and_in_order(store: &impl Store, prefix: &str) -> Result<(), String> {
-    let expected: Vec<String> = (0..25).map(|n| format!("{prefix}/x/{n:03}")).collect();
-    for key in expected.iter().rev() {
-        put(store, key, b"", Put::Always).await?;
+    // More than fit on a page of a service that lists in pages.
+    let expected: Vec<String> = (0..1_025).map(|n| format!("{prefix}/x/{n:04}")).collect();
+    for keys in expected.rchunks(64) {
+        let writes = join_all(keys.iter().rev().map(|key| put(store, key, b"", Put::Always))).await;
+        writes.into_iter().collect::<Result<Vec<_>, _>>()?;
     }
     put(store, &format!("{prefix}/xy"), b"", Put::Always).await?;
     let list = |after| store.list(prefix_of(&expected[0]), after);
@@ -70,7 +72,7 @@ async fn lists_are_complete_and_in_order(store: &impl Store, prefix: &str) -> Re
     expect(all == expected, "a list has every key under its prefix, in order, and no other")?;
     let rest = list(Some(&expected[9])).await.map_err(|error| error.to_string())?;
     expect(rest == expected[10..], "a list goes on after a key")?;
-    let none = list(Some(&expected[24])).await.map_err(|error| error.to_string())?;
+    let none = list(Some(&expected[1_024])).await.map_err(|error| error.to_string())?;
     expect(none.is_empty(), "after the last key there is none")
 }
 

@@ -6,10 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::keys;
 use crate::message::{Control, Message, State, Time, VERSION};
+use crate::orchestrator::RENEW;
 use crate::ports::{Clock, ETag, Fetched, Put, Store, StoreError, StoreErrorKind};
 
 /// How long a run that has said nothing yet is believed to begin soon.
 const BEGINS_WITHIN: Duration = Duration::from_mins(1);
+
+/// How much later than it is due a renewal may be seen.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// How often it is tried to take a fleet.
+const ATTEMPTS: u32 = 10;
 
 /// Which run has the fleet, or had it last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +39,7 @@ pub enum Hold {
 
 /// Takes the fleet for a run, unless another one is under way.
 pub async fn hold(store: &impl Store, clock: &impl Clock, run: &str) -> Result<Hold, StoreError> {
-    loop {
+    for _ in 0..ATTEMPTS {
         let (holder, tag) = holder(store).await?;
         if let Some(holder) = holder
             && is_under_way(store, clock, &holder).await?
@@ -51,6 +58,12 @@ pub async fn hold(store: &impl Store, clock: &impl Clock, run: &str) -> Result<H
             Err(error) => return Err(error),
         }
     }
+    Err(StoreError::new(StoreErrorKind::Unavailable, format!("write `{}`", keys::CURRENT)))
+}
+
+/// Whether nobody has taken the fleet since this run did.
+pub async fn is_held_by(store: &impl Store, run: &str) -> Result<bool, StoreError> {
+    Ok(holder(store).await?.0.is_some_and(|holder| holder.run == run))
 }
 
 /// Gives a fleet back that a run took, and then did not begin on.
@@ -77,13 +90,24 @@ async fn holder(store: &impl Store) -> Result<(Option<Holder>, Option<ETag>), St
     })
 }
 
+/// Whether a run goes on. A lease that is over by this clock may not be by others, so what counts is whether it
+/// is renewed.
 async fn is_under_way(store: &impl Store, clock: &impl Clock, holder: &Holder) -> Result<bool, StoreError> {
-    let now = clock.now();
-    Ok(match store.get(&keys::control(&holder.run), None).await? {
-        Fetched::Found { value, .. } => Control::from_bytes(&value)
-            .is_ok_and(|control| control.state != State::Done && now < control.lease_until),
-        Fetched::NotModified | Fetched::Missing => now < holder.since.plus(BEGINS_WITHIN),
-    })
+    let key = keys::control(&holder.run);
+    let (control, tag) = match store.get(&key, None).await? {
+        Fetched::Found { value, tag } => (Control::from_bytes(&value), tag),
+        Fetched::NotModified | Fetched::Missing => {
+            return Ok(clock.now() < holder.since.plus(BEGINS_WITHIN));
+        }
+    };
+    match control {
+        Ok(control) if control.state == State::Done => Ok(false),
+        Ok(control) if clock.now() < control.lease_until => Ok(true),
+        _ => {
+            clock.sleep(RENEW + GRACE).await;
+            Ok(matches!(store.get(&key, Some(&tag)).await?, Fetched::Found { .. }))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -111,6 +135,25 @@ mod tests {
         write(&store, "a", State::Done, clock.now().plus(Duration::from_secs(30))).await;
         assert_eq!(hold(&store, &clock, "b").await.unwrap(), Hold::Granted);
         assert_eq!(run_under_way(&store, &clock).await.unwrap(), Some("b".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_fast_does_not_end_the_hold_of_a_run_that_renews_its_lease() {
+        let (store, clock) = (std::sync::Arc::new(MemoryStore::default()), TestClock::start());
+        hold(&*store, &clock, "a").await.unwrap();
+        // By this clock each lease has run out before it is written.
+        let renewed = std::sync::Arc::clone(&store);
+        let orchestrator = tokio::spawn(async move {
+            for second in 0.. {
+                write(&renewed, "a", State::Running, Time(second)).await;
+                tokio::time::sleep(RENEW).await;
+            }
+        });
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(hold(&*store, &clock, "b").await.unwrap(), Hold::TakenBy("a".to_owned()));
+        orchestrator.abort();
+        assert_eq!(hold(&*store, &clock, "b").await.unwrap(), Hold::Granted);
+        assert!(is_held_by(&*store, "b").await.unwrap() && !is_held_by(&*store, "a").await.unwrap());
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,7 +19,7 @@ mod seat;
 pub mod sizing;
 mod stop;
 
-pub use hold::{Hold, hold, release, run_under_way};
+pub use hold::{Hold, hold, is_held_by, release, run_under_way};
 pub use memory::{MemoryQueue, MemoryStore};
 pub use message::{
     Assignment, Control, Ended, Final, Invitation, Manifest, MessageError, Ready, State, Time, VERSION,

@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -12,15 +12,18 @@ use squall_plan::Bundle;
 use thiserror::Error;
 
 use crate::keys;
-use crate::message::{Control, Final, Message, Ready, Time};
+use crate::message::{Control, Final, Message, Ready, State, Time};
 use crate::orchestrator::{Command, End, Event, GeneratorRecord, Orchestrator, Phase, Seats, Settings};
 use crate::ports::{Clock, ETag, Fetched, Put, Queue, Store, StoreError, StoreErrorKind, write_once};
 
 /// Values that are fetched at the same time.
-const CONCURRENT_FETCHES: usize = 16;
+const CONCURRENT_FETCHES: usize = 64;
 
 /// How long the store may be unavailable before the run is given up. Its lease has run out long before.
 const GIVE_UP: Duration = Duration::from_mins(1);
+
+/// How often control is written in place of an own word whose answer was lost.
+const OWN_WORDS: u32 = 3;
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -87,6 +90,7 @@ pub async fn orchestrate(
         machine: Orchestrator::new(order.settings, started_at),
         pending: VecDeque::new(),
         control_tag: None,
+        written: None,
         seen: HashSet::new(),
         merged: Merged::default(),
         problems: Vec::new(),
@@ -97,32 +101,53 @@ pub async fn orchestrate(
     let mut stop = Some(stop);
     let mut looked_at = started_at;
     while driver.end.is_none() {
-        match driver.look(clock).await {
-            Ok(()) => looked_at = clock.now(),
-            Err(error)
-                if error.kind == StoreErrorKind::Unavailable && clock.now().since(looked_at) < GIVE_UP => {}
-            Err(error) if driver.machine.epoch().is_some() => {
-                driver.end = Some(End::Failed(format!("lost the fleet: {}", error.explain())));
+        // Nobody waits for a store that does not answer before a stop is heard.
+        match unless_stopped(&mut stop, driver.look(clock)).await {
+            None => {
+                driver.tell(clock, Event::Stop);
+                continue;
             }
-            Err(error) => {
+            Some(Ok(())) => looked_at = clock.now(),
+            Some(Err(error))
+                if error.kind == StoreErrorKind::Unavailable && clock.now().since(looked_at) < GIVE_UP => {}
+            Some(Err(error)) => {
                 driver.give_up(clock).await;
-                return Err(error.into());
+                if driver.machine.epoch().is_none() {
+                    return Err(error.into());
+                }
+                driver.end = Some(End::Failed(format!("lost the fleet: {}", error.explain())));
             }
         }
         observer.look(&driver.machine, &driver.merged, clock.now());
-        if driver.end.is_some() {
-            break;
-        }
-        let sleep = pin!(clock.sleep(poll));
-        match stop.take() {
-            None => sleep.await,
-            Some(waiting) => match select(waiting, sleep).await {
-                Either::Left(_) => driver.tell(clock, Event::Stop),
-                Either::Right(((), waiting)) => stop = Some(waiting),
-            },
+        if driver.end.is_none() && unless_stopped(&mut stop, clock.sleep(poll)).await.is_none() {
+            driver.tell(clock, Event::Stop);
         }
     }
     Ok(driver.into_record(started_at))
+}
+
+/// What a future comes to; `None` if the stop comes before, which it does once.
+async fn unless_stopped<T>(
+    stop: &mut Option<Pin<&mut impl Future<Output = ()>>>,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    let future = pin!(future);
+    let Some(waiting) = stop.take() else { return Some(future.await) };
+    match select(waiting, future).await {
+        Either::Left(_) => None,
+        Either::Right((value, waiting)) => {
+            *stop = Some(waiting);
+            Some(value)
+        }
+    }
+}
+
+/// What lies under a key.
+#[derive(Debug, Clone, Copy)]
+enum Found {
+    Ready,
+    Snapshot,
+    Final,
 }
 
 struct Driver<'a, Q, S> {
@@ -135,6 +160,8 @@ struct Driver<'a, Q, S> {
     /// What the state machine wants done, in this order, and is not done yet.
     pending: VecDeque<Command>,
     control_tag: Option<ETag>,
+    /// What control was last written.
+    written: Option<State>,
     /// Keys that need no second look.
     seen: HashSet<String>,
     merged: Merged,
@@ -143,25 +170,18 @@ struct Driver<'a, Q, S> {
 }
 
 impl<Q: Queue, S: Store> Driver<'_, Q, S> {
-    /// Renews the lease, then looks for all that is new in the store.
+    /// Renews the lease, then looks for all that is new in the store. May be dropped at any point: what was not
+    /// done is done the next time.
     async fn look(&mut self, clock: &impl Clock) -> Result<(), StoreError> {
         self.tell(clock, Event::Tick);
         self.carry_out_pending(clock).await?;
         self.look_at_control(clock).await?;
-        for (key, value) in self.fetch_new(&keys::all_ready(&self.run), None).await? {
-            match Ready::from_bytes(&value) {
-                Ok(ready) => self.tell(clock, Event::Ready(ready)),
-                Err(error) => self.problems.push(format!("`{key}`: {error}")),
-            }
-        }
+        self.take_in(clock, Found::Ready, &keys::all_ready(&self.run), None).await?;
         if matches!(self.machine.phase(), Phase::Running | Phase::Ending) {
-            self.look_for_snapshots(clock).await?;
-            for (key, value) in self.fetch_new(&keys::all_finals(&self.run), None).await? {
-                match Final::from_bytes(&value) {
-                    Ok(last_word) => self.tell(clock, Event::Final(last_word)),
-                    Err(error) => self.problems.push(format!("`{key}`: {error}")),
-                }
-            }
+            let prefix = keys::all_snapshots(&self.run);
+            let after = format!("{prefix}{:08}", self.machine.first_open_snapshot());
+            self.take_in(clock, Found::Snapshot, &prefix, Some(&after)).await?;
+            self.take_in(clock, Found::Final, &keys::all_finals(&self.run), None).await?;
         }
         self.tell(clock, Event::Looked);
         self.carry_out_pending(clock).await
@@ -175,59 +195,82 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
             && let Ok(control) = Control::from_bytes(&value)
         {
             self.control_tag = Some(tag);
-            self.pending.clear();
-            self.tell(clock, Event::Superseded(control));
-        }
-        Ok(())
-    }
-
-    async fn look_for_snapshots(&mut self, clock: &impl Clock) -> Result<(), StoreError> {
-        let prefix = keys::all_snapshots(&self.run);
-        let after = format!("{prefix}{:08}", self.machine.first_open_snapshot());
-        for (key, value) in self.fetch_new(&prefix, Some(&after)).await? {
-            match Snapshot::decode(&value) {
-                Ok(snapshot) if snapshot.run != self.run || !self.machine.has_slice(&snapshot.nonce) => {
-                    self.problems.push(format!("`{key}`: snapshot of another run or generator"));
-                }
-                Ok(snapshot) => {
-                    let nonce = snapshot.nonce.clone();
-                    if self.merged.merge(snapshot) == Merge::Merged {
-                        self.tell(clock, Event::Merged { nonce });
-                    }
-                }
-                Err(error) => self.problems.push(format!("`{key}`: {error}")),
+            if control.term != self.machine.term() {
+                self.pending.clear();
+                self.tell(clock, Event::Superseded(control));
             }
         }
         Ok(())
     }
 
-    /// The values of the keys that were not there before.
-    async fn fetch_new(
+    /// Takes in the values of the keys that were not there before. One that cannot be read holds up no other,
+    /// and however many there are, the lease is renewed meanwhile.
+    async fn take_in(
         &mut self,
+        clock: &impl Clock,
+        found: Found,
         prefix: &str,
         after: Option<&str>,
-    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    ) -> Result<(), StoreError> {
         let keys = self.store.list(prefix, after).await?;
         let new: Vec<String> = keys.into_iter().filter(|key| !self.seen.contains(key)).collect();
         let store = self.store;
         let fetches = new.into_iter().map(|key| async move {
             let fetched = store.get(&key, None).await;
-            fetched.map(|fetched| (key, fetched))
+            (key, fetched)
         });
-        let mut values = Vec::new();
+        let mut failure = None;
         let mut fetches = stream::iter(fetches).buffered(CONCURRENT_FETCHES);
-        while let Some(fetched) = fetches.next().await {
-            if let (key, Fetched::Found { value, .. }) = fetched? {
-                values.push((key, value));
+        while let Some((key, fetched)) = fetches.next().await {
+            match fetched {
+                Ok(Fetched::Found { value, .. }) => {
+                    self.read(clock, found, &key, &value);
+                    self.seen.insert(key);
+                }
+                Ok(Fetched::NotModified | Fetched::Missing) => {}
+                Err(error) => failure = failure.or(Some(error)),
             }
+            self.tell(clock, Event::Tick);
+            self.carry_out_pending(clock).await?;
         }
-        self.seen.extend(values.iter().map(|(key, _)| key.clone()));
-        Ok(values)
+        failure.map_or(Ok(()), Err)
     }
 
-    /// Tells the state machine; what it says is to be carried out.
+    fn read(&mut self, clock: &impl Clock, found: Found, key: &str, value: &[u8]) {
+        let told = match found {
+            Found::Ready => Ready::from_bytes(value).map(Event::Ready).map_err(|error| error.to_string()),
+            Found::Final => Final::from_bytes(value).map(Event::Final).map_err(|error| error.to_string()),
+            Found::Snapshot => match Snapshot::decode(value) {
+                Ok(snapshot) if snapshot.run != self.run || !self.machine.has_slice(&snapshot.nonce) => {
+                    Err("snapshot of another run or generator".to_owned())
+                }
+                Ok(snapshot) => {
+                    let nonce = snapshot.nonce.clone();
+                    let requests = snapshot.interval.series.values().map(|series| series.requests).sum();
+                    match self.merged.merge(snapshot) {
+                        Merge::Merged => Ok(Event::Merged { nonce, requests }),
+                        Merge::Duplicate => return,
+                    }
+                }
+                Err(error) => Err(error.to_string()),
+            },
+        };
+        match told {
+            Ok(event) => self.tell(clock, event),
+            Err(problem) => self.problems.push(format!("`{key}`: {problem}")),
+        }
+    }
+
+    /// Tells the state machine; what it says is to be carried out. A renewal that could not be written yet is
+    /// overtaken by the next one.
     fn tell(&mut self, clock: &impl Clock, event: Event) {
-        self.pending.extend(self.machine.on_event(clock.now(), event));
+        for command in self.machine.on_event(clock.now(), event) {
+            let older = self.pending.iter_mut().find(|older| older.is_renewed_by(&command));
+            match older {
+                Some(older) => *older = command,
+                None => self.pending.push_back(command),
+            }
+        }
     }
 
     /// Does what the state machine said. What fails is tried again the next time, and nothing overtakes it.
@@ -236,19 +279,14 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
             self.store.put(&keys::plan(&bundle.sha256()), bundle.to_bytes(), Put::Always).await?;
             self.bundle = None;
         }
-        while let Some(command) = self.pending.pop_front() {
-            match self.carry_out(&command).await {
-                Ok(None) => {}
-                Ok(Some(event)) => {
-                    if matches!(event, Event::Superseded(_)) {
-                        self.pending.clear();
-                    }
-                    self.tell(clock, event);
+        while let Some(command) = self.pending.front().cloned() {
+            let event = self.carry_out(clock, &command).await?;
+            self.pending.pop_front();
+            if let Some(event) = event {
+                if matches!(event, Event::Superseded(_)) {
+                    self.pending.clear();
                 }
-                Err(error) => {
-                    self.pending.push_front(command);
-                    return Err(error);
-                }
+                self.tell(clock, event);
             }
         }
         Ok(())
@@ -264,7 +302,11 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
     }
 
     /// What the state machine should know of how it went, if anything.
-    async fn carry_out(&mut self, command: &Command) -> Result<Option<Event>, StoreError> {
+    async fn carry_out(
+        &mut self,
+        clock: &impl Clock,
+        command: &Command,
+    ) -> Result<Option<Event>, StoreError> {
         match command {
             Command::WriteManifest(manifest) => {
                 write_once(self.store, &keys::manifest(&self.run), &manifest.to_bytes()).await?;
@@ -273,7 +315,7 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
                 let key = keys::assignment(&self.run, assignment.generation);
                 write_once(self.store, &key, &assignment.to_bytes()).await?;
             }
-            Command::WriteControl(control) => return self.write_control(control).await.map(Some),
+            Command::WriteControl(control) => return self.write_control(clock, control).await,
             Command::Invite(invitations) => {
                 self.queue.send(invitations.iter().map(crate::Invitation::to_text).collect()).await?;
             }
@@ -282,27 +324,48 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
         Ok(None)
     }
 
-    /// Writes control in place of what was last written; somebody else's word that is there stays.
-    async fn write_control(&mut self, control: &Control) -> Result<Event, StoreError> {
-        let (key, value) = (keys::control(&self.run), control.to_bytes());
-        let condition = self.control_tag.clone().map_or(Put::IfAbsent, Put::IfMatch);
-        let tag = match self.store.put(&key, value.clone(), condition).await {
-            Ok(tag) => tag,
-            Err(error) if error.kind == StoreErrorKind::ConditionFailed => {
-                match self.store.get(&key, None).await? {
-                    // Written, and the answer was lost on its way.
-                    Fetched::Found { value: there, tag } if there == value => tag,
-                    Fetched::Found { value: there, .. } => match Control::from_bytes(&there) {
-                        Ok(other) => return Ok(Event::Superseded(other)),
-                        Err(_) => return Err(error),
-                    },
-                    Fetched::NotModified | Fetched::Missing => return Err(error),
-                }
+    /// Writes control in place of what was last written; somebody else's word that is there stays. What has
+    /// waited too long to be true is not written.
+    async fn write_control(
+        &mut self,
+        clock: &impl Clock,
+        control: &Control,
+    ) -> Result<Option<Event>, StoreError> {
+        let key = keys::control(&self.run);
+        for _ in 0..OWN_WORDS {
+            if control.state < State::Aborting && self.machine.has_expired(clock.now()) {
+                return Ok(None);
             }
-            Err(error) => return Err(error),
-        };
-        self.control_tag = Some(tag);
-        Ok(Event::Renewed { lease_until: control.lease_until })
+            let begins = control.state == State::Running && self.written < Some(State::Running);
+            if begins && self.machine.is_too_late_to_begin(clock.now()) {
+                return Ok(Some(Event::TooLate));
+            }
+            let condition = self.control_tag.clone().map_or(Put::IfAbsent, Put::IfMatch);
+            match self.store.put(&key, control.to_bytes(), condition).await {
+                Ok(tag) => {
+                    self.control_tag = Some(tag);
+                    self.written = Some(control.state);
+                    return Ok(Some(Event::Renewed { lease_until: control.lease_until }));
+                }
+                Err(error) if error.kind == StoreErrorKind::ConditionFailed => {
+                    let Fetched::Found { value, tag } = self.store.get(&key, None).await? else {
+                        return Err(error);
+                    };
+                    let Ok(there) = Control::from_bytes(&value) else { return Err(error) };
+                    if there.term != control.term {
+                        return Ok(Some(Event::Superseded(there)));
+                    }
+                    // Nobody else has this term: it was written, and the answer was lost on its way.
+                    self.control_tag = Some(tag);
+                    self.written = Some(there.state);
+                    if there == *control {
+                        return Ok(Some(Event::Renewed { lease_until: control.lease_until }));
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::new(StoreErrorKind::Unavailable, format!("write `{key}`")))
     }
 
     fn into_record(self, started_at: Time) -> RunRecord {

@@ -4,6 +4,7 @@
 //! |-----------|-----------------------------------------|----------------------------------------|-----------|
 //! | inviting  | begin                                   | manifest, control `waiting`, send      | gathering |
 //! | gathering | as many seats as are needed are ready   | assignment, control `running`          | running   |
+//! | running   | the epoch could not be told in time     | control, with a later epoch            | running   |
 //! | gathering | a seat has a problem, or time is up     | control `aborting`                     | ending    |
 //! | running   | all last words and snapshots are in     | control `done`, end                    | done      |
 //! | running   | a generator asks for the end            | control `aborting`                     | ending    |
@@ -31,7 +32,7 @@ use crate::seat::FLUSH;
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
 /// How often it is renewed.
-const RENEW: Duration = Duration::from_secs(5);
+pub(crate) const RENEW: Duration = Duration::from_secs(5);
 
 /// From assignment to epoch: every generator sees the assignment within a poll or two, and uses the rest to
 /// make its users ready.
@@ -59,7 +60,8 @@ pub struct Orchestrator {
     clock_offset_us: i64,
     generators: BTreeMap<String, GeneratorRecord>,
     seats_taken: BTreeSet<u32>,
-    merged: BTreeMap<String, u32>,
+    /// Of each generator, how many snapshots are merged, and how many requests were in them.
+    merged: BTreeMap<String, (u32, u64)>,
     seats: Seats,
     clock_offsets_us: Vec<i64>,
     /// Until when load goes on without a newer word; once that has passed it is over.
@@ -117,10 +119,13 @@ impl Orchestrator {
                 Vec::new()
             }
             Event::Ready(ready) => self.ready(now, ready),
-            Event::Merged { nonce } => {
-                *self.merged.entry(nonce).or_default() += 1;
+            Event::Merged { nonce, requests: more } => {
+                let (snapshots, requests) = self.merged.entry(nonce).or_default();
+                *snapshots += 1;
+                *requests += more;
                 Vec::new()
             }
+            Event::TooLate => self.set_epoch(now),
             Event::Final(last_word) => self.last_word(now, last_word),
             Event::Stop => self.stop(now, End::Interrupted),
         };
@@ -153,7 +158,7 @@ impl Orchestrator {
         let gathering = self.phase == Phase::Gathering;
         if gathering {
             self.seats.ready += 1;
-            self.clock_offsets_us.push(ready.clock.0.saturating_sub(now.0));
+            self.compare_clocks(ready.clock, now);
         } else if is_again {
             self.seats.duplicate += 1;
         } else if self.control.epoch.is_some_and(|epoch| self.fleet_time(now) < epoch) {
@@ -168,36 +173,58 @@ impl Orchestrator {
         self.generators.insert(record.ready.nonce.clone(), record);
         match problem {
             Some(problem) => self.stop(now, End::Failed(problem)),
-            None if gathering && self.seats.ready == self.settings.seats => self.assign(now),
+            None if gathering => self.assign(now),
             None => Vec::new(),
         }
     }
 
-    /// Gives everybody who is ready a slice, by the order of seats, and sets the epoch.
+    /// The fleet's time is the median of its clocks.
+    fn compare_clocks(&mut self, there: Time, here: Time) {
+        let offset_us = there.0.saturating_sub(here.0);
+        let at = self.clock_offsets_us.partition_point(|other| *other < offset_us);
+        self.clock_offsets_us.insert(at, offset_us);
+        self.clock_offset_us = self.clock_offsets_us[self.clock_offsets_us.len() / 2];
+    }
+
+    /// Gives slices to those who are ready, by the order of seats, and sets the epoch; as soon as there are
+    /// enough who live as long as the load.
     fn assign(&mut self, now: Time) -> Vec<Command> {
-        self.clock_offsets_us.sort_unstable();
-        self.clock_offset_us =
-            self.clock_offsets_us.get(self.clock_offsets_us.len() / 2).copied().unwrap_or(0);
-        let mut records: Vec<&mut GeneratorRecord> = self.generators.values_mut().collect();
+        let needed = self.settings.seats as usize;
+        let load_until = self.fleet_time(now).plus(self.to_epoch() + self.settings.load + FLUSH);
+        let lives = |record: &&mut GeneratorRecord| {
+            record.ready.deadline.is_none_or(|deadline| deadline >= load_until)
+        };
+        let mut records: Vec<&mut GeneratorRecord> = self.generators.values_mut().filter(lives).collect();
+        if records.len() < needed {
+            return Vec::new();
+        }
         records.sort_by_key(|record| record.ready.seat);
         let mut slices = BTreeMap::new();
-        for (index, record) in (0..).zip(records) {
+        for (index, record) in (0..self.settings.seats).zip(records) {
             record.slice = Share::try_new(index, self.settings.seats);
             slices.extend(record.slice.map(|share| (record.ready.nonce.clone(), share)));
         }
-        self.seats.assigned = u32::try_from(slices.len()).unwrap_or(u32::MAX);
-        let to_epoch = LEAST_TO_EPOCH.max(self.settings.poll * POLLS_TO_EPOCH);
-        let epoch = self.fleet_time(now).plus(to_epoch);
-        if let Some(reason) = self.too_short_lived(epoch.plus(self.settings.load)) {
-            return self.stop(now, End::Failed(reason));
-        }
+        self.seats.assigned = self.settings.seats;
+        self.seats.spare = self.seats.ready.saturating_sub(self.seats.assigned);
         self.phase = Phase::Running;
-        self.deadline = now.plus(to_epoch + self.settings.load + self.margin());
         self.control.state = State::Running;
         self.control.generation = 1;
-        self.control.epoch = Some(epoch);
         let assignment = Assignment { version: VERSION, generation: 1, slices };
-        vec![Command::WriteAssignment(assignment), self.write_control(now)]
+        let mut commands = vec![Command::WriteAssignment(assignment)];
+        commands.extend(self.set_epoch(now));
+        commands
+    }
+
+    /// Sets the epoch, or sets it anew where nobody has heard of it yet.
+    fn set_epoch(&mut self, now: Time) -> Vec<Command> {
+        let to_epoch = self.to_epoch();
+        self.control.epoch = Some(self.fleet_time(now).plus(to_epoch));
+        self.deadline = now.plus(to_epoch + self.settings.load + self.margin());
+        vec![self.write_control(now)]
+    }
+
+    fn to_epoch(&self) -> Duration {
+        LEAST_TO_EPOCH.max(self.settings.poll * POLLS_TO_EPOCH)
     }
 
     fn last_word(&mut self, now: Time, last_word: Final) -> Vec<Command> {
@@ -255,19 +282,10 @@ impl Orchestrator {
         MARGIN + Duration::from_secs(u64::from(self.settings.interval_s))
     }
 
-    /// Why load until then, by the generators' clocks, cannot be made by all who have a slice.
-    fn too_short_lived(&self, load_until: Time) -> Option<String> {
-        let deadlines = self.assigned().filter_map(|record| record.ready.deadline);
-        let first = deadlines.min()?;
-        let short = load_until.plus(FLUSH).since(first);
-        (!short.is_zero())
-            .then(|| format!("generators live {:.1} s too short for the load", short.as_secs_f64()))
-    }
-
     /// What is due by itself: the end, giving up, the lease. Given up is only what a look did not find.
     fn progress(&mut self, now: Time, looked: bool) -> Vec<Command> {
         let late = looked && now >= self.deadline;
-        let expired = self.lease_until.is_some_and(|until| self.fleet_time(now) >= until);
+        let expired = self.has_expired(now);
         match self.phase {
             Phase::Inviting | Phase::Done => return Vec::new(),
             Phase::Running | Phase::Ending if late || self.is_complete() => return self.finish(now),
@@ -278,7 +296,11 @@ impl Orchestrator {
             Phase::Gathering if late => {
                 let (ready, seats) = (self.seats.ready, self.settings.seats);
                 let within_s = self.settings.gather.as_secs();
-                let reason = format!("only {ready} of {seats} generators were ready within {within_s} s");
+                let reason = if ready < seats {
+                    format!("only {ready} of {seats} generators were ready within {within_s} s")
+                } else {
+                    format!("fewer than {seats} of {ready} generators live long enough for the load")
+                };
                 return self.stop(now, End::Failed(reason));
             }
             _ => {}
@@ -306,10 +328,16 @@ impl Orchestrator {
 
     /// Whether every generator with a slice has said its last word, and all its snapshots are merged.
     fn is_complete(&self) -> bool {
-        self.assigned().all(|record| {
-            let merged = self.merged.get(&record.ready.nonce).copied().unwrap_or(0);
-            record.last_word.as_ref().is_some_and(|last_word| merged >= last_word.snapshots)
-        })
+        self.assigned().all(|record| self.is_in(record))
+    }
+
+    fn is_in(&self, record: &GeneratorRecord) -> bool {
+        let (merged, _) = self.merged_of(record);
+        record.last_word.as_ref().is_some_and(|last_word| merged >= last_word.snapshots)
+    }
+
+    fn merged_of(&self, record: &GeneratorRecord) -> (u32, u64) {
+        self.merged.get(&record.ready.nonce).copied().unwrap_or_default()
     }
 
     fn assigned(&self) -> impl Iterator<Item = &GeneratorRecord> {
@@ -325,6 +353,21 @@ impl Orchestrator {
     /// The instant by the generators' clocks.
     fn fleet_time(&self, now: Time) -> Time {
         Time(now.0.saturating_add(self.clock_offset_us))
+    }
+
+    /// Whether the lease that generators know of has run out.
+    pub(crate) fn has_expired(&self, now: Time) -> bool {
+        self.lease_until.is_some_and(|until| self.fleet_time(now) >= until)
+    }
+
+    /// Whether generators that hear of the epoch within a poll would miss it.
+    pub(crate) fn is_too_late_to_begin(&self, now: Time) -> bool {
+        self.control.epoch.is_some_and(|epoch| self.fleet_time(now).plus(self.settings.poll) > epoch)
+    }
+
+    /// Which orchestrator this is.
+    pub(crate) fn term(&self) -> u64 {
+        self.control.term
     }
 
     /// Where it stands.
@@ -360,8 +403,8 @@ impl Orchestrator {
     /// The first snapshot that may still come from somebody: all before it are merged.
     #[must_use]
     pub fn first_open_snapshot(&self) -> u32 {
-        let merged = |record: &GeneratorRecord| self.merged.get(&record.ready.nonce).copied().unwrap_or(0);
-        self.assigned().map(merged).min().unwrap_or(0)
+        let open = self.assigned().filter(|record| !self.is_in(record));
+        open.map(|record| self.merged_of(record).0).min().unwrap_or(0)
     }
 
     /// Slices of which something is missing, in words.
@@ -372,7 +415,7 @@ impl Orchestrator {
 
     fn missing_of(&self, record: &GeneratorRecord) -> Option<String> {
         let slice = record.slice.map_or(0, Share::index);
-        let merged = self.merged.get(&record.ready.nonce).copied().unwrap_or(0);
+        let (merged, requests) = self.merged_of(record);
         match &record.last_word {
             None => Some(format!("slice {slice}: not heard of after snapshot {merged}")),
             Some(Final { ended: Ended::Failed(reason), .. }) => Some(format!("slice {slice}: {reason}")),
@@ -383,7 +426,10 @@ impl Orchestrator {
                 Some(format!("slice {slice}: its environment gave it no more time"))
             }
             Some(last) if merged < last.snapshots => {
-                Some(format!("slice {slice}: {} of {} snapshots", merged, last.snapshots))
+                Some(format!("slice {slice}: {merged} of {} snapshots", last.snapshots))
+            }
+            Some(last) if requests != last.requests => {
+                Some(format!("slice {slice}: {requests} of {} requests", last.requests))
             }
             Some(_) => None,
         }

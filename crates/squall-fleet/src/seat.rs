@@ -15,13 +15,14 @@ use crate::message::{
     Assignment, Control, Ended, Final, Invitation, Manifest, Message, MessageError, Ready, State, Time,
     VERSION,
 };
+use crate::orchestrator::LEASE;
 use crate::ports::{Clock, ETag, Fetched, Store, StoreError, StoreErrorKind, write_once};
 
 /// Without a valid word from the orchestrator for so long, load stops.
 const FENCE: Duration = Duration::from_secs(15);
 
 /// So long before its environment ends it, a generator ends its load: what was measured must still get out.
-pub(crate) const FLUSH: Duration = Duration::from_secs(10);
+pub(crate) const FLUSH: Duration = Duration::from_secs(20);
 
 /// How often a write that may work the next time is tried, and how long the first pause is.
 const ATTEMPTS: u32 = 6;
@@ -80,15 +81,19 @@ pub enum SeatOutcome {
     Ran(Ended),
 }
 
-/// Takes the seat of an invitation. An error means that the store could not be used: nothing was run, or
+/// Takes the seat of an invitation. Whatever a slice needs and can be made before is made by `prepare`, so that
+/// the epoch finds it ready; what it returns starts the engine. An error means that the store could not be used: nothing was run, or
 /// what was run could not be told.
-pub async fn sit(
+pub async fn sit<Start>(
     store: &impl Store,
     clock: &impl Clock,
     invitation: &str,
     identity: &Identity,
-    start: impl FnOnce(Order) -> Result<Load, String>,
-) -> Result<SeatOutcome, StoreError> {
+    prepare: impl FnOnce(&Plan) -> Result<Start, String>,
+) -> Result<SeatOutcome, StoreError>
+where
+    Start: FnOnce(Order) -> Result<Load, String>,
+{
     let invitation = match Invitation::from_text(invitation) {
         Ok(invitation) if clock.now() < invitation.expires_at => invitation,
         Ok(_) => return Ok(SeatOutcome::NotNeeded),
@@ -99,14 +104,14 @@ pub async fn sit(
         Some(Err(error)) => return Ok(SeatOutcome::Foreign(error.to_string())),
         None => return Ok(SeatOutcome::Foreign("there is no such run".to_owned())),
     };
-    let plan = plan(store, &manifest).await?;
+    let prepared = plan(store, &manifest).await?.and_then(|plan| Ok((prepare(&plan)?, plan)));
     let seat = Seat { store, clock, identity, manifest: &manifest };
-    seat.say_ready(invitation.seat, plan.as_ref().err().cloned()).await?;
-    let plan = match plan {
-        Ok(plan) => Arc::new(plan),
+    seat.say_ready(invitation.seat, prepared.as_ref().err().cloned()).await?;
+    let (start, plan) = match prepared {
+        Ok((start, plan)) => (start, Arc::new(plan)),
         Err(problem) => return Ok(SeatOutcome::Unable(problem)),
     };
-    let Some((share, epoch)) = seat.wait(invitation.expires_at).await? else {
+    let Some((share, epoch)) = seat.wait().await? else {
         return Ok(SeatOutcome::NotNeeded);
     };
     let interval = Duration::from_secs(u64::from(manifest.interval_s.max(1)));
@@ -166,7 +171,7 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
     }
 
     /// Waits for a slice and the epoch; `None` when there is none to come.
-    async fn wait(&self, until: Time) -> Result<Option<(Share, Time)>, StoreError> {
+    async fn wait(&self) -> Result<Option<(Share, Time)>, StoreError> {
         let mut watch = Watch::new(self.clock.now());
         loop {
             let control = self.look(&mut watch).await?;
@@ -187,8 +192,7 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
                 Some((State::Aborting | State::Done, _)) => return Ok(None),
                 _ => {}
             }
-            let now = self.clock.now();
-            if now >= until || watch.end(now, self.identity.deadline).is_some() {
+            if watch.end(self.clock.now(), self.identity.deadline).is_some() {
                 return Ok(None);
             }
             self.clock.sleep(self.poll()).await;
@@ -289,6 +293,7 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
             Ok(Fetched::Found { value, tag }) => {
                 if let Ok(control) = Control::from_bytes(&value) {
                     watch.seen_at = self.clock.now();
+                    watch.changed_at = watch.seen_at;
                     watch.tag = Some(tag);
                     watch.control = Some(control);
                 }
@@ -325,7 +330,11 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {
             match write_once(self.store, key, &value).await {
-                Err(error) if error.kind == StoreErrorKind::Unavailable && attempt < ATTEMPTS => {
+                Err(error)
+                    if error.kind == StoreErrorKind::Unavailable
+                        && attempt < ATTEMPTS
+                        && self.has_time_for(pause) =>
+                {
                     self.clock.sleep(pause).await;
                     pause *= 2;
                 }
@@ -333,6 +342,11 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
             }
         }
         Ok(())
+    }
+
+    /// Whether there is time for another try after a pause, before the environment ends.
+    fn has_time_for(&self, pause: Duration) -> bool {
+        self.identity.deadline.is_none_or(|deadline| self.clock.now().plus(pause + FLUSH / 4) < deadline)
     }
 
     fn poll(&self) -> Duration {
@@ -355,18 +369,25 @@ struct Watch {
     tag: Option<ETag>,
     /// When control was last read, new or not.
     seen_at: Time,
+    /// When it was last read for the first time.
+    changed_at: Time,
 }
 
 impl Watch {
     fn new(now: Time) -> Self {
-        Self { control: None, tag: None, seen_at: now }
+        Self { control: None, tag: None, seen_at: now, changed_at: now }
     }
 
     /// When load has to end unless a newer word is read: at the end of the lease, behind the fence, or before
-    /// the environment ends.
+    /// the environment ends. Before there is load, clocks have not been compared yet, so a lease is as long as
+    /// it is, from when it was read.
     fn ends_at(&self, deadline: Option<Time>) -> Time {
         let fence = self.seen_at.plus(FENCE);
-        let lease = self.control.as_ref().map_or(fence, |control| control.lease_until.min(fence));
+        let lease = match &self.control {
+            None => fence,
+            Some(control) if control.state == State::Waiting => fence.min(self.changed_at.plus(LEASE)),
+            Some(control) => fence.min(control.lease_until),
+        };
         deadline.map_or(lease, |deadline| deadline.minus(FLUSH).min(lease))
     }
 

@@ -31,8 +31,8 @@ const LEAST_POLLERS: u32 = 2;
 /// Seats beyond the first pollers' come at this rate.
 const MORE_SEATS_PER_MINUTE: u32 = 1_000;
 
-/// How long seats may take that are there at once.
-const GATHER: Duration = Duration::from_mins(2);
+/// How long seats may take that are there at once, the opening of the mapping included.
+const GATHER: Duration = Duration::from_mins(3);
 
 /// A Lambda environment has 1,024 descriptors, and a user has a connection.
 const USERS_PER_SEAT: u32 = 500;
@@ -157,7 +157,7 @@ mod tests {
         check(101, Concurrency::Pollers { minimum: 11, maximum: 11 });
         check(2_000, Concurrency::Pollers { minimum: 200, maximum: 200 });
         check(10_000, Concurrency::Pollers { minimum: 200, maximum: 1_000 });
-        assert_eq!(gather(100), Duration::from_mins(2));
-        assert_eq!(gather(10_000), Duration::from_mins(10));
+        assert_eq!(gather(100), Duration::from_mins(3));
+        assert_eq!(gather(10_000), Duration::from_mins(11));
     }
 }

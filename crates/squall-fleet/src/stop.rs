@@ -11,6 +11,9 @@ use crate::ports::{Clock, ETag, Fetched, Put, Store, StoreError, StoreErrorKind}
 /// How often it is looked whether the generators have said their last words.
 const LOOK: Duration = Duration::from_millis(250);
 
+/// How often it is tried to have the last word.
+const ATTEMPTS: u32 = 10;
+
 /// What became of the wish to stop a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
@@ -21,7 +24,7 @@ pub enum Stop {
         /// Those that have said their last word.
         confirmed: usize,
     },
-    /// There was nothing to stop: it is over, or its lease has run out.
+    /// There was nothing to stop: it ends, or has ended.
     Over,
     /// Nobody knows such a run.
     Unknown,
@@ -34,19 +37,9 @@ pub async fn stop(
     run: &str,
     patience: Duration,
 ) -> Result<Stop, StoreError> {
-    let (mut control, tag) = loop {
-        let Some((control, tag)) = read_control(store, run).await? else { return Ok(Stop::Unknown) };
-        if control.state >= State::Aborting || clock.now() >= control.lease_until {
-            return Ok(Stop::Over);
-        }
-        let lease_until = clock.now().plus(LEASE);
-        let aborting = Control { term: control.term + 1, state: State::Aborting, lease_until, ..control };
-        match store.put(&keys::control(run), aborting.to_bytes(), Put::IfMatch(tag)).await {
-            Ok(tag) => break (aborting, tag),
-            // The run has said something new meanwhile.
-            Err(error) if error.kind == StoreErrorKind::ConditionFailed => {}
-            Err(error) => return Err(error),
-        }
+    let Some((mut control, tag)) = take_over(store, clock, run).await? else {
+        let known = read_control(store, run).await?.is_some();
+        return Ok(if known { Stop::Over } else { Stop::Unknown });
     };
     let assigned = assigned(store, run, control.generation).await?;
     let until = clock.now().plus(patience);
@@ -69,6 +62,30 @@ pub async fn stop(
         _ => {}
     }
     Ok(Stop::Stopped { assigned: assigned.len(), confirmed })
+}
+
+/// Says that the load is to end, under a higher term. `None` if it ends or has ended anyway, or nobody knows the
+/// run. Whether the lease has run out is not asked: it is by a clock that may not be ours.
+async fn take_over(
+    store: &impl Store,
+    clock: &impl Clock,
+    run: &str,
+) -> Result<Option<(Control, ETag)>, StoreError> {
+    for _ in 0..ATTEMPTS {
+        let Some((control, tag)) = read_control(store, run).await? else { return Ok(None) };
+        if control.state >= State::Aborting {
+            return Ok(None);
+        }
+        let lease_until = clock.now().max(control.lease_until).plus(LEASE);
+        let aborting = Control { term: control.term + 1, state: State::Aborting, lease_until, ..control };
+        match store.put(&keys::control(run), aborting.to_bytes(), Put::IfMatch(tag)).await {
+            Ok(tag) => return Ok(Some((aborting, tag))),
+            // The run has said something new meanwhile.
+            Err(error) if error.kind == StoreErrorKind::ConditionFailed => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(StoreError::new(StoreErrorKind::Unavailable, format!("write `{}`", keys::control(run))))
 }
 
 async fn read_control(store: &impl Store, run: &str) -> Result<Option<(Control, ETag)>, StoreError> {

@@ -89,7 +89,7 @@ impl Handler {
             init_ms: if is_warm { 0.0 } else { self.init.as_secs_f64() * 1_000.0 },
             deadline: deadline(context),
         };
-        Box::pin(sit(&self.store, &SystemClock, &record.body, &identity, squall_seat::start)).await
+        Box::pin(sit(&self.store, &SystemClock, &record.body, &identity, squall_seat::prepare)).await
     }
 }
 

@@ -53,5 +53,5 @@ async fn generate(
         init_ms: clock.now().since(begin).as_secs_f64() * 1_000.0,
         deadline: None,
     };
-    sit(&store, &clock, &invitation, &identity, squall_seat::start).await
+    sit(&store, &clock, &invitation, &identity, squall_seat::prepare).await
 }

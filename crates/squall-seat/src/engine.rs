@@ -1,13 +1,19 @@
 //! The engine behind the protocol's interface.
 
-use squall_engine::SliceOrder;
+use squall_engine::{Prepared, SliceOrder};
 use squall_fleet::{Clock, Load, Order, Time};
+use squall_plan::Plan;
 use tokio::time::Instant;
 
 use crate::SystemClock;
 
-/// Starts the engine on a slice.
-pub fn start(order: Order) -> Result<Load, String> {
+/// Makes the engine ready for a plan; what is returned starts it on a slice.
+pub fn prepare(plan: &Plan) -> Result<impl FnOnce(Order) -> Result<Load, String> + use<>, String> {
+    let prepared = squall_engine::prepare(plan).map_err(|error| error.to_string())?;
+    Ok(|order| start(order, prepared))
+}
+
+fn start(order: Order, prepared: Prepared) -> Result<Load, String> {
     let slice = SliceOrder {
         plan: order.plan,
         share: order.share,
@@ -15,7 +21,7 @@ pub fn start(order: Order) -> Result<Load, String> {
         epoch: instant_of(order.epoch),
         interval: order.interval,
     };
-    let running = squall_engine::start(slice).map_err(|error| error.to_string())?;
+    let running = squall_engine::start(slice, prepared).map_err(|error| error.to_string())?;
     Ok(Load {
         recordings: running.recordings,
         finished: Box::pin(async move {

@@ -7,4 +7,4 @@ mod clock;
 mod engine;
 
 pub use clock::SystemClock;
-pub use engine::start;
+pub use engine::prepare;

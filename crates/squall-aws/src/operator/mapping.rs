@@ -7,6 +7,7 @@ use aws_sdk_lambda::operation::update_event_source_mapping::builders::UpdateEven
 use aws_sdk_lambda::types::{ProvisionedPollerConfig, ScalingConfig};
 use squall_fleet::sizing::Concurrency;
 use squall_fleet::{StoreError, StoreErrorKind};
+use tokio::time::Instant;
 
 use crate::Connection;
 use crate::failure::failure;
@@ -86,30 +87,28 @@ impl Mapping {
 
     /// While an earlier change is on its way, AWS takes no other.
     async fn update(&self, verb: &str, change: impl Fn(Update) -> Update) -> Result<(), StoreError> {
-        let mut waited = Duration::ZERO;
+        let until = Instant::now() + PATIENCE;
         loop {
             let request = change(self.client.update_event_source_mapping().uuid(&self.id));
             let error = match request.send().await {
                 Ok(_) => return Ok(()),
                 Err(error) => failure(self.action(verb, "UpdateEventSourceMapping"), &error),
             };
-            if error.kind != StoreErrorKind::Unavailable || waited >= PATIENCE {
+            if error.kind != StoreErrorKind::Unavailable || Instant::now() >= until {
                 return Err(error);
             }
             tokio::time::sleep(LOOK).await;
-            waited += LOOK;
         }
     }
 
     async fn wait_for(&self, state: &str) -> Result<(), StoreError> {
-        let mut waited = Duration::ZERO;
+        let until = Instant::now() + PATIENCE;
         while self.state().await? != state {
-            if waited >= PATIENCE {
+            if Instant::now() >= until {
                 let action = format!("wait until mapping `{}` is {state}", self.id);
                 return Err(StoreError::new(StoreErrorKind::Unavailable, action));
             }
             tokio::time::sleep(LOOK).await;
-            waited += LOOK;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use aws_sdk_cloudformation::Client;
-use aws_sdk_cloudformation::types::{Capability, Parameter, StackEvent, Tag};
+use aws_sdk_cloudformation::types::{Capability, Parameter, StackEvent};
 use squall_fleet::StoreError;
 use thiserror::Error;
 
@@ -14,6 +14,9 @@ use crate::failure::{code, failure};
 /// How often it is looked how far a stack is: often at first, for those that are quick.
 const FIRST_LOOK: Duration = Duration::from_millis(250);
 const LATER_LOOKS: Duration = Duration::from_secs(3);
+
+/// The parameter that only a fleet's template has.
+const MARK: &str = "SquallVersion";
 
 /// A stack as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +83,9 @@ pub enum StackError {
         /// Its state.
         status: String,
     },
+    /// It is no fleet, but something else of that name.
+    #[error("stack `{0}` is no fleet of Squall")]
+    Foreign(String),
     /// It is in a state that no update leads out of.
     #[error("stack `{stack}` is broken ({status})")]
     Broken {
@@ -117,7 +123,15 @@ impl Stack {
         })
     }
 
-    fn is_changing(&self) -> bool {
+    /// Whether it was made from this project's template, whole or not.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.parameters.contains_key(MARK)
+    }
+
+    /// Whether somebody is changing it.
+    #[must_use]
+    pub fn is_changing(&self) -> bool {
         self.status.ends_with("_IN_PROGRESS")
     }
 
@@ -192,6 +206,7 @@ impl Stacks {
         progress: &mut impl Progress,
     ) -> Result<Stack, StackError> {
         let existing = match self.find(stack).await? {
+            Some(foreign) if !foreign.is_ours() => return Err(StackError::Foreign(stack.to_owned())),
             Some(stillborn) if stillborn.is_stillborn() => {
                 self.remove(stack, progress).await?;
                 None
@@ -211,12 +226,19 @@ impl Stacks {
                 Err(StackError::Broken { stack: stack.to_owned(), status: broken.status })
             }
             Some(whole) => {
-                if whole.parameters == *parameters && self.template(stack).await? == template {
+                let is_set = |(key, value)| whole.parameters.get(key) == Some(value);
+                if parameters.iter().all(is_set) && self.template(stack).await? == template {
                     return Ok(whole);
                 }
                 let mut seen = HashSet::new();
                 self.new_changes(&whole.id, &mut seen).await?;
-                self.update(stack, template, parameters).await?;
+                // What a template of one's own asks for besides stays as it is.
+                let others = whole.parameters.keys().filter(|key| !parameters.contains_key(*key));
+                let kept = others
+                    .filter(|key| template.contains(key.as_str()))
+                    .map(|key| Parameter::builder().parameter_key(key).use_previous_value(true).build());
+                let all = in_its_form(parameters).into_iter().chain(kept).collect();
+                self.update(stack, template, all).await?;
                 self.wait(stack, &whole.id, &mut seen, progress).await
             }
         }
@@ -225,6 +247,9 @@ impl Stacks {
     /// Removes a stack, and waits until it is gone.
     pub async fn remove(&self, stack: &str, progress: &mut impl Progress) -> Result<(), StackError> {
         let Some(existing) = self.find(stack).await? else { return Ok(()) };
+        if !existing.is_ours() {
+            return Err(StackError::Foreign(stack.to_owned()));
+        }
         let mut seen = HashSet::new();
         self.new_changes(&existing.id, &mut seen).await?;
         let action = format!("delete stack `{stack}` (cloudformation:DeleteStack)");
@@ -253,7 +278,6 @@ impl Stacks {
             .stack_name(stack)
             .template_body(template)
             .capabilities(Capability::CapabilityIam)
-            .tags(Tag::builder().key("application").value("squall").build())
             .set_parameters(Some(in_its_form(parameters)));
         match request.send().await {
             Ok(created) => Ok(created.stack_id.unwrap_or_else(|| stack.to_owned())),
@@ -267,7 +291,7 @@ impl Stacks {
         &self,
         stack: &str,
         template: &str,
-        parameters: &BTreeMap<String, String>,
+        parameters: Vec<Parameter>,
     ) -> Result<(), StoreError> {
         let request = self
             .client
@@ -275,7 +299,7 @@ impl Stacks {
             .stack_name(stack)
             .template_body(template)
             .capabilities(Capability::CapabilityIam)
-            .set_parameters(Some(in_its_form(parameters)));
+            .set_parameters(Some(parameters));
         match request.send().await {
             Ok(_) => Ok(()),
             Err(error) => {

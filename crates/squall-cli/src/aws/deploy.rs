@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use squall_aws::operator::{Mapping, Package, Stack, TEMPLATE, read_package, upload};
+use squall_aws::operator::{Mapping, Package, Stack, StackError, TEMPLATE, read_package, upload};
 use squall_fleet::run_under_way;
 use squall_report::ExitCode;
 use squall_seat::SystemClock;
@@ -43,6 +43,9 @@ async fn deploy(
 ) -> Result<ExitCode, Failure> {
     let (stacks, name) = (site.stacks(), &site.stack);
     let existing = stacks.find(name).await.map_err(told)?;
+    if existing.as_ref().is_some_and(|existing| !existing.is_ours()) {
+        return Err(told_of_stack(StackError::Foreign(name.clone())));
+    }
     refuse_under_way(site, existing.as_ref()).await?;
     let region = site.session.region();
     eprintln!("deploying stack `{name}` in {region}");

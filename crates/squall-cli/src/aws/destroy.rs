@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use squall_aws::S3Store;
-use squall_aws::operator::empty;
+use squall_aws::operator::{StackError, empty};
 use squall_fleet::{StoreErrorKind, run_under_way, stop};
 use squall_report::ExitCode;
 use squall_seat::SystemClock;
@@ -29,8 +29,12 @@ async fn destroy(site: &Site, force: bool) -> Result<ExitCode, Failure> {
         println!("there is no stack `{name}` in {region}");
         return Ok(ExitCode::Passed);
     };
-    if let Some(bucket) = stacks.part(name, "Bucket").await.map_err(told)? {
-        let store = S3Store::new(site.session.connection(), bucket.clone());
+    if !stack.is_ours() {
+        return Err(told_of_stack(StackError::Foreign(name.clone())));
+    }
+    let bucket = stacks.part(name, "Bucket").await.map_err(told)?;
+    if let Some(bucket) = &bucket {
+        let store = S3Store::new(site.session.connection(), bucket);
         let under_way = match run_under_way(&store, &SystemClock).await {
             // What is gone holds no run.
             Err(error) if error.kind == StoreErrorKind::Gone => None,
@@ -51,10 +55,18 @@ async fn destroy(site: &Site, force: bool) -> Result<ExitCode, Failure> {
             // What fails here goes away with the stack.
             let _ = site.deployed(fleet).mapping.close().await;
         }
-        let objects = empty(site.session.connection(), &bucket).await.map_err(told)?;
+        let objects = empty(site.session.connection(), bucket).await.map_err(told)?;
         eprintln!("removing stack `{name}` in {region}\n  {:<16} {objects} objects deleted", "Bucket");
     }
-    stacks.remove(name, &mut Told).await.map_err(told_of_stack)?;
+    match (stacks.remove(name, &mut Told).await, &bucket) {
+        (Ok(()), _) => {}
+        // A generator that ran on has written something after the bucket was emptied.
+        (Err(StackError::Failed { .. }), Some(bucket)) => {
+            empty(site.session.connection(), bucket).await.map_err(told)?;
+            stacks.remove(name, &mut Told).await.map_err(told_of_stack)?;
+        }
+        (Err(error), _) => return Err(told_of_stack(error)),
+    }
     println!("stack `{name}` in {region} is removed");
     Ok(ExitCode::Passed)
 }

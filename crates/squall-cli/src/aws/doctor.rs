@@ -6,13 +6,10 @@ use squall_fleet::{StoreError, run_under_way};
 use squall_report::ExitCode;
 use squall_seat::SystemClock;
 
-use super::{Deployed, Site, VERSION, block_on};
+use super::{Deployed, MOST_CLOCK_OFFSET_S, Site, VERSION, block_on};
 use crate::args::{DoctorArgs, Output};
 use crate::failure::Failure;
 use crate::surroundings;
-
-/// A clock that is further off makes invitations expire too early or too late.
-const MOST_CLOCK_OFFSET_S: f64 = 10.0;
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use serde::{Deserialize, Serialize};
-use squall_aws::operator::{Fleet, account};
+use squall_aws::operator::{Fleet, account, identity};
 use squall_fleet::sizing::{self, Concurrency};
-use squall_fleet::{End, Hold, RunOrder, RunRecord, Settings, hold, orchestrate, release};
+use squall_fleet::{
+    End, Hold, OrchestrateError, RunOrder, RunRecord, Settings, hold, is_held_by, orchestrate, release,
+};
 use squall_plan::Plan;
 use squall_seat::SystemClock;
+use tokio::sync::oneshot;
 
-use super::{Deployed, Site, block_on, told};
+use super::{Deployed, MOST_CLOCK_OFFSET_S, Site, block_on, told};
 use crate::args::AwsArgs;
 use crate::failure::Failure;
 use crate::plan::Loaded;
@@ -23,7 +26,7 @@ use crate::signals::interrupted;
 pub(crate) const MADE_ON: &str = "fleet.json";
 
 /// What a generator's life holds besides load: the way to the epoch, and getting out what was measured.
-const BESIDES_LOAD: Duration = Duration::from_secs(30);
+const BESIDES_LOAD: Duration = Duration::from_secs(40);
 
 /// Which fleet a run is made on, for those who want to stop it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,29 +43,71 @@ pub(crate) fn run(order: Order, args: &AwsArgs) -> Result<Finished, Failure> {
         let deployed = site.fleet().await?;
         let plan = &order.loaded.plan;
         let seats = order.generators.unwrap_or_else(|| sizing::seats(&plan.load));
+        check_clock(&site).await?;
         check_lifetime(plan, &deployed.fleet)?;
         let spares = spares(&site, seats).await?;
         let begun = Begun::new(&order)?;
-        take(&site, &deployed, &begun).await?;
-        let Loaded { plan, bundle } = order.loaded;
-        let settings = Settings {
-            run: begun.id.clone(),
-            name: plan.name.clone(),
-            bundle: bundle.sha256(),
-            seed: begun.seed,
-            seats,
-            spares,
-            interval_s: sizing::interval_s(seats),
-            poll: sizing::poll(seats),
-            gather: order.ready_within.unwrap_or_else(|| sizing::gather(seats)),
-            load: plan.load.duration() + plan.load.graceful_stop(),
-        };
-        let mut progress = Progress::new(&plan.name, plan.load.duration(), seats);
-        let plan_sha256 = settings.bundle.clone();
-        let record = drive(&deployed, RunOrder { bundle, settings }, &mut progress).await?;
+        take(&site, &deployed, &begun.id).await?;
+        match write_down(&site, &begun, &order.loaded.bundle.text) {
+            Ok(()) => Box::pin(run_taken(&site, &deployed, order, begun, (seats, spares))).await,
+            Err(failure) => {
+                // What is not given back is free within a minute.
+                let _ = release(&deployed.store, &begun.id).await;
+                Err(failure)
+            }
+        }
+    })
+}
+
+/// Makes the run on a fleet that was taken for it, keeps its result, and closes the queue whatever happened.
+async fn run_taken(
+    site: &Site,
+    deployed: &Deployed,
+    order: Order,
+    begun: Begun,
+    (seats, spares): (u32, u32),
+) -> Result<Finished, Failure> {
+    let Loaded { plan, bundle } = order.loaded;
+    let run = begun.id.clone();
+    let settings = Settings {
+        run: run.clone(),
+        name: plan.name.clone(),
+        bundle: bundle.sha256(),
+        seed: begun.seed,
+        seats,
+        spares,
+        interval_s: sizing::interval_s(seats),
+        poll: sizing::poll(seats),
+        gather: order.ready_within.unwrap_or_else(|| sizing::gather(seats)),
+        load: plan.load.duration() + plan.load.graceful_stop(),
+    };
+    let mut progress = Progress::new(&plan.name, plan.load.duration(), seats);
+    let plan_sha256 = settings.bundle.clone();
+    let record = Box::pin(drive(deployed, RunOrder { bundle, settings }, &mut progress)).await;
+    let finished = record.and_then(|record| {
+        if record.epoch.is_none() && matches!(record.end, End::Failed(_)) {
+            eprintln!(
+                "hint: the log of function `{}` says why seats were not taken",
+                deployed.fleet.function
+            );
+        }
         let place = Place { backend: "aws", region: site.session.region().to_owned() };
         begun.finish(&plan, plan_sha256, place, &record)
-    })
+    });
+    close(deployed, &run).await;
+    finished
+}
+
+/// Whether messages and leases mean the same here and there.
+async fn check_clock(site: &Site) -> Result<(), Failure> {
+    let identity = identity(site.session.connection(), &SystemClock).await.map_err(told)?;
+    match identity.clock_offset_s {
+        Some(offset) if offset.abs() > MOST_CLOCK_OFFSET_S => {
+            Err(Failure::wrong(anyhow!("this machine's clock is {offset:+.0} s off AWS's"))
+                .with_hint("let it be set over the network (NTP)"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A generator must outlive its load.
@@ -102,53 +147,72 @@ async fn spares(site: &Site, seats: u32) -> Result<u32, Failure> {
     Err(Failure::wrong(what).with_hint(hint))
 }
 
-/// Takes the fleet for this run, and writes down where it is made.
-async fn take(site: &Site, deployed: &Deployed, begun: &Begun) -> Result<(), Failure> {
-    let made_on =
-        MadeOn { run: begun.id.clone(), stack: site.stack.clone(), region: site.session.region().to_owned() };
-    write(&begun.folder, MADE_ON, &serde_json::to_string_pretty(&made_on)?)?;
-    match hold(&deployed.store, &SystemClock, &begun.id).await.map_err(told)? {
+/// Takes the fleet for this run.
+async fn take(site: &Site, deployed: &Deployed, run: &str) -> Result<(), Failure> {
+    match hold(&deployed.store, &SystemClock, run).await.map_err(told)? {
         Hold::Granted => Ok(()),
-        Hold::TakenBy(run) => Err(Failure::wrong(anyhow!("run {run} is under way on stack `{}`", site.stack))
-            .with_hint(format!(
-                "wait for its end, `squall stop {run}`, or deploy a fleet of your own: `squall deploy --stack NAME`"
-            ))),
+        Hold::TakenBy(other) => Err(Failure::wrong(anyhow!(
+            "run {other} is under way on stack `{}`",
+            site.stack
+        ))
+        .with_hint(format!(
+            "wait for its end, `squall stop {other}`, or deploy a fleet of your own: `squall deploy --stack NAME`"
+        ))),
     }
 }
 
-/// Opens the queue for the time of the run, and drives it. A queue is closed again whatever happens.
+/// Makes the run's folder, which says where the run is made.
+fn write_down(site: &Site, begun: &Begun, plan: &str) -> Result<(), Failure> {
+    begun.make_folder(plan)?;
+    let made_on =
+        MadeOn { run: begun.id.clone(), stack: site.stack.clone(), region: site.session.region().to_owned() };
+    write(&begun.folder, MADE_ON, &serde_json::to_string_pretty(&made_on)?)
+}
+
+/// Drives the run, and opens the queue meanwhile: seats that are offered before it is open wait in it.
 async fn drive(deployed: &Deployed, order: RunOrder, progress: &mut Progress) -> Result<RunRecord, Failure> {
     let (run, seats) = (order.settings.run.clone(), order.settings.seats);
-    let offered = seats + order.settings.spares;
+    let concurrency = Concurrency::of(seats + order.settings.spares);
     eprintln!("run {run}: opening the queue for {seats} generators");
-    let mut stop = pin!(interrupted());
-    let opened = tokio::select! {
-        opened = deployed.mapping.open(Concurrency::of(offered)) => Some(opened),
-        () = &mut stop => None,
-    };
-    let opened_well = opened.as_ref().map(Result::is_ok);
-    let record = match opened {
-        Some(Ok(())) => {
-            let (queue, store) = (&deployed.queue, &deployed.store);
-            orchestrate(queue, store, &SystemClock, order, progress, stop).await.map_err(
-                |error| match error {
-                    squall_fleet::OrchestrateError::Store(error) => told(error),
-                },
-            )
+    let (fail, failed) = oneshot::channel();
+    let open = async {
+        if let Err(error) = deployed.mapping.open(concurrency).await {
+            // The other side ends with the run.
+            let _ = fail.send(());
+            return Some(error);
         }
-        Some(Err(error)) => Err(told(error)),
-        None => Err(Failure::interrupted()),
+        std::future::pending().await
     };
-    if !matches!(opened_well, Some(true)) {
-        // What is not given back is free within a minute.
-        let _ = release(&deployed.store, &run).await;
+    let stop = async {
+        tokio::select! {
+            () = interrupted() => {}
+            Ok(()) = failed => {}
+        }
+    };
+    let mut open = pin!(open);
+    let mut failure = None;
+    let mut driven = pin!(orchestrate(&deployed.queue, &deployed.store, &SystemClock, order, progress, stop));
+    let record = loop {
+        tokio::select! {
+            record = &mut driven => break record,
+            error = &mut open, if failure.is_none() => failure = error,
+        }
+    };
+    match (failure, record) {
+        (Some(error), _) | (None, Err(OrchestrateError::Store(error))) => Err(told(error)),
+        (None, Ok(record)) => Ok(record),
     }
-    if record.as_ref().is_ok_and(|record| record.epoch.is_none() && matches!(record.end, End::Failed(_))) {
-        eprintln!("hint: the log of function `{}` says why seats were not taken", deployed.fleet.function);
-    }
-    if let Err(error) = deployed.mapping.close().await {
+}
+
+/// Closes the queue again, unless somebody else has taken the fleet meanwhile: then it is theirs.
+async fn close(deployed: &Deployed, run: &str) {
+    let closed = match is_held_by(&deployed.store, run).await {
+        Ok(false) => return,
+        // Where that cannot be read, closed is the safer state.
+        Ok(true) | Err(_) => deployed.mapping.close().await,
+    };
+    if let Err(error) = closed {
         eprintln!("warning: the queue stays open: {}", error.explain());
         eprintln!("hint: the next run closes it; `squall doctor` says whether it is open");
     }
-    record
 }

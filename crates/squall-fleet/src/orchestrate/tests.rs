@@ -176,6 +176,129 @@ async fn generators_that_live_too_short_for_the_load_make_none() {
     let mut world = World::new();
     world.deadline = Some(world.clock.now().plus(Duration::from_secs(12)));
     let record = world.run(2, 1, well, std::future::pending()).await;
-    assert!(matches!(&record.end, End::Failed(reason) if reason.contains("too short")), "{:?}", record.end);
+    assert!(
+        matches!(&record.end, End::Failed(reason) if reason.contains("live long enough")),
+        "{:?}",
+        record.end
+    );
     assert_eq!(record.merged.requests(), 0);
+}
+
+/// Seats whose lives end too early are passed over for others, if there are any.
+#[tokio::test(start_paused = true)]
+async fn a_seat_that_lives_too_short_is_passed_over_for_one_that_does_not() {
+    let mut world = World::new();
+    let (queue, short) = (Arc::clone(&world.queue), world.clock.now().plus(Duration::from_secs(12)));
+    let (store, clock) = (Arc::clone(&world.store), world.clock);
+    let mut nobody = Nobody;
+    let stop = std::future::pending();
+    let mut driven = pin!(orchestrate(&*queue, &*store, &clock, order(2, world.load), &mut nobody, stop));
+    let record = loop {
+        tokio::select! {
+            record = &mut driven => break record.unwrap(),
+            () = tokio::time::sleep(Duration::from_millis(10)) => {
+                while let Some(invitation) = queue.receive() {
+                    world.deadline = Some(short);
+                    world.sit(invitation.clone(), None, None);
+                    world.deadline = None;
+                    world.sit(invitation, None, None);
+                }
+            }
+        }
+    };
+    assert_eq!((record.end, record.merged.requests()), (End::Finished, 100));
+    assert_eq!((record.seats.ready, record.seats.assigned, record.seats.spare), (4, 2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_epoch_that_could_not_be_told_in_time_is_set_anew() {
+    let mut world = World::new();
+    // From the assignment on no control is written for longer than the way to the epoch.
+    let late: Fault = |at, key, write| {
+        let hidden = write && key.ends_with("control") && at > Duration::from_millis(50) && at.as_secs() < 4;
+        hidden.then_some(Misdeed::Fails(StoreErrorKind::Unavailable))
+    };
+    let record = run(&mut world, late).await.unwrap();
+    assert_eq!((record.end, record.merged.requests()), (End::Finished, 100));
+    let late_ms = record.generators.iter().map(|own| own.last_word.as_ref().unwrap().start_skew_ms);
+    assert!(late_ms.into_iter().all(|late_ms| late_ms == 0.0), "everybody was there at the epoch");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_ran_out_while_seats_were_taken_is_not_revived() {
+    let world = World::new();
+    let queue = Arc::clone(&world.queue);
+    // Nobody comes, and from the second second on nothing can be written for longer than the lease.
+    let thief = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            while queue.receive().is_some() {}
+        }
+    });
+    let store = Faulty::new(&world, |at, key, write| {
+        let hidden = write && key.ends_with("control") && (1..40).contains(&at.as_secs());
+        hidden.then_some(Misdeed::Fails(StoreErrorKind::Unavailable))
+    });
+    let (queue, clock) = (Arc::clone(&world.queue), world.clock);
+    let mut patient = order(2, world.load);
+    patient.settings.gather = Duration::from_mins(2);
+    let mut nobody = Nobody;
+    let stop = std::future::pending();
+    let record = orchestrate(&*queue, &store, &clock, patient, &mut nobody, stop).await.unwrap();
+    thief.abort();
+    assert!(matches!(&record.end, End::Failed(reason) if reason.contains("not renewed")), "{:?}", record.end);
+    assert!(clock.now().since(store.begin) < Duration::from_secs(45), "it does not go on gathering");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_is_heard_while_the_store_does_not_answer() {
+    let mut world = World::new();
+    world.load = Duration::from_mins(10);
+    let (queue, clock, store) = (Arc::clone(&world.queue), world.clock, Arc::clone(&world.store));
+    let silent = Silent { store: Arc::clone(&store), clock, from: clock.now().plus(Duration::from_secs(3)) };
+    let stop = tokio::time::sleep(Duration::from_secs(4));
+    let mut nobody = Nobody;
+    let mut driven = pin!(orchestrate(&*queue, &silent, &clock, order(2, world.load), &mut nobody, stop));
+    loop {
+        tokio::select! {
+            record = &mut driven => {
+                assert_eq!(record.unwrap().end, End::Interrupted);
+                return;
+            }
+            () = tokio::time::sleep(Duration::from_millis(10)) => answer(&mut world, &queue),
+        }
+        assert!(clock.now() < silent.from.plus(Duration::from_mins(1)), "it waits for ever");
+    }
+}
+
+/// A store whose reads never answer from some time on, and whose writes do.
+struct Silent {
+    store: Arc<MemoryStore>,
+    clock: TestClock,
+    from: Time,
+}
+
+impl Silent {
+    async fn silence(&self) {
+        // Long enough to be noticed; clients give up at some time.
+        if self.clock.now() >= self.from && self.clock.now() < self.from.plus(Duration::from_secs(20)) {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+        }
+    }
+}
+
+impl Store for Silent {
+    async fn put(&self, key: &str, value: Vec<u8>, put: Put) -> Result<ETag, StoreError> {
+        self.store.put(key, value, put).await
+    }
+
+    async fn get(&self, key: &str, unless: Option<&ETag>) -> Result<Fetched, StoreError> {
+        self.silence().await;
+        self.store.get(key, unless).await
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, StoreError> {
+        self.silence().await;
+        self.store.list(prefix, after).await
+    }
 }

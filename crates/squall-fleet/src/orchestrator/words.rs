@@ -42,6 +42,8 @@ pub enum Event {
     Merged {
         /// Whose it was.
         nonce: String,
+        /// How many requests were in it.
+        requests: u64,
     },
     /// A generator said its last word.
     Final(Final),
@@ -52,6 +54,8 @@ pub enum Event {
         /// Without a newer word, load stops then, by the generators' clocks.
         lease_until: Time,
     },
+    /// Control would have been written too late for its epoch.
+    TooLate,
     /// Control is no longer what this orchestrator wrote, but this.
     Superseded(Control),
     /// Time has passed.
@@ -73,6 +77,19 @@ pub enum Command {
     WriteAssignment(Assignment),
     /// It is over.
     End(End),
+}
+
+impl Command {
+    /// Whether it says of the run what `newer` says, only with an older lease.
+    pub(crate) fn is_renewed_by(&self, newer: &Self) -> bool {
+        match (self, newer) {
+            (Self::WriteControl(older), Self::WriteControl(newer)) => {
+                let lease_until = newer.lease_until;
+                Control { lease_until, ..older.clone() } == *newer
+            }
+            _ => false,
+        }
+    }
 }
 
 /// How a run ended.

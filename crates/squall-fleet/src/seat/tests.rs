@@ -150,8 +150,8 @@ impl World {
         };
         self.nonces += 1;
         self.seats.spawn(async move {
-            sit(&*store, &clock, &invitation, &identity, |order| {
-                Ok(pretend(&order, dies_after, abort, running))
+            sit(&*store, &clock, &invitation, &identity, |_| {
+                Ok(move |order: Order| Ok(pretend(&order, dies_after, abort, running)))
             })
             .await
         });
@@ -184,6 +184,12 @@ impl World {
             }
         }
     }
+}
+
+type Start = fn(Order) -> Result<Load, String>;
+
+fn cannot(_: &Plan) -> Result<Start, String> {
+    Err("cannot".to_owned())
 }
 
 pub(crate) fn well(_: u32) -> (Option<u32>, Option<String>) {
@@ -255,8 +261,8 @@ async fn without_an_orchestrator_load_ends_at_the_lease() {
     let control = Control {
         version: VERSION,
         term: 1,
-        state: State::Waiting,
-        generation: 0,
+        state: State::Running,
+        generation: 1,
         epoch: None,
         lease_until: world.clock.now().plus(Duration::from_secs(3)),
     };
@@ -267,6 +273,33 @@ async fn without_an_orchestrator_load_ends_at_the_lease() {
         [SeatOutcome::Ran(Ended::LeaseExpired)]
     );
     assert!(world.clock.0.elapsed() < Duration::from_millis(5_500));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_generator_ends_its_load_before_its_environment_ends_it() {
+    let mut world = World::new();
+    // The plan's load is longer than the orchestrator was told, so that the seat has to notice by itself.
+    world.load = Duration::from_mins(1);
+    world.deadline = Some(world.clock.now().plus(Duration::from_secs(30)));
+    let (queue, store, clock) = (Arc::clone(&world.queue), Arc::clone(&world.store), world.clock);
+    let mut short = order(1, world.load);
+    short.settings.load = Duration::from_secs(5);
+    let mut nobody = Nobody;
+    let mut driven = pin!(orchestrate(&*queue, &*store, &clock, short, &mut nobody, std::future::pending()));
+    let record = loop {
+        tokio::select! {
+            record = &mut driven => break record.unwrap(),
+            () = tokio::time::sleep(Duration::from_millis(10)) => {
+                while let Some(invitation) = queue.receive() {
+                    world.sit(invitation, None, None);
+                }
+            }
+        }
+    };
+    assert_eq!(record.missing, ["slice 0: its environment gave it no more time"]);
+    let ended = clock.0.elapsed();
+    assert!((Duration::from_secs(9)..Duration::from_secs(12)).contains(&ended), "{ended:?}");
+    assert!((80..=100).contains(&record.merged.requests()), "{}", record.merged.requests());
 }
 
 #[tokio::test(start_paused = true)]
@@ -320,8 +353,7 @@ async fn what_is_no_invitation_of_this_fleet_is_foreign_and_a_late_one_is_not_ne
     let texts =
         ["", "{}", "no json", &invitation(VERSION + 1, 9), &invitation(VERSION, 0), &invitation(VERSION, 9)];
     for text in texts {
-        let outcome =
-            sit(&*world.store, &world.clock, text, &identity, |_| Err(String::new())).await.unwrap();
+        let outcome = sit(&*world.store, &world.clock, text, &identity, cannot).await.unwrap();
         let is_late = text == invitation(VERSION, 0);
         assert_eq!(matches!(outcome, SeatOutcome::Foreign(_)), !is_late, "{text}: {outcome:?}");
         assert_eq!(outcome == SeatOutcome::NotNeeded, is_late, "{text}: {outcome:?}");

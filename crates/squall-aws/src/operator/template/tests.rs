@@ -112,6 +112,8 @@ fn a_seat_is_tried_a_few_times_and_then_kept_where_it_can_be_looked_at() {
     let retention = |queue: &str| {
         at(&template, &format!("Resources/{queue}/Properties/MessageRetentionPeriod")).as_u64().unwrap()
     };
+    let longest_life = at(&template, "Parameters/TimeoutS/MaxValue").as_u64().unwrap();
+    assert!(retention("Queue") > 5 * longest_life, "or it would be forgotten before");
     // A message keeps its age when it is moved.
     assert!(retention("DeadLetterQueue") > retention("Queue"));
     for queue in ["Queue", "DeadLetterQueue"] {
@@ -181,8 +183,8 @@ fn everybody_needs_the_capability_that_the_command_gives() {
     );
 }
 
-/// The operator's policy holds what a run, a deployment and `CloudFormation` on its behalf need. The emulator
-/// enforces most of it; these it does not.
+/// The operator's policy holds what a run, a deployment and `CloudFormation` on its behalf need. What the command
+/// asks for itself is enforced by the emulator; these are not: it provisions without asking.
 #[test]
 fn the_operators_policy_allows_what_the_emulator_does_not_ask_for() {
     let policy: Value =
@@ -199,6 +201,13 @@ fn the_operators_policy_allows_what_the_emulator_does_not_ask_for() {
         "lambda:GetAccountSettings",
         "lambda:CreateFunction",
         "lambda:CreateEventSourceMapping",
+        "lambda:DeleteEventSourceMapping",
+        "lambda:TagResource",
+        "iam:ListRolePolicies",
+        "sqs:GetQueueUrl",
+        "sqs:ListQueueTags",
+        "s3:GetEncryptionConfiguration",
+        "logs:DeleteLogGroup",
         "iam:CreateRole",
         "iam:PutRolePolicy",
         "iam:PassRole",
