@@ -54,6 +54,8 @@ pub enum Deed {
     Answer(u16),
     /// Passes it on, and answers that it may not have.
     LoseTheAnswer,
+    /// Passes it on, and pretends that it was answered at another time.
+    PassWithDate(&'static str),
 }
 
 type Rule = Arc<Mutex<Box<dyn FnMut(&Seen) -> Deed + Send>>>;
@@ -160,6 +162,11 @@ impl Relay {
             Deed::LoseTheAnswer => {
                 self.pass(&head, body).await;
                 status(503)
+            }
+            Deed::PassWithDate(date) => {
+                let mut answer = self.pass(&head, body).await;
+                answer.headers_mut().insert("date", HeaderValue::from_static(date));
+                answer
             }
         };
         let seen = Seen { status: answer.status().as_u16(), ..seen };

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{Cursor, Read, Write};
 
 use squall_tests::aws::{Aws, REGION, template, zip};
+use squall_tests::proxy::Deed;
 use squall_tests::{Ran, check_cut_off, target};
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
@@ -99,6 +100,21 @@ fn what_the_account_or_a_generator_cannot_do_is_said_before() {
     // What was asked for once is kept.
     aws.deploy();
     assert!(aws.run(&["doctor"]).stdout.contains("512 MB, lives 60 s"));
+}
+
+#[test]
+fn a_clock_that_is_off_is_said_before_anything_begins() {
+    let aws = Aws::behind_a_proxy();
+    aws.place.write("plan.yaml", PLAN);
+    aws.deploy();
+    aws.proxy().set(|seen| match seen.service.as_str() {
+        "sts" => Deed::PassWithDate("Tue, 24 Nov 2020 12:00:00 GMT"),
+        _ => Deed::Pass,
+    });
+    check_wrong(&aws.run(&["run", "plan.yaml", "--backend", "aws"]), &["s off AWS's", "NTP"]);
+    let doctor = aws.run(&["doctor"]);
+    assert!(doctor.code == 1 && doctor.stdout.contains("s ahead of AWS's"), "{}", doctor.stdout);
+    assert!(aws.keys().iter().all(|key| key.starts_with("code/")), "nothing was begun");
 }
 
 #[test]
