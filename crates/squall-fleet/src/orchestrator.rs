@@ -151,7 +151,8 @@ impl Orchestrator {
     /// Whoever is ready first gets a slice, whatever the number of the seat: a message that was delivered twice
     /// is one more seat.
     fn ready(&mut self, now: Time, ready: Ready) -> Vec<Command> {
-        if self.generators.contains_key(&ready.nonce) {
+        // Who was not invited is not counted on.
+        if self.generators.contains_key(&ready.nonce) || ready.seat >= self.seats.invited {
             return Vec::new();
         }
         let is_again = !self.seats_taken.insert(ready.seat);
@@ -190,6 +191,9 @@ impl Orchestrator {
     /// enough who live as long as the load.
     fn assign(&mut self, now: Time) -> Vec<Command> {
         let needed = self.settings.seats as usize;
+        if self.generators.len() < needed {
+            return Vec::new();
+        }
         let load_until = self.fleet_time(now).plus(self.to_epoch() + self.settings.load + FLUSH);
         let lives = |record: &&mut GeneratorRecord| {
             record.ready.deadline.is_none_or(|deadline| deadline >= load_until)

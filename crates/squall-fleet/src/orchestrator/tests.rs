@@ -117,3 +117,24 @@ fn the_epoch_is_by_the_generators_clocks() {
     }
     assert_eq!(machine.epoch(), Some(Time(1_000_000 + 3_000_000 + 1_000_000)));
 }
+
+#[test]
+fn a_seat_that_nobody_was_invited_to_is_not_counted_on() {
+    let mut machine = Orchestrator::new(settings(2), Time(0));
+    machine.on_event(Time(0), Event::Begin);
+    // Two seats and a spare: 0 to 2.
+    for (nonce, seat) in [(0, 3), (1, u32::MAX), (2, 0)] {
+        machine.on_event(Time(1), ready(nonce, seat));
+    }
+    assert_eq!((machine.phase(), machine.seats().ready), (Phase::Gathering, 1));
+    machine.on_event(Time(2), ready(3, 0));
+    assert_eq!(
+        (machine.phase(), machine.seats().assigned),
+        (Phase::Running, 2),
+        "twice delivered is one more"
+    );
+    assert!(!machine.has_slice("n0") && machine.has_slice("n2") && machine.has_slice("n3"));
+    machine.on_event(Time(3), ready(4, 2));
+    machine.on_event(Time(4), ready(5, 2));
+    assert_eq!((machine.seats().spare, machine.seats().duplicate), (1, 1));
+}
