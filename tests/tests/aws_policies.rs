@@ -35,8 +35,10 @@ fn exercise(aws: &Aws) -> Result<(), (&'static str, String)> {
         ["run", "plan.yaml", "--backend", "aws", "--generators", "2", "--out", "out", "--ready-within", "6s"];
     let ran = aws.run(&run);
     if ran.code != 0 {
-        let reasons = aws.place.result("out")["verdict"]["reasons"].clone();
-        return Err((RUN, reasons[0].as_str().unwrap_or_default().to_owned()));
+        let result = aws.place.result("out");
+        let reasons = result["verdict"]["reasons"].as_array().unwrap();
+        let texts: Vec<&str> = reasons.iter().filter_map(Value::as_str).collect();
+        return Err((RUN, texts.join("; ")));
     }
     let (counted, reported) = (server.counts().total, number(&aws.place.result("out"), "/totals/requests"));
     if counted != reported {
