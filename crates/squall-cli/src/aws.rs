@@ -29,6 +29,14 @@ const MOST_CLOCK_OFFSET_S: f64 = 10.0;
 /// The version of this command, of the stack that it deploys, and of the generator in there.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+// What mends what, wherever it is found.
+const DEPLOY_ONE: &str = "`squall deploy` makes one; for another, give --stack NAME and --region REGION";
+const COMPLETE: &str = "`squall deploy` completes it";
+const BRING_TO_VERSION: &str = "`squall deploy` brings the stack to this version";
+const RAISE_QUOTA: &str = "take fewer --generators, or have the quota `Concurrent executions` of Lambda raised \
+                           (Service Quotas, L-B99A9384)";
+const SET_CLOCK: &str = "let it be set over the network (NTP)";
+
 /// An account, a region, and the name of a stack in it.
 pub(crate) struct Site {
     pub(crate) session: Session,
@@ -64,15 +72,16 @@ impl Site {
         }
         let (stack, version) = (&self.stack, &deployed.fleet.version);
         let what = anyhow!("stack `{stack}` is of version {version}, and this command of {VERSION}");
-        Err(Failure::wrong(what).with_hint("`squall deploy` brings the stack to this version"))
+        Err(Failure::wrong(what).with_hint(BRING_TO_VERSION))
     }
 
     /// The fleet in the stack, for those who only want to stop something.
     pub(crate) async fn fleet_of_any_version(&self) -> Result<Deployed, Failure> {
         let (stack, region) = (&self.stack, self.session.region());
         let Some(found) = self.stacks().find(stack).await.map_err(told)? else {
-            return Err(Failure::wrong(anyhow!("there is no stack `{stack}` in {region}"))
-                .with_hint("`squall deploy` makes one; for another, give --stack NAME and --region REGION"));
+            return Err(
+                Failure::wrong(anyhow!("there is no stack `{stack}` in {region}")).with_hint(DEPLOY_ONE)
+            );
         };
         if found.is_changing() {
             let what = anyhow!("stack `{stack}` in {region} is being changed by somebody ({})", found.status);
@@ -80,9 +89,14 @@ impl Site {
         }
         let Some(fleet) = found.fleet() else {
             let what = anyhow!("stack `{stack}` in {region} is no whole fleet ({})", found.status);
-            return Err(Failure::wrong(what).with_hint("`squall deploy` completes it"));
+            return Err(Failure::wrong(what).with_hint(COMPLETE));
         };
         Ok(self.deployed(fleet))
+    }
+
+    /// That a run has the stack, and what can be done instead.
+    pub(crate) fn under_way(&self, run: &str, hint: impl Into<String>) -> Failure {
+        Failure::wrong(anyhow!("run {run} is under way on stack `{}`", self.stack)).with_hint(hint)
     }
 
     pub(crate) fn deployed(&self, fleet: Fleet) -> Deployed {

@@ -88,8 +88,7 @@ async fn refuse_under_way(site: &Site, existing: Option<&Stack>) -> Result<(), F
     let Some(fleet) = existing.and_then(Stack::fleet) else { return Ok(()) };
     match run_under_way(&site.deployed(fleet).store, &SystemClock).await.map_err(told)? {
         None => Ok(()),
-        Some(run) => Err(Failure::wrong(anyhow!("run {run} is under way on stack `{}`", site.stack))
-            .with_hint(format!("wait for its end, or `squall stop {run}`"))),
+        Some(run) => Err(site.under_way(&run, format!("wait for its end, or `squall stop {run}`"))),
     }
 }
 

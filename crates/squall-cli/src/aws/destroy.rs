@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::anyhow;
 use squall_aws::S3Store;
 use squall_aws::operator::{StackError, empty};
 use squall_fleet::{StoreErrorKind, run_under_way, stop};
@@ -42,8 +41,8 @@ async fn destroy(site: &Site, force: bool) -> Result<ExitCode, Failure> {
         };
         match under_way {
             Some(run) if !force => {
-                return Err(Failure::wrong(anyhow!("run {run} is under way on stack `{name}`"))
-                    .with_hint(format!("`squall stop {run}` ends it, and --force does both")));
+                let hint = format!("`squall stop {run}` ends it, and --force does both");
+                return Err(site.under_way(&run, hint));
             }
             Some(run) => {
                 eprintln!("stopping run {run}");

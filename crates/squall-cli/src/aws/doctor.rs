@@ -6,7 +6,10 @@ use squall_fleet::{StoreError, run_under_way};
 use squall_report::ExitCode;
 use squall_seat::SystemClock;
 
-use super::{Deployed, MOST_CLOCK_OFFSET_S, Site, VERSION, block_on};
+use super::{
+    BRING_TO_VERSION, COMPLETE, DEPLOY_ONE, Deployed, MOST_CLOCK_OFFSET_S, RAISE_QUOTA, SET_CLOCK, Site,
+    VERSION, block_on,
+};
 use crate::args::{DoctorArgs, Output};
 use crate::failure::Failure;
 use crate::surroundings;
@@ -99,7 +102,7 @@ fn clock(identity: &Identity) -> Check {
         Some(offset) => {
             let direction = if offset > 0.0 { "ahead of" } else { "behind" };
             let finding = format!("{:.0} s {direction} AWS's", offset.abs());
-            Check::bad("clock", finding, "let it be set over the network (NTP)")
+            Check::bad("clock", finding, SET_CLOCK)
         }
     }
 }
@@ -117,7 +120,7 @@ async fn concurrency(site: &Site, generators: u32) -> Check {
         Ok(account) => Check::bad(
             name,
             format!("{} functions at a time, {generators} asked for", account.unreserved),
-            "take fewer --generators, or have the quota `Concurrent executions` of Lambda raised (L-B99A9384)",
+            RAISE_QUOTA,
         ),
         Err(error) => Check::failed(name, error),
     }
@@ -127,17 +130,13 @@ async fn stack(site: &Site) -> Result<(Check, Deployed), Check> {
     let (name, stack) = ("stack", &site.stack);
     match site.stacks().find(stack).await {
         Err(error) => Err(Check::failed(name, error)),
-        Ok(None) => Err(Check::bad(
-            name,
-            format!("there is no `{stack}` in {}", site.session.region()),
-            "`squall deploy` makes one; for another, give --stack NAME and --region REGION",
-        )),
+        Ok(None) => {
+            Err(Check::bad(name, format!("there is no `{stack}` in {}", site.session.region()), DEPLOY_ONE))
+        }
         Ok(Some(found)) => match found.fleet() {
-            None => Err(Check::bad(
-                name,
-                format!("`{stack}` is no whole fleet ({})", found.status),
-                "`squall deploy` completes it",
-            )),
+            None => {
+                Err(Check::bad(name, format!("`{stack}` is no whole fleet ({})", found.status), COMPLETE))
+            }
             Some(fleet) => {
                 let life = fleet.timeout.as_secs();
                 let finding = format!("`{stack}`: {}, {} MB, lives {life} s", found.status, fleet.memory_mb);
@@ -152,7 +151,7 @@ fn version(fleet: &Fleet) -> Check {
         Check::good("version", format!("{VERSION}, as this command"))
     } else {
         let finding = format!("{}, and this command is of {VERSION}", fleet.version);
-        Check::bad("version", finding, "`squall deploy` brings the stack to this version")
+        Check::bad("version", finding, BRING_TO_VERSION)
     }
 }
 

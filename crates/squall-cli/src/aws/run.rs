@@ -14,7 +14,7 @@ use squall_plan::Plan;
 use squall_seat::SystemClock;
 use tokio::sync::oneshot;
 
-use super::{Deployed, MOST_CLOCK_OFFSET_S, Site, block_on, told};
+use super::{Deployed, MOST_CLOCK_OFFSET_S, RAISE_QUOTA, SET_CLOCK, Site, block_on, told};
 use crate::args::AwsArgs;
 use crate::failure::Failure;
 use crate::plan::Loaded;
@@ -104,7 +104,7 @@ async fn check_clock(site: &Site) -> Result<(), Failure> {
     match identity.clock_offset_s {
         Some(offset) if offset.abs() > MOST_CLOCK_OFFSET_S => {
             Err(Failure::wrong(anyhow!("this machine's clock is {offset:+.0} s off AWS's"))
-                .with_hint("let it be set over the network (NTP)"))
+                .with_hint(SET_CLOCK))
         }
         _ => Ok(()),
     }
@@ -143,21 +143,19 @@ async fn spares(site: &Site, seats: u32) -> Result<u32, Failure> {
         account.unreserved,
         site.session.region()
     );
-    let hint = "take fewer --generators, or have the quota `Concurrent executions` of Lambda raised (Service Quotas, L-B99A9384)";
-    Err(Failure::wrong(what).with_hint(hint))
+    Err(Failure::wrong(what).with_hint(RAISE_QUOTA))
 }
 
 /// Takes the fleet for this run.
 async fn take(site: &Site, deployed: &Deployed, run: &str) -> Result<(), Failure> {
     match hold(&deployed.store, &SystemClock, run).await.map_err(told)? {
         Hold::Granted => Ok(()),
-        Hold::TakenBy(other) => Err(Failure::wrong(anyhow!(
-            "run {other} is under way on stack `{}`",
-            site.stack
-        ))
-        .with_hint(format!(
-            "wait for its end, `squall stop {other}`, or deploy a fleet of your own: `squall deploy --stack NAME`"
-        ))),
+        Hold::TakenBy(other) => {
+            let hint = format!(
+                "wait for its end, `squall stop {other}`, or deploy a fleet of your own: `squall deploy --stack NAME`"
+            );
+            Err(site.under_way(&other, hint))
+        }
     }
 }
 
