@@ -5,14 +5,17 @@ use crate::facts::{Crate, Facts};
 /// What no pure crate links.
 const IMPURE_CRATES: [&str; 7] = ["hyper", "hyper-util", "mio", "reqwest", "rustls", "socket2", "tokio"];
 
-/// What no pure crate mentions.
-const IMPURE_PATHS: [&str; 9] = [
+/// What no pure crate mentions. Of `std::net` addresses are values; sockets, and names that are looked up, are not.
+const IMPURE_PATHS: [&str; 12] = [
     "std::env",
     "std::fs",
     "std::io::stderr",
     "std::io::stdin",
     "std::io::stdout",
-    "std::net",
+    "std::net::TcpListener",
+    "std::net::TcpStream",
+    "std::net::ToSocketAddrs",
+    "std::net::UdpSocket",
     "std::process",
     "std::thread",
     "std::time::Instant",

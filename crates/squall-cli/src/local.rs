@@ -8,12 +8,12 @@ use std::time::Duration;
 use anyhow::Context;
 use squall_fleet::{RunOrder, RunRecord, Settings, orchestrate};
 use squall_local::{LocalFleet, LocalQueue, LocalStore};
-use squall_seat::SystemClock;
+use squall_seat::{SystemClock, machine_of};
 
 use crate::failure::Failure;
 use crate::plan::Loaded;
 use crate::progress::Progress;
-use crate::run::{Begun, Finished, Order, Place};
+use crate::run::{Begun, Finished, Order, Place, check_connections};
 use crate::signals::interrupted;
 use crate::surroundings;
 
@@ -29,11 +29,12 @@ const GATHER: Duration = Duration::from_secs(20);
 /// Runs a plan to its end and keeps its result.
 pub(crate) fn run(order: Order) -> Result<Finished, Failure> {
     surroundings::raise_file_limit();
+    let generators = order.generators.unwrap_or_else(processors);
+    check_connections(&order.loaded.plan, generators, machine_of(generators).connections)?;
     let begun = Begun::new(&order)?;
     begun.make_folder(&order.loaded.bundle.text)?;
     let store = LocalStore::open(begun.folder.join(STORE)).context("cannot keep results")?;
     let Loaded { plan, bundle } = order.loaded;
-    let generators = order.generators.unwrap_or_else(processors);
     let settings = Settings {
         run: begun.id.clone(),
         name: plan.name.clone(),
@@ -44,9 +45,9 @@ pub(crate) fn run(order: Order) -> Result<Finished, Failure> {
         interval_s: 1,
         poll: POLL,
         gather: order.ready_within.unwrap_or(GATHER),
-        load: plan.load.duration() + plan.load.graceful_stop(),
+        load: plan.latest_end(),
     };
-    let mut progress = Progress::new(&plan.name, plan.load.duration(), generators);
+    let mut progress = Progress::new(&plan.name, plan.duration(), generators);
     let plan_sha256 = settings.bundle.clone();
     let record = drive(&store, RunOrder { bundle, settings }, &mut progress)?;
     let place = Place { backend: "local", region: "local".to_owned() };

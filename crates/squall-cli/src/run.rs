@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use squall_fleet::{Clock, End, GeneratorRecord, RunRecord, Time};
+use squall_fleet::{Clock, End, GeneratorRecord, RunRecord, Time, sizing};
+use squall_plan::Plan;
 use squall_report::{
     Ending, ExitCode, Facts, GeneratorFacts, Run, RunResult, SeatCoverage, build, terminal, to_json,
 };
@@ -78,6 +79,28 @@ pub(crate) fn command(args: &RunArgs) -> Result<ExitCode, Failure> {
     exit_code(&finished.result)
 }
 
+/// Whether the users of each generator can have their connections, of which it may have `most` open.
+pub(crate) fn check_connections(plan: &Plan, generators: u32, most: u32) -> Result<(), Failure> {
+    const HINT: &str = "allow more open files (`ulimit -n`), take more --generators, or share connections \
+                        (`http: { connections: shared, max_connections: 100 }`)";
+    let needed = sizing::connections(plan, generators);
+    if needed.certain > u64::from(most) {
+        let what = anyhow!(
+            "a generator would have {} connections, and may have {most} open files for them",
+            needed.certain
+        );
+        return Err(Failure::wrong(what).with_hint(HINT));
+    }
+    if needed.possible > u64::from(most) {
+        eprintln!(
+            "warning: a generator may come to have {} users, and can have {most} connections; \
+             requests beyond count as `generator`\nhint: {HINT}",
+            needed.possible
+        );
+    }
+    Ok(())
+}
+
 /// The exit code that a result asks for.
 pub(crate) fn exit_code(result: &RunResult) -> Result<ExitCode, Failure> {
     use ExitCode::{Aborted, Error, Failed, Interrupted, Invalid, Passed, Wrong};
@@ -109,7 +132,7 @@ impl Begun {
     /// Makes the result of what was recorded, and keeps it.
     pub(crate) fn finish(
         self,
-        plan: &squall_plan::Plan,
+        plan: &Plan,
         plan_sha256: String,
         place: Place,
         record: &RunRecord,

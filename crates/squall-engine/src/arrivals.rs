@@ -1,15 +1,18 @@
 //! The open model: iterations start on schedule, whatever the target does.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
-use squall_plan::OpenLoad;
 use squall_plan::schedule::ArrivalSchedule;
+use squall_plan::{OpenLoad, PlacedLoad, Users, WhenFull};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::slice::reap;
-use crate::user::{After, User};
+use crate::core::reap;
+use crate::flight::Due;
+use crate::load::{LoadRun, offset_us};
+use crate::user::{After, Taken, User};
 use crate::worker::{Life, Worker};
 
 /// Users of a scenario that log in at the same time, at most.
@@ -21,15 +24,24 @@ const READY_FOR_SECONDS: f64 = 1.0;
 /// This part of them is few.
 const FEW: usize = 4;
 
-/// Lets the arrivals of this thread's share happen; returns when the last one has been dispatched.
-pub(crate) async fn dispatch(worker: &Rc<Worker>, load: &OpenLoad, tasks: &mut JoinSet<()>) {
+/// Arrivals of a thread that wait for a user at most; more are dropped.
+const MAX_QUEUED: usize = 1_000_000;
+
+/// Lets the arrivals of this thread's share happen; returns when the last iteration has ended.
+pub(crate) async fn dispatch(
+    worker: &Rc<Worker>,
+    run: Rc<LoadRun>,
+    placed: &PlacedLoad,
+    load: &OpenLoad,
+    tasks: &mut JoinSet<()>,
+) {
     let schedule = ArrivalSchedule::new(load);
-    let pools = Rc::new(Pools::new(worker, load));
+    let pools = Rc::new(Pools::new(worker, &run, load));
     for scenario in 0..worker.plan.scenarios.len() {
-        pools.grow(worker, scenario, tasks);
+        pools.grow(scenario, tasks);
     }
-    for ordinal in worker.share.ordinals(schedule.total()) {
-        let Some(offset_us) = schedule.at_us(ordinal) else { break };
+    for arrival in schedule.arrivals(worker.share, worker.seed) {
+        let offset_us = offset_us(placed, arrival.at_us);
         let due = worker.instant(offset_us);
         // Behind schedule, nobody waits: what is late starts at once, and its lateness is in its record.
         if due > worker.clock.now() {
@@ -38,48 +50,37 @@ pub(crate) async fn dispatch(worker: &Rc<Worker>, load: &OpenLoad, tasks: &mut J
         while let Some(ended) = tasks.try_join_next() {
             reap(ended);
         }
-        arrive(worker, &pools, ordinal, (offset_us, due), tasks);
+        let offset_us = i64::try_from(offset_us).unwrap_or(i64::MAX);
+        pools.arrive(Queued { ordinal: arrival.ordinal, offset_us, due }, tasks);
+    }
+    while let Some(ended) = tasks.join_next().await {
+        reap(ended);
     }
 }
 
-/// One arrival: a free user starts an iteration, or the arrival is dropped.
-fn arrive(
-    worker: &Rc<Worker>,
-    pools: &Rc<Pools>,
+/// An arrival that waits for a user, or has just come.
+#[derive(Debug, Clone, Copy)]
+struct Queued {
     ordinal: u64,
-    (offset_us, due): (u64, Instant),
-    tasks: &mut JoinSet<()>,
-) {
-    let scenario = worker.deck.deal(ordinal);
-    let offset_us = i64::try_from(offset_us).unwrap_or(i64::MAX);
-    worker.recorder.borrow_mut().arrival_scheduled(offset_us);
-    let user = pools.take(worker, scenario);
-    pools.grow(worker, scenario, tasks);
-    let Some(mut user) = user else {
-        worker.recorder.borrow_mut().arrival_dropped(offset_us);
-        return;
-    };
-    worker.recorder.borrow_mut().arrival_started(offset_us);
-    let pools = Rc::clone(pools);
-    tasks.spawn_local(async move {
-        user.iterations += 1;
-        match user.user.iterate(user.iterations, Some((ordinal, due))).await {
-            After::Next | After::Failed => pools.give_back(scenario, user),
-            After::Stop => pools.end(),
-        }
-    });
+    offset_us: i64,
+    due: Instant,
 }
 
 /// A user between or within iterations, with its life.
 struct Pooled {
     user: User,
+    scenario: usize,
     iterations: u64,
     _life: Life,
 }
 
-/// The free users of each scenario, the most recently freed last, and how many more there may be.
+/// The free users of each scenario, the most recently freed last, who waits for one, and how many more there may
+/// be.
 struct Pools {
+    worker: Rc<Worker>,
+    run: Rc<LoadRun>,
     free: Vec<RefCell<Vec<Pooled>>>,
+    queued: Vec<RefCell<VecDeque<Queued>>>,
     /// Free users that each scenario whose users log in should have.
     ready: Vec<usize>,
     users: Cell<u64>,
@@ -87,42 +88,85 @@ struct Pools {
     next_ordinal: Cell<u64>,
     /// Logins under way, for each scenario.
     logins: Vec<Cell<usize>>,
+    queues: bool,
+    fresh: bool,
 }
 
 impl Pools {
-    fn new(worker: &Worker, load: &OpenLoad) -> Self {
+    fn new(worker: &Rc<Worker>, run: &Rc<LoadRun>, load: &OpenLoad) -> Self {
         let scenarios = &worker.plan.scenarios;
+        let own = &worker.plan.loads[usize::from(run.id.0)].scenarios;
         let peak =
             load.stages.iter().map(|stage| stage.rate).chain([load.start_rate]).max().unwrap_or_default();
         let own_peak = peak.per_second() / f64::from(worker.share.count());
-        let weights: f64 = scenarios.iter().map(|scenario| f64::from(scenario.weight)).sum();
+        let weights: f64 = own.iter().map(|&scenario| f64::from(scenarios[scenario].weight)).sum();
         let max_users = worker.share.size_of(u64::from(load.max_users));
-        let ready = scenarios.iter().map(|scenario| {
+        let fresh = load.users == Users::Fresh;
+        let ready = scenarios.iter().enumerate().map(|(index, scenario)| {
             // No scenario may take the places of the others.
             let share = f64::from(scenario.weight) / weights;
             let wanted = (own_peak * READY_FOR_SECONDS).min(max_users as f64) * share;
-            if scenario.before.is_empty() { 0 } else { to_count(wanted) }
+            let logs_in = !scenario.before.is_empty() && own.contains(&index) && !fresh;
+            if logs_in { to_count(wanted) } else { 0 }
         });
         Self {
             free: scenarios.iter().map(|_| RefCell::default()).collect(),
+            queued: scenarios.iter().map(|_| RefCell::default()).collect(),
             ready: ready.collect(),
             users: Cell::new(0),
             max_users,
             next_ordinal: Cell::new(u64::from(worker.share.index())),
             logins: scenarios.iter().map(|_| Cell::new(0)).collect(),
+            queues: load.when_full == WhenFull::Queue,
+            fresh,
+            worker: Rc::clone(worker),
+            run: Rc::clone(run),
         }
     }
 
-    /// The most recently freed user, or a new one where that takes no login.
-    fn take(&self, worker: &Rc<Worker>, scenario: usize) -> Option<Pooled> {
+    /// One arrival: a free user starts an iteration, or the arrival waits for one or is dropped.
+    fn arrive(self: &Rc<Self>, arrival: Queued, tasks: &mut JoinSet<()>) {
+        let scenario = self.run.scenario(arrival.ordinal);
+        self.worker.recorder.borrow_mut().arrival_scheduled(self.run.id, arrival.offset_us);
+        // Nobody overtakes those who wait.
+        let queue_is_empty = self.queued[scenario].borrow().is_empty();
+        let user = if queue_is_empty { self.take(scenario) } else { None };
+        self.grow(scenario, tasks);
+        match user {
+            Some(user) => {
+                tasks.spawn_local(serve(
+                    Rc::clone(self),
+                    user,
+                    Due { at: arrival.due, ready: arrival.due },
+                    arrival,
+                ));
+            }
+            None if self.queues && self.waiting() < MAX_QUEUED => {
+                self.queued[scenario].borrow_mut().push_back(arrival);
+            }
+            None => self.drop_arrival(arrival),
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.queued.iter().map(|queue| queue.borrow().len()).sum()
+    }
+
+    fn drop_arrival(&self, arrival: Queued) {
+        self.worker.recorder.borrow_mut().arrival_dropped(self.run.id, arrival.offset_us);
+    }
+
+    /// The most recently freed user, or a new one where that takes no login beside the arrival.
+    fn take(&self, scenario: usize) -> Option<Pooled> {
         let freed = self.free[scenario].borrow_mut().pop();
-        if freed.is_some() || !worker.plan.scenarios[scenario].before.is_empty() {
+        let logs_in = !self.worker.plan.scenarios[scenario].before.is_empty() && !self.fresh;
+        if freed.is_some() || logs_in {
             return freed;
         }
         if self.users.get() >= self.max_users {
             self.make_room(scenario);
         }
-        self.create(worker, scenario)
+        self.create(scenario)
     }
 
     /// Ends a user that another scenario has to spare.
@@ -135,48 +179,104 @@ impl Pools {
         }
     }
 
-    fn give_back(&self, scenario: usize, user: Pooled) {
-        self.free[scenario].borrow_mut().push(user);
-    }
-
     fn end(&self) {
         self.users.set(self.users.get().saturating_sub(1));
     }
 
-    fn create(&self, worker: &Rc<Worker>, scenario: usize) -> Option<Pooled> {
+    fn create(&self, scenario: usize) -> Option<Pooled> {
         if self.users.get() >= self.max_users {
             return None;
         }
         self.users.set(self.users.get() + 1);
         let ordinal = self.next_ordinal.get();
-        self.next_ordinal.set(ordinal + u64::from(worker.share.count()));
-        let life = Life::begin(worker, worker.now_us(), i64::MAX);
-        Some(Pooled { user: User::new(worker, scenario, ordinal), iterations: 0, _life: life })
+        self.next_ordinal.set(ordinal + u64::from(self.worker.share.count()));
+        let life = Life::begin(&self.worker, self.run.id, self.worker.now_us(), i64::MAX);
+        let user = User::new(&self.worker, &self.run, scenario, ordinal);
+        Some(Pooled { user, scenario, iterations: 0, _life: life })
+    }
+
+    /// What comes after an iteration: an arrival that waits, and who takes it.
+    fn next(&self, mut freed: Option<Pooled>) -> Option<(Pooled, Queued)> {
+        let own = freed.as_ref().map(|freed| freed.scenario);
+        // The arrival that has waited longest, of those whom the freed user or a new one can serve.
+        let oldest = |scenario: &usize| self.queued[*scenario].borrow().front().map(|arrival| arrival.due);
+        let can_serve = |scenario: &usize| {
+            own == Some(*scenario) || self.fresh || self.worker.plan.scenarios[*scenario].before.is_empty()
+        };
+        let waiting =
+            (0..self.queued.len()).filter(|scenario| oldest(scenario).is_some() && can_serve(scenario));
+        let Some(scenario) = waiting.min_by_key(oldest) else {
+            if let Some(freed) = freed {
+                self.free[freed.scenario].borrow_mut().push(freed);
+            }
+            return None;
+        };
+        if let Some(other) = freed.take_if(|freed| freed.scenario != scenario) {
+            drop(other);
+            self.end();
+        }
+        let user = freed.or_else(|| self.create(scenario))?;
+        let arrival = self.queued[scenario].borrow_mut().pop_front()?;
+        Some((user, arrival))
     }
 
     /// When few are free, logs users in beside the schedule until enough are, so that no arrival waits for a
     /// login.
-    fn grow(self: &Rc<Self>, worker: &Rc<Worker>, scenario: usize, tasks: &mut JoinSet<()>) {
+    fn grow(self: &Rc<Self>, scenario: usize, tasks: &mut JoinSet<()>) {
         let (logins, ready) = (&self.logins[scenario], self.ready[scenario]);
         let free = self.free[scenario].borrow().len();
         if free + logins.get() >= ready.div_ceil(FEW) {
             return;
         }
         while free + logins.get() < ready && logins.get() < CONCURRENT_LOGINS {
-            let Some(pooled) = self.create(worker, scenario) else { return };
+            let Some(pooled) = self.create(scenario) else { return };
             logins.set(logins.get() + 1);
-            tasks.spawn_local(log_in(Rc::clone(self), scenario, pooled));
+            tasks.spawn_local(log_in(Rc::clone(self), pooled));
         }
     }
 }
 
+/// Those who still wait at the end have found no user.
+impl Drop for Pools {
+    fn drop(&mut self) {
+        for queue in &self.queued {
+            queue.take().into_iter().for_each(|arrival| self.drop_arrival(arrival));
+        }
+    }
+}
+
+/// Runs iterations: of the arrival that has just come, and then of those that wait, one after the other.
+async fn serve(pools: Rc<Pools>, mut pooled: Pooled, mut due: Due, mut arrival: Queued) {
+    loop {
+        pools.worker.recorder.borrow_mut().arrival_started(pools.run.id, arrival.offset_us);
+        pooled.iterations += 1;
+        let taken = Taken { ordinal: arrival.ordinal, due };
+        let after = pooled.user.iterate(pooled.iterations, Some(taken), pools.fresh).await;
+        let mut freed = Some(pooled);
+        if after == After::Stop || pools.fresh {
+            drop(freed.take());
+            pools.end();
+        }
+        match pools.next(freed) {
+            Some(next) => (pooled, arrival) = next,
+            None => return,
+        }
+        due = Due { at: arrival.due, ready: pools.worker.clock.now() };
+    }
+}
+
 /// Runs `before`, then the next user's, until enough users are free.
-async fn log_in(pools: Rc<Pools>, scenario: usize, mut pooled: Pooled) {
-    let worker = Rc::clone(&pooled.user.worker);
+async fn log_in(pools: Rc<Pools>, mut pooled: Pooled) {
+    let scenario = pooled.scenario;
     loop {
         let ready = pooled.user.before().await == After::Next;
         if ready {
-            pools.give_back(scenario, pooled);
+            if let Some((user, arrival)) = pools.next(Some(pooled)) {
+                let due = Due { at: arrival.due, ready: pools.worker.clock.now() };
+                // Whoever serves goes on serving; another login begins with the next arrival.
+                pools.logins[scenario].set(pools.logins[scenario].get().saturating_sub(1));
+                return Box::pin(serve(pools, user, due, arrival)).await;
+            }
         } else {
             drop(pooled);
             pools.end();
@@ -184,7 +284,7 @@ async fn log_in(pools: Rc<Pools>, scenario: usize, mut pooled: Pooled) {
         if !ready || pools.free[scenario].borrow().len() >= pools.ready[scenario] {
             break;
         }
-        match pools.create(&worker, scenario) {
+        match pools.create(scenario) {
             Some(next) => pooled = next,
             None => break,
         }

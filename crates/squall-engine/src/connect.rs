@@ -1,25 +1,25 @@
 //! From an origin to a byte stream.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+mod dial;
+mod dns;
+mod network;
+mod proxy;
+mod tls;
+
+use std::cell::Cell;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
+use http::HeaderValue;
+use squall_metrics::Phases;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
-use tokio::time::Instant;
-use tokio_rustls::TlsConnector;
 
-/// How long the addresses of a name are used before it is looked up again.
-const ADDRESSES_LIVE: Duration = Duration::from_secs(30);
+pub use network::NetworkConnector;
+pub use tls::{TlsError, client_config};
 
 /// Where a connection leads: scheme, host and port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -44,12 +44,22 @@ impl Origin {
         let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
         Some(Self { secure, host, port: url.port_or_known_default()? })
     }
+
+    /// `http` or `https`.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
+    }
+
+    /// Host and port, as in `CONNECT`.
+    pub(crate) fn authority(&self) -> String {
+        let v6 = self.host.contains(':');
+        if v6 { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
+    }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.secure { "https" } else { "http" };
-        write!(f, "{scheme}://{}:{}", self.host, self.port)
+        write!(f, "{}://{}", self.scheme(), self.authority())
     }
 }
 
@@ -57,6 +67,25 @@ impl fmt::Display for Origin {
 pub trait Io: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
+
+/// A connection that was made.
+pub struct Dialed {
+    /// Its bytes.
+    pub io: Box<dyn Io>,
+    /// Whether HTTP/2 is spoken over it.
+    pub http2: bool,
+    /// Where it leads, if that is an address.
+    pub remote: Option<IpAddr>,
+    /// Whether it leads to a proxy that wants whole URLs, and what it wants to see besides.
+    pub proxy: Option<ProxyForm>,
+}
+
+/// How requests through a proxy without a tunnel are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProxyForm {
+    /// `Proxy-Authorization`.
+    pub authorization: Option<HeaderValue>,
+}
 
 /// Why there is no connection.
 #[derive(Debug, Error)]
@@ -67,86 +96,28 @@ pub enum ConnectError {
     /// No address accepted the connection.
     #[error("connection cannot be made")]
     Tcp(#[source] io::Error),
+    /// The proxy refuses, and how.
+    #[error("proxy refuses with {0}")]
+    Proxy(String),
     /// The TLS handshake failed.
     #[error("TLS handshake failed")]
     Tls(#[source] io::Error),
+    /// The server does not speak what it should.
+    #[error("server does not speak HTTP/2")]
+    NoHttp2,
 }
 
 /// The port through which the engine reaches the outside.
 pub trait Connect {
-    /// Makes a connection to `origin`, ready for HTTP.
-    fn connect(&self, origin: &Origin) -> LocalBoxFuture<'static, Result<Box<dyn Io>, ConnectError>>;
-}
+    /// Makes a connection to `origin`, ready for HTTP. `phases` is told what takes how long, while it does.
+    fn connect(
+        &self,
+        origin: &Origin,
+        phases: Rc<Cell<Phases>>,
+    ) -> LocalBoxFuture<'static, Result<Dialed, ConnectError>>;
 
-/// TCP and TLS.
-pub struct NetworkConnector {
-    tls: TlsConnector,
-    addresses: Rc<RefCell<HashMap<String, Addresses>>>,
-}
-
-struct Addresses {
-    list: Vec<IpAddr>,
-    until: Instant,
-}
-
-impl NetworkConnector {
-    /// With the TLS configuration of the whole slice.
-    #[must_use]
-    pub fn new(tls: Arc<ClientConfig>) -> Self {
-        Self { tls: TlsConnector::from(tls), addresses: Rc::default() }
+    /// Does ahead of time what connections to `origin` will need.
+    fn warm_up(&self, _origin: &Origin) -> LocalBoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
     }
-}
-
-impl Connect for NetworkConnector {
-    fn connect(&self, origin: &Origin) -> LocalBoxFuture<'static, Result<Box<dyn Io>, ConnectError>> {
-        let (origin, tls, known) = (origin.clone(), self.tls.clone(), Rc::clone(&self.addresses));
-        Box::pin(async move {
-            let addresses = resolve(&origin, &known).await.map_err(ConnectError::Dns)?;
-            let stream = dial(&addresses, origin.port).await.map_err(ConnectError::Tcp)?;
-            if !origin.secure {
-                return Ok(Box::new(stream) as Box<dyn Io>);
-            }
-            let name = ServerName::try_from(origin.host)
-                .map_err(|error| ConnectError::Tls(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-            let stream = tls.connect(name, stream).await.map_err(|error| match error.get_ref() {
-                Some(inner) if inner.is::<rustls::Error>() => ConnectError::Tls(error),
-                // Without a word of TLS it is the connection that broke.
-                _ => ConnectError::Tcp(error),
-            })?;
-            Ok(Box::new(stream) as Box<dyn Io>)
-        })
-    }
-}
-
-async fn resolve(origin: &Origin, known: &RefCell<HashMap<String, Addresses>>) -> io::Result<Vec<IpAddr>> {
-    if let Ok(address) = origin.host.parse() {
-        return Ok(vec![address]);
-    }
-    let now = Instant::now();
-    if let Some(addresses) = known.borrow().get(&origin.host).filter(|addresses| addresses.until > now) {
-        return Ok(addresses.list.clone());
-    }
-    let list: Vec<IpAddr> =
-        lookup_host((origin.host.as_str(), origin.port)).await?.map(|found| found.ip()).collect();
-    if list.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-    }
-    let addresses = Addresses { list: list.clone(), until: now + ADDRESSES_LIVE };
-    known.borrow_mut().insert(origin.host.clone(), addresses);
-    Ok(list)
-}
-
-/// Tries the addresses in turn; the last failure is the one that is told.
-async fn dial(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
-    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for &address in addresses {
-        match TcpStream::connect(SocketAddr::new(address, port)).await {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                return Ok(stream);
-            }
-            Err(error) => failure = error,
-        }
-    }
-    Err(failure)
 }

@@ -1,61 +1,217 @@
-//! One HTTP/1.1 connection, driven by the user who owns it.
+//! One connection to an origin, over which requests go.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
+use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use squall_metrics::RemoteId;
+use tokio::task::{AbortHandle, unconstrained};
+use tokio::time::Instant;
 
-use crate::connect::Io;
-
-/// Bytes that went over a connection, above TLS.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Traffic {
-    pub(crate) sent: u64,
-    pub(crate) received: u64,
-}
+use crate::connect::{Dialed, ProxyForm};
+use crate::pool::Tenancy;
+use crate::wire::{Watched, Wire};
 
 /// hyper's side of a connection; `None` once it has ended.
-type Driver = Option<Pin<Box<http1::Connection<TokioIo<Counted>, Full<Bytes>>>>>;
+type Driver = Option<Pin<Box<http1::Connection<TokioIo<Watched>, Full<Bytes>>>>>;
 
-/// An open connection. hyper splits one into a handle and a driver that wants to be polled; here the
-/// user's own task polls both, which saves a task and two wake-ups for every request.
+/// An open connection, in use by one user; of one that speaks HTTP/2 this is a place for one stream.
 pub(crate) struct Connection {
-    sender: SendRequest<Full<Bytes>>,
-    driver: Driver,
-    traffic: Rc<Cell<Traffic>>,
+    link: Link,
+    pub(crate) wire: Rc<Wire>,
+    pub(crate) remote: Option<RemoteId>,
+    pub(crate) proxy: Option<ProxyForm>,
+    made: Instant,
+    requests: u32,
+    /// Counts as an open connection until it is gone.
+    _open: Option<Counted>,
+    /// Its place in a pool while it is in use.
+    pub(crate) tenancy: Option<Tenancy>,
+}
+
+/// hyper splits a connection into a handle and a driver that wants to be polled.
+enum Link {
+    /// The user's own task polls both, which saves a task and two wake-ups for every request.
+    Http1 { sender: http1::SendRequest<Full<Bytes>>, driver: Driver },
+    /// Several users share the connection, so its driver is a task.
+    Http2(Rc<Multiplexed>),
+}
+
+/// A connection that speaks HTTP/2.
+pub(crate) struct Multiplexed {
+    sender: http2::SendRequest<Full<Bytes>>,
+    driver: AbortHandle,
+    wire: Rc<Wire>,
+    remote: Option<RemoteId>,
+    proxy: Option<ProxyForm>,
+    made: Instant,
+    requests: Cell<u32>,
+    _open: Counted,
+}
+
+impl Drop for Multiplexed {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// A count that goes down when this goes away.
+pub(crate) struct Open(Rc<Cell<u32>>);
+
+impl Open {
+    /// One more, unless there are `limit` already.
+    pub(crate) fn try_new(count: &Rc<Cell<u32>>, limit: u32) -> Option<Self> {
+        (count.get() < limit).then(|| {
+            count.set(count.get() + 1);
+            Self(Rc::clone(count))
+        })
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+/// What an open connection counts as: one of the generator's, and one of a pool's if it has one.
+pub(crate) struct Counted {
+    pub(crate) _of_generator: Open,
+    pub(crate) _of_pool: Option<Open>,
 }
 
 /// Why a request was not answered.
 #[derive(Debug)]
 pub(crate) enum SendError {
     /// Not a byte of it was sent; it can be sent again elsewhere.
-    Unsent(Box<Request<Full<Bytes>>>),
+    Unsent,
     /// It was sent, at least in part.
     Broken(hyper::Error),
 }
 
+/// Spawns the tasks of HTTP/2 on the thread of the user.
+#[derive(Debug, Clone, Copy)]
+struct LocalExecutor;
+
+impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
 impl Connection {
-    pub(crate) async fn open(io: Box<dyn Io>) -> Result<Self, hyper::Error> {
-        let traffic = Rc::new(Cell::default());
-        let io = TokioIo::new(Counted { io, traffic: Rc::clone(&traffic) });
-        let (sender, driver) = http1::Builder::new().handshake(io).await?;
-        Ok(Self { sender, driver: Some(Box::pin(driver)), traffic })
+    pub(crate) async fn open(
+        dialed: Dialed,
+        remote: Option<RemoteId>,
+        open: Counted,
+        max_streams: u32,
+    ) -> Result<Self, hyper::Error> {
+        let wire = Rc::new(Wire::default());
+        let io = TokioIo::new(Watched { io: dialed.io, wire: Rc::clone(&wire) });
+        let made = Instant::now();
+        if !dialed.http2 {
+            let (sender, driver) = http1::Builder::new().writev(false).handshake(io).await?;
+            let link = Link::Http1 { sender, driver: Some(Box::pin(driver)) };
+            let proxy = dialed.proxy;
+            return Ok(Self {
+                link,
+                wire,
+                remote,
+                proxy,
+                made,
+                requests: 0,
+                _open: Some(open),
+                tenancy: None,
+            });
+        }
+        let mut builder = http2::Builder::new(LocalExecutor);
+        builder.initial_max_send_streams(usize::try_from(max_streams).unwrap_or(usize::MAX));
+        // A load generator takes what comes: windows must not be what limits it.
+        builder.initial_stream_window_size(1 << 20).initial_connection_window_size(16 << 20);
+        let (sender, connection) = builder.handshake(io).await?;
+        let driver = tokio::task::spawn_local(async move {
+            // How it ended is told to the requests on it.
+            let _ = connection.await;
+        });
+        let (driver, requests, proxy) = (driver.abort_handle(), Cell::new(0), dialed.proxy);
+        let shared = Multiplexed { sender, driver, wire, remote, proxy, made, requests, _open: open };
+        Ok(Self::on(Rc::new(shared)))
+    }
+
+    /// A place on a connection that speaks HTTP/2.
+    pub(crate) fn on(shared: Rc<Multiplexed>) -> Self {
+        Self {
+            wire: Rc::clone(&shared.wire),
+            remote: shared.remote,
+            proxy: shared.proxy.clone(),
+            made: shared.made,
+            requests: shared.requests.get(),
+            link: Link::Http2(shared),
+            _open: None,
+            tenancy: None,
+        }
+    }
+
+    /// The connection that this is a place on, if it speaks HTTP/2.
+    pub(crate) fn multiplexed(&self) -> Option<&Rc<Multiplexed>> {
+        match &self.link {
+            Link::Http1 { .. } => None,
+            Link::Http2(shared) => Some(shared),
+        }
+    }
+
+    pub(crate) fn is_http2(&self) -> bool {
+        matches!(self.link, Link::Http2(_))
+    }
+
+    pub(crate) fn made(&self) -> Instant {
+        self.made
+    }
+
+    /// How many requests went over it.
+    pub(crate) fn requests(&self) -> u32 {
+        match &self.link {
+            Link::Http1 { .. } => self.requests,
+            Link::Http2(shared) => shared.requests.get(),
+        }
+    }
+
+    /// Whether a request can be sent, as far as was known when the last one ended.
+    pub(crate) fn was_ready(&self) -> bool {
+        match &self.link {
+            Link::Http1 { sender, driver } => sender.is_ready() && driver.is_some(),
+            Link::Http2(shared) => shared.is_alive(),
+        }
     }
 
     /// Waits until a request can be sent; false if the connection has ended.
     pub(crate) async fn ready(&mut self) -> bool {
-        let (sender, driver) = (&mut self.sender, &mut self.driver);
-        drive(driver, poll_fn(|context| sender.poll_ready(context))).await.is_ok() && self.driver.is_some()
+        match &mut self.link {
+            Link::Http1 { sender, driver } => {
+                // Only the driver sees whether the server has closed the connection.
+                let ended = poll_fn(|context| {
+                    Poll::Ready(driver.as_mut().is_none_or(|driver| driver.as_mut().poll(context).is_ready()))
+                });
+                if ended.await {
+                    *driver = None;
+                    return false;
+                }
+                let ready = drive(driver, poll_fn(|context| sender.poll_ready(context))).await;
+                ready.is_ok() && driver.is_some()
+            }
+            Link::Http2(shared) => {
+                let mut sender = shared.sender.clone();
+                shared.is_alive() && poll_fn(|context| sender.poll_ready(context)).await.is_ok()
+            }
+        }
     }
 
     /// Sends a request and waits for the head of its response.
@@ -63,95 +219,69 @@ impl Connection {
         &mut self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, SendError> {
-        let response = self.sender.try_send_request(request);
-        drive(&mut self.driver, response).await.map_err(|mut error| match error.take_message() {
-            Some(request) => SendError::Unsent(Box::new(request)),
-            None => SendError::Broken(error.into_error()),
-        })
+        self.wire.begin();
+        match &mut self.link {
+            Link::Http1 { sender, driver } => {
+                self.requests += 1;
+                let response = sender.try_send_request(request);
+                drive(driver, response).await.map_err(send_error)
+            }
+            Link::Http2(shared) => {
+                shared.requests.set(shared.requests.get() + 1);
+                // Boxed, so that requests over HTTP/1.1 need no room for it.
+                Box::pin(shared.sender.clone().try_send_request(request)).await.map_err(send_error)
+            }
+        }
     }
 
     /// Waits for what comes over this connection, such as a part of a body.
     pub(crate) async fn drive<F: Future>(&mut self, future: F) -> F::Output {
-        drive(&mut self.driver, future).await
-    }
-
-    pub(crate) fn traffic(&self) -> Traffic {
-        self.traffic.get()
+        match &mut self.link {
+            Link::Http1 { driver, .. } => drive(driver, future).await,
+            Link::Http2(_) => future.await,
+        }
     }
 }
 
-/// Polls the driver, which moves the bytes, and then the future that waits for them.
+impl Multiplexed {
+    pub(crate) fn requests(&self) -> u32 {
+        self.requests.get()
+    }
+
+    pub(crate) fn made(&self) -> Instant {
+        self.made
+    }
+
+    /// Whether streams can still be opened on it.
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.sender.is_closed() && !self.driver.is_finished()
+    }
+}
+
+fn send_error(mut error: hyper::client::conn::TrySendError<Request<Full<Bytes>>>) -> SendError {
+    match error.take_message() {
+        Some(_) => SendError::Unsent,
+        None => SendError::Broken(error.into_error()),
+    }
+}
+
+/// Polls the future that waits for something, and the driver, which moves the bytes, only if it is not there yet.
+///
+/// Only the driver brings the future on, and the future is looked at each time after it: were the future to wake the
+/// task as well, each request would have the task polled once more, for nothing. So it gets a waker that wakes nobody,
+/// and no budget, for whose end it would want to be woken.
 async fn drive<F: Future>(driver: &mut Driver, future: F) -> F::Output {
-    let mut future = pin!(future);
+    let mut future = pin!(unconstrained(future));
+    let mut silent = Context::from_waker(Waker::noop());
     poll_fn(|context| {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut silent) {
+            return Poll::Ready(output);
+        }
         // How the driver ended is told to the future, too.
         if driver.as_mut().is_some_and(|driver| driver.as_mut().poll(context).is_ready()) {
             *driver = None;
         }
-        future.as_mut().poll(context)
+        future.as_mut().poll(&mut silent)
     })
     .await
-}
-
-/// Counts the bytes that pass.
-struct Counted {
-    io: Box<dyn Io>,
-    traffic: Rc<Cell<Traffic>>,
-}
-
-impl Counted {
-    fn sent(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(bytes)) = &result {
-            let traffic = self.traffic.get();
-            self.traffic.set(Traffic { sent: traffic.sent + *bytes as u64, ..traffic });
-        }
-        result
-    }
-}
-
-impl AsyncRead for Counted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let result = Pin::new(&mut self.io).poll_read(context, buffer);
-        let traffic = self.traffic.get();
-        let received = traffic.received + (buffer.filled().len() - before) as u64;
-        self.traffic.set(Traffic { received, ..traffic });
-        result
-    }
-}
-
-impl AsyncWrite for Counted {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.io).poll_write(context, bytes);
-        self.sent(result)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.io).poll_write_vectored(context, slices);
-        self.sent(result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(context)
-    }
 }

@@ -1,333 +1,280 @@
 //! One request, from the moment it was due to its record.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
-use http::header::{COOKIE, HOST, SET_COOKIE};
-use http::{HeaderName, HeaderValue, Method, Uri};
+use futures_util::future::{Either, LocalBoxFuture, select};
+use http::StatusCode;
+use http::header::SET_COOKIE;
 use http_body_util::{BodyExt, Full};
-use squall_metrics::{ConnectionUse, Outcome, Sample, SeriesId};
-use squall_plan::expression::{EvalError, from_json};
-use squall_plan::{Body, Capture, Expect, Plan, Request};
-use thiserror::Error;
-use tokio::time::{Instant, timeout_at};
-use url::{Position, Url};
+use hyper::Response;
+use hyper::body::Incoming;
+use squall_metrics::{ConnectionUse, Outcome, Sample};
+use squall_plan::{Connections, Request, Timeouts};
+use tokio::time::Instant;
 
 use crate::connect::Origin;
-use crate::connection::{Connection, SendError, Traffic};
+use crate::connection::{Connection, SendError};
+use crate::decode::MAX_CAPTURED_BYTES;
+use crate::flight::{Due, Ended, InFlight};
+use crate::judge::Answer;
+use crate::message::Message;
 use crate::outcome;
+use crate::pool::Place;
 use crate::user::User;
-use crate::worker::Worker;
-
-/// A longer body is not captured from.
-const MAX_CAPTURED_BYTES: usize = 16 * 1024 * 1024;
-
-/// How a request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ended {
-    pub(crate) outcome: Outcome,
-    pub(crate) failed: bool,
-}
-
-impl Ended {
-    fn failed(outcome: Outcome) -> Self {
-        Self { outcome, failed: true }
-    }
-}
-
-/// A request under way. Dropped before its end, it is recorded as unfinished: a user who is cut off
-/// leaves no request behind that nobody counted.
-struct InFlight {
-    worker: Rc<Worker>,
-    sample: Sample,
-    recorded: bool,
-}
-
-impl InFlight {
-    fn begin(worker: &Rc<Worker>, request: &Request, scheduled: Instant) -> Self {
-        worker.in_flight.set(worker.in_flight.get() + 1);
-        let started = worker.clock.now();
-        let sample = Sample {
-            series: SeriesId(u16::try_from(request.series).unwrap_or(u16::MAX)),
-            scheduled_us: worker.offset_us(scheduled),
-            started_us: worker.offset_us(started),
-            ended_us: 0,
-            outcome: Outcome::Unfinished,
-            failed: true,
-            bytes_sent: 0,
-            bytes_received: 0,
-            connection: ConnectionUse::None,
-            checks_passed: 0,
-            checks_failed: 0,
-        };
-        Self { worker: Rc::clone(worker), sample, recorded: false }
-    }
-
-    fn end(mut self, ended: Ended) {
-        self.sample.outcome = ended.outcome;
-        self.sample.failed = ended.failed;
-        self.record();
-    }
-
-    fn record(&mut self) {
-        self.recorded = true;
-        self.sample.ended_us = self.worker.now_us();
-        self.worker.in_flight.set(self.worker.in_flight.get().saturating_sub(1));
-        self.worker.recorder.borrow_mut().record(&self.sample);
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        if !self.recorded {
-            self.record();
-        }
-    }
-}
-
-/// A request with its expressions evaluated.
-struct Message {
-    origin: Origin,
-    request: http::Request<Full<Bytes>>,
-}
-
-/// What came back, as far as the plan wants to know it.
-struct Answer {
-    status: u16,
-    /// Empty unless something is captured.
-    body: Vec<u8>,
-}
 
 impl User {
-    /// Sends a request and records it. `scheduled` is when it was due, where that is not now.
-    pub(crate) async fn send(&mut self, request: &Request, scheduled: Option<Instant>) -> Ended {
-        let scheduled = scheduled.unwrap_or_else(|| self.worker.clock.now());
-        let mut flight = InFlight::begin(&self.worker, request, scheduled);
-        let ended = match self.message(request) {
+    /// Sends a request and records it. `due` says when it was due, where that is not now.
+    pub(crate) async fn send(&mut self, request: &Request, due: Option<Due>) -> Ended {
+        let worker = Rc::clone(&self.worker);
+        let due = due.unwrap_or(Due { at: self.ready, ready: self.ready });
+        let message = self.message(request);
+        let started = worker.clock.now();
+        let mut flight = InFlight::begin(&worker, request, due, started);
+        let result = match message {
             Err(error) => {
-                self.worker.note(format!("`{}`: {error}", self.worker.plan.series[request.series].endpoint));
-                Ended::failed(Outcome::Expression)
+                self.note(request, &error.to_string());
+                Err(Outcome::Expression)
             }
             Ok(message) => {
-                let deadline = self.worker.clock.now() + self.worker.plan.http.timeout;
-                let exchange = self.exchange(request, message, &mut flight.sample);
-                match timeout_at(deadline, exchange).await {
-                    Ok(Ok(answer)) => self.judge(request, &answer, &mut flight.sample),
-                    Ok(Err(outcome)) => Ended::failed(outcome),
-                    Err(_) => Ended::failed(Outcome::Timeout),
+                let deadline = Some(started + worker.plan.http.timeout);
+                let leash = Rc::clone(&self.leash);
+                let exchange = pin!(self.exchange(request, message, started, &mut flight.sample));
+                match worker.watchdog.within(&leash, deadline, exchange).await {
+                    Ok(result) => result,
+                    Err(_) => Err(Outcome::Timeout),
                 }
             }
         };
-        flight.end(ended);
+        let ended_at = worker.clock.now();
+        self.attempt.close(&mut flight.sample, ended_at);
+        let ended = match result {
+            Ok(answer) => self.judge(request, answer, &mut flight.sample),
+            Err(outcome) => Ended::failed(outcome),
+        };
+        flight.end(ended, ended_at);
+        self.ready = ended_at;
         ended
     }
 
-    /// Evaluates the request's expressions.
-    fn message(&mut self, request: &Request) -> Result<Message, MessageError> {
-        let plan = Arc::clone(&self.worker.plan);
-        self.text.clear();
-        request.url.render(&plan.program, &self.scope, &mut self.text)?;
-        let (origin, uri, host) = self.destination()?;
-        let mut headers = request.headers.fixed.clone();
-        for (name, template) in &request.headers.dynamic {
-            self.text.clear();
-            template.render(&plan.program, &self.scope, &mut self.text)?;
-            let value = HeaderValue::from_str(&self.text).map_err(|_| MessageError::Header(name.clone()))?;
-            headers.insert(name, value);
-        }
-        if !headers.contains_key(HOST) {
-            headers.insert(HOST, host);
-        }
-        if let Some(url) = self.cookie_url(&origin, &uri)
-            && let Some(cookies) = self.cookies.header(&url)
-        {
-            headers.insert(COOKIE, cookies);
-        }
-        let body = self.body(&plan, &request.body)?;
-        let mut message = http::Request::new(Full::new(body));
-        *message.method_mut() = request.method.clone();
-        *message.uri_mut() = uri;
-        *message.headers_mut() = headers;
-        Ok(Message { origin, request: message })
+    /// Keeps what went wrong with a request, for whoever reads the report.
+    pub(crate) fn note(&self, request: &Request, problem: &str) {
+        let name = &self.worker.plan.series[request.series].endpoint;
+        self.worker.note(format!("`{name}`: {problem}"));
     }
 
-    /// Where the URL in `self.text` leads: origin, path with query, and `Host`.
-    fn destination(&self) -> Result<(Origin, Uri, HeaderValue), MessageError> {
-        let worker = &self.worker;
-        let no_url = || MessageError::Url(self.text.clone());
-        if self.text.starts_with('/') {
-            let base = worker.plan.target.path().trim_end_matches('/');
-            let uri = if base.is_empty() {
-                Uri::try_from(&self.text)
-            } else {
-                Uri::try_from(format!("{base}{}", self.text))
-            };
-            return Ok((worker.target.clone(), uri.map_err(|_| no_url())?, worker.target_host.clone()));
-        }
-        let url = Url::parse(&self.text).map_err(|_| no_url())?;
-        let origin = Origin::of(&url).ok_or_else(no_url)?;
-        let uri = Uri::try_from(&url[Position::BeforePath..Position::AfterQuery]).map_err(|_| no_url())?;
-        Ok((origin, uri, host_header(&url).map_err(|_| no_url())?))
-    }
-
-    fn body(&self, plan: &Plan, body: &Body) -> Result<Bytes, MessageError> {
-        let mut text = String::new();
-        match body {
-            Body::Empty => return Ok(Bytes::new()),
-            Body::Text(template) => template.render(&plan.program, &self.scope, &mut text)?,
-            Body::Json(template) => template.render(&plan.program, &self.scope, &mut text)?,
-        }
-        Ok(Bytes::from(text))
-    }
-
-    /// The URL by which cookies are chosen; `None` while there are none, which saves making it.
-    fn cookie_url(&self, origin: &Origin, uri: &Uri) -> Option<Url> {
-        if self.cookies.is_empty() { None } else { url_of(origin, uri) }
-    }
-
-    /// Sends the message and reads the answer to its last byte.
+    /// Sends the message, and goes where the answers lead, to the last byte of the last answer.
     async fn exchange(
         &mut self,
         request: &Request,
-        message: Message,
+        mut message: Message,
+        mut begun: Instant,
         sample: &mut Sample,
     ) -> Result<Answer, Outcome> {
-        let Message { origin, request: mut message } = message;
+        let worker = Rc::clone(&self.worker);
+        let mut place = None;
+        if self.is_allowed(request, &message.origin)? && worker.plan.http.connections == Connections::Shared {
+            place = Some(Box::pin(self.wait_for_place(&message.origin, sample)).await);
+            begun = worker.clock.now();
+        }
+        worker.recorder.borrow_mut().begun(sample.send_lag_us());
         loop {
-            let (mut connection, reused) = self.connection(&origin).await?;
+            let answer = self.attempt(request, &message, place.take(), begun, sample).await?;
+            let follows = worker.plan.http.follow_redirects > 0
+                && !request.expect.status.contains(&answer.status.as_u16());
+            let next =
+                if follows { message.redirected(answer.status, answer.headers.as_deref()) } else { None };
+            let Some(next) = next else { return Ok(answer) };
+            begun = worker.clock.now();
+            self.attempt.close(sample, begun);
+            message = next.map_err(|error| {
+                self.note(request, &error.to_string());
+                Outcome::Redirect
+            })?;
+            self.is_allowed(request, &message.origin)?;
+            if sample.redirects == worker.plan.http.follow_redirects {
+                self.note(request, &format!("more than {} redirects", sample.redirects));
+                return Err(Outcome::Redirect);
+            }
+            sample.redirects += 1;
+        }
+    }
+
+    /// Whether the plan allows requests to a host; always true, or the outcome of one that is not allowed.
+    fn is_allowed(&self, request: &Request, origin: &Rc<Origin>) -> Result<bool, Outcome> {
+        if Rc::ptr_eq(origin, &self.worker.target)
+            || **origin == *self.worker.target
+            || self.worker.plan.allow.allows(&origin.host)
+        {
+            return Ok(true);
+        }
+        self.note(request, &format!("host `{}` is not in the plan's `allow`", origin.host));
+        Err(Outcome::Forbidden)
+    }
+
+    /// Sends the message once, or once more where the server had closed an idle connection.
+    async fn attempt(
+        &mut self,
+        request: &Request,
+        message: &Message,
+        mut place: Option<Place>,
+        mut begun: Instant,
+        sample: &mut Sample,
+    ) -> Result<Answer, Outcome> {
+        let worker = Rc::clone(&self.worker);
+        let mut retried = false;
+        loop {
+            let (mut connection, reused) = self.connection(request, &message.origin, place.take()).await?;
+            self.sent = true;
             sample.connection = if reused { ConnectionUse::Reused } else { ConnectionUse::New };
-            let before = connection.traffic();
+            sample.http2 = connection.is_http2();
+            sample.remote = connection.remote;
+            // Without cookies the URL need not be made.
+            let cookies = if self.cookies.is_empty() { None } else { message.url() }
+                .and_then(|url| self.cookies.header(&url));
+            let outgoing = message.to_http(&request.headers.fixed, cookies, &connection);
+            let wire = Rc::clone(&connection.wire);
+            if !reused {
+                begun = worker.clock.now();
+            }
+            self.attempt.sent = Some((begun, Rc::clone(&wire), connection.is_http2()));
+            let Timeouts { send, first_byte, .. } = worker.plan.http.timeouts;
+            let head = if send.is_none() && first_byte.is_none() {
+                connection.send(outgoing).await
+            } else {
+                Box::pin(self.head_in_time(&mut connection, outgoing, begun)).await?
+            };
+            let error = match head {
+                Ok(response) => return self.read(request, message, connection, response).await,
+                Err(error) => error,
+            };
+            begun = worker.clock.now();
+            self.attempt.close(sample, begun);
+            self.keep_if_alive(&message.origin, connection);
             // Only a reused connection may have been closed by the server while it was idle.
-            let copy = (reused && is_idempotent(&message)).then(|| message.clone());
-            let uri = message.uri().clone();
-            match connection.send(message).await {
-                Ok(response) => {
-                    let (head, body) = response.into_parts();
-                    if head.headers.contains_key(SET_COOKIE)
-                        && let Some(url) = url_of(&origin, &uri)
-                    {
-                        self.cookies.keep(&head.headers, &url);
-                    }
-                    let result = read(&mut connection, body, !request.captures.is_empty()).await;
-                    count(sample, before, connection.traffic());
-                    let body = result?;
-                    self.connections.push((origin, connection));
-                    return Ok(Answer { status: head.status.as_u16(), body });
+            let untouched = match &error {
+                SendError::Unsent => true,
+                SendError::Broken(error) => {
+                    message.is_idempotent() && wire.first_received().is_none()
+                        || outcome::is_refused_stream(error)
                 }
-                Err(SendError::Unsent(unsent)) if reused => message = *unsent,
-                Err(SendError::Unsent(_)) => return Err(Outcome::Reset),
-                Err(SendError::Broken(error)) => {
-                    count(sample, before, connection.traffic());
-                    match copy {
-                        Some(copy) if connection.traffic().received == before.received => message = copy,
-                        _ => return Err(outcome::of_exchange(&error)),
-                    }
+            };
+            if reused && untouched && !retried {
+                retried = true;
+                sample.stale_retries += 1;
+                continue;
+            }
+            return Err(match error {
+                SendError::Unsent => Outcome::Reset,
+                SendError::Broken(error) => self.broken(request, &error),
+            });
+        }
+    }
+
+    /// The outcome of a broken exchange, which is also put into words where they say more.
+    fn broken(&self, request: &Request, error: &hyper::Error) -> Outcome {
+        let outcome = outcome::of_exchange(error);
+        if matches!(outcome, Outcome::Protocol | Outcome::TooLarge | Outcome::Tls) {
+            self.note(request, &outcome::in_words(error));
+        }
+        outcome
+    }
+
+    /// Waits for the head of the response, and no longer than the phases may take.
+    async fn head_in_time(
+        &self,
+        connection: &mut Connection,
+        outgoing: http::Request<Full<Bytes>>,
+        begun: Instant,
+    ) -> Result<Result<Response<Incoming>, SendError>, Outcome> {
+        let Timeouts { send, first_byte, .. } = self.worker.plan.http.timeouts;
+        let wire = Rc::clone(&connection.wire);
+        let mut head = pin!(connection.send(outgoing));
+        let mut alarm: Option<(Instant, LocalBoxFuture<'static, ()>)> = None;
+        poll_fn(|context| {
+            if let Poll::Ready(head) = head.as_mut().poll(context) {
+                return Poll::Ready(Ok(head));
+            }
+            let limit = if wire.is_sending() {
+                send.map(|send| begun + send)
+            } else {
+                first_byte.zip(wire.last_sent()).map(|(first_byte, sent)| sent + first_byte)
+            };
+            let Some(limit) = limit.filter(|_| wire.first_received().is_none()) else { return Poll::Pending };
+            if alarm.as_ref().is_none_or(|(at, _)| *at != limit) {
+                alarm = Some((limit, self.worker.clock.sleep_until(limit)));
+            }
+            match alarm.as_mut().map(|(_, alarm)| alarm.as_mut().poll(context)) {
+                Some(Poll::Ready(())) => Poll::Ready(Err(Outcome::Timeout)),
+                _ => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Reads the response to its last byte, and gives the connection back.
+    async fn read(
+        &mut self,
+        request: &Request,
+        message: &Message,
+        mut connection: Connection,
+        response: Response<Incoming>,
+    ) -> Result<Answer, Outcome> {
+        let worker = Rc::clone(&self.worker);
+        let (head, body) = response.into_parts();
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            self.note(request, "the server switched to a protocol that nobody asked for");
+            return Err(Outcome::Protocol);
+        }
+        if connection.is_http2() {
+            self.attempt.head_at = Some(worker.clock.now());
+        }
+        if head.headers.contains_key(SET_COOKIE)
+            && let Some(url) = message.url()
+        {
+            self.cookies.keep(&head.headers, &url).unwrap_or_else(|problem| self.note(request, problem));
+        }
+        let keep = !request.captures.is_empty();
+        let reading = self.body_of(request, &mut connection, body, keep);
+        let body = match worker.plan.http.timeouts.body {
+            None => reading.await,
+            Some(limit) => {
+                let deadline = worker.clock.sleep_until(worker.clock.now() + limit);
+                match select(Box::pin(reading), deadline).await {
+                    Either::Left((body, _)) => body,
+                    Either::Right(_) => Err(Outcome::Timeout),
                 }
             }
+        };
+        match &body {
+            Ok(_) => self.give_back(&message.origin, connection),
+            Err(_) => self.keep_if_alive(&message.origin, connection),
         }
+        let headers = (keep || head.status.is_redirection()).then(|| Box::new(head.headers));
+        Ok(Answer { status: head.status, headers, body: body? })
     }
 
-    /// The user's connection to `origin`, or a new one; and whether it was used before.
-    async fn connection(&mut self, origin: &Origin) -> Result<(Connection, bool), Outcome> {
-        while let Some(at) = self.connections.iter().position(|(known, _)| known == origin) {
-            let (_, mut connection) = self.connections.swap_remove(at);
-            if connection.ready().await {
-                return Ok((connection, true));
+    /// Reads a body to its end; its bytes are kept only if something is to be captured from them.
+    async fn body_of(
+        &self,
+        request: &Request,
+        connection: &mut Connection,
+        mut body: Incoming,
+        keep: bool,
+    ) -> Result<Vec<u8>, Outcome> {
+        let mut kept = Vec::new();
+        while let Some(frame) = connection.drive(body.frame()).await {
+            let frame = frame.map_err(|error| self.broken(request, &error))?;
+            if let Some(data) = frame.data_ref().filter(|_| keep) {
+                if kept.len() + data.len() > MAX_CAPTURED_BYTES {
+                    return Err(Outcome::TooLarge);
+                }
+                kept.extend_from_slice(data);
             }
         }
-        let io = self.worker.connect.connect(origin).await.map_err(|error| outcome::of_connect(&error))?;
-        let mut connection = Connection::open(io).await.map_err(|error| outcome::of_exchange(&error))?;
-        if connection.ready().await { Ok((connection, false)) } else { Err(Outcome::Reset) }
+        Ok(kept)
     }
-
-    /// Whether the answer is what the plan expects, and what it gives to later steps.
-    fn judge(&self, request: &Request, answer: &Answer, sample: &mut Sample) -> Ended {
-        let status = Outcome::Status(answer.status);
-        let as_expected = is_expected(&request.expect, answer.status);
-        if !request.expect.status.is_empty() {
-            sample.checks_passed += u32::from(as_expected);
-            sample.checks_failed += u32::from(!as_expected);
-        }
-        if !as_expected {
-            return Ended::failed(if answer.status >= 400 { status } else { Outcome::Expectation });
-        }
-        if self.capture(&request.captures, &answer.body) {
-            Ended { outcome: status, failed: false }
-        } else {
-            Ended::failed(Outcome::Expectation)
-        }
-    }
-
-    /// Keeps what is captured; false if something is missing, which keeps every old value.
-    fn capture(&self, captures: &[Capture], body: &[u8]) -> bool {
-        if captures.is_empty() {
-            return true;
-        }
-        let Ok(json) = serde_json::from_slice::<serde_json::Value>(body) else { return false };
-        let found: Option<Vec<_>> = captures
-            .iter()
-            .map(|capture| {
-                capture.path.query(&json).first().map(|value| (&capture.variable, from_json(value)))
-            })
-            .collect();
-        let complete = found.is_some();
-        for (variable, value) in found.into_iter().flatten() {
-            self.scope.set(variable, value);
-        }
-        complete
-    }
-}
-
-/// Why a request cannot be built.
-#[derive(Debug, Error)]
-enum MessageError {
-    #[error(transparent)]
-    Expression(#[from] EvalError),
-    #[error("`{0}` is no URL")]
-    Url(String),
-    #[error("value of header `{0}` has a character that no header may have")]
-    Header(HeaderName),
-}
-
-/// Reads a body to its end; its bytes are kept only if something is to be captured from them.
-async fn read(
-    connection: &mut Connection,
-    mut body: hyper::body::Incoming,
-    keep: bool,
-) -> Result<Vec<u8>, Outcome> {
-    let mut kept = Vec::new();
-    while let Some(frame) = connection.drive(body.frame()).await {
-        let frame = frame.map_err(|error| outcome::of_exchange(&error))?;
-        if let Some(data) = frame.data_ref().filter(|_| keep) {
-            if kept.len() + data.len() > MAX_CAPTURED_BYTES {
-                return Err(Outcome::TooLarge);
-            }
-            kept.extend_from_slice(data);
-        }
-    }
-    Ok(kept)
-}
-
-fn count(sample: &mut Sample, before: Traffic, after: Traffic) {
-    sample.bytes_sent += after.sent - before.sent;
-    sample.bytes_received += after.received - before.received;
-}
-
-fn is_expected(expect: &Expect, status: u16) -> bool {
-    if expect.status.is_empty() { status < 400 } else { expect.status.contains(&status) }
-}
-
-/// Whether sending the request twice does what sending it once does (RFC 9110, section 9.2.2).
-fn is_idempotent(message: &http::Request<Full<Bytes>>) -> bool {
-    [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS].contains(message.method())
-}
-
-fn url_of(origin: &Origin, uri: &Uri) -> Option<Url> {
-    Url::parse(&format!("{origin}{uri}")).ok()
-}
-
-/// The `Host` header for a URL: the port only where it is not the scheme's own.
-pub(crate) fn host_header(url: &Url) -> Result<HeaderValue, http::header::InvalidHeaderValue> {
-    HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort])
 }

@@ -1,7 +1,7 @@
 //! Runs one slice of a plan: users, steps, pacing, HTTP and recording.
 //!
-//! A slice is a thread with its own runtime; a user lives on one thread, and nothing on the way of a
-//! request is shared between threads. What the engine needs of the outside comes in through the ports
+//! A slice has a thread with its own runtime for each processor; a user lives on one thread, and nothing on the way
+//! of a request is shared between threads. What the engine needs of the outside comes in through the ports
 //! [`Connect`] and [`Clock`], so that tests bring virtual time and connections in memory.
 //!
 //! **Invariants:** a failed request is data ([`Outcome`](squall_metrics::Outcome)), never an `Err`.
@@ -13,15 +13,27 @@ mod clock;
 mod connect;
 mod connection;
 mod cookies;
+mod core;
+mod decode;
 mod exchange;
+mod flight;
+mod gather;
+mod judge;
+mod lease;
+mod load;
+mod message;
+mod meter;
 mod outcome;
+mod pool;
 mod slice;
-mod tls;
 mod user;
 mod users;
+mod watchdog;
+mod wire;
 mod worker;
 
 pub use clock::{Clock, FineClock, TokioClock};
-pub use connect::{Connect, ConnectError, Io, NetworkConnector, Origin};
-pub use slice::{Finished, Prepared, Running, SliceOrder, StartError, Stopper, prepare, start};
-pub use tls::{TlsError, client_config};
+pub use connect::{
+    Connect, ConnectError, Dialed, Io, NetworkConnector, Origin, ProxyForm, TlsError, client_config,
+};
+pub use slice::{Finished, Machine, Prepared, Running, SliceOrder, StartError, Stopper, prepare, start};

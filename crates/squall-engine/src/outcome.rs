@@ -10,18 +10,31 @@ use crate::connect::ConnectError;
 /// What a failed connection counts as.
 pub(crate) fn of_connect(error: &ConnectError) -> Outcome {
     match error {
+        ConnectError::Dns(error) if error.kind() == io::ErrorKind::TimedOut => Outcome::Timeout,
         ConnectError::Dns(_) => Outcome::Dns,
         ConnectError::Tls(_) => Outcome::Tls,
         ConnectError::Tcp(error) => of_io(error).unwrap_or(Outcome::Refused),
+        ConnectError::Proxy(_) => Outcome::Refused,
+        ConnectError::NoHttp2 => Outcome::Protocol,
     }
 }
 
 /// What a broken exchange counts as.
 pub(crate) fn of_exchange(error: &hyper::Error) -> Outcome {
+    if error.is_parse_too_large() {
+        return Outcome::TooLarge;
+    }
     if let Some(outcome) = find::<io::Error>(error).and_then(of_io) {
         return outcome;
     }
-    if error.is_parse() {
+    if let Some(error) = find::<h2::Error>(error) {
+        return of_http2(error);
+    }
+    // Of a body that is not put together as it should be, hyper tells in the words of I/O.
+    let malformed = find::<io::Error>(error).is_some_and(|error| {
+        matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
+    });
+    if error.is_parse() || malformed {
         return Outcome::Protocol;
     }
     if find::<rustls::Error>(error).is_some() {
@@ -29,6 +42,20 @@ pub(crate) fn of_exchange(error: &hyper::Error) -> Outcome {
     }
     // What is left is a connection that ended before its time.
     Outcome::Reset
+}
+
+/// Who ends a stream or a connection in HTTP/2 does so with a reason; ending it ourselves is what a peer that breaks
+/// the protocol makes us do.
+fn of_http2(error: &h2::Error) -> Outcome {
+    if error.is_io() || error.is_remote() || !(error.is_reset() || error.is_go_away()) {
+        return if error.is_library() { Outcome::Protocol } else { Outcome::Reset };
+    }
+    Outcome::Protocol
+}
+
+/// Whether the server says that it has done nothing with the request: sending it again is safe.
+pub(crate) fn is_refused_stream(error: &hyper::Error) -> bool {
+    find::<h2::Error>(error).and_then(h2::Error::reason) == Some(h2::Reason::REFUSED_STREAM)
 }
 
 fn of_io(error: &io::Error) -> Option<Outcome> {
@@ -51,6 +78,21 @@ fn of_io(error: &io::Error) -> Option<Outcome> {
         io::ErrorKind::TimedOut => Some(Outcome::Timeout),
         _ => None,
     }
+}
+
+/// An error with what caused it, in one line.
+pub(crate) fn in_words(error: &dyn Error) -> String {
+    let mut words = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_words = cause.to_string();
+        // Some wrappers say what they wrap.
+        if !words.ends_with(&cause_words) {
+            words = format!("{words}: {cause_words}");
+        }
+        next = cause.source();
+    }
+    words
 }
 
 /// The first cause of a type in the chain of an error's sources.

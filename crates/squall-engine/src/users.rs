@@ -1,44 +1,87 @@
 //! The closed model: each user decides when its next iteration starts.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use squall_plan::ClosedLoad;
 use squall_plan::schedule::{Span, UserSchedule};
+use squall_plan::{ClosedLoad, Iterations, PlacedLoad};
 use tokio::task::JoinSet;
 
+use crate::load::{LoadRun, offset_us};
 use crate::user::{After, User};
 use crate::worker::{Life, Worker};
 
 /// How long a user whose `before` failed waits before it tries again: first and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
+/// What the users of a load have in common.
+struct Crowd {
+    worker: Rc<Worker>,
+    run: Rc<LoadRun>,
+    graceful_stop: Duration,
+    /// Iterations that are left to be begun: of all users of this thread, and of each.
+    shared: Cell<u64>,
+    per_user: u64,
+}
+
 /// Starts the users of this thread's share. Each ends by itself after its last iteration.
-pub(crate) fn start(worker: &Rc<Worker>, load: &ClosedLoad, users: &mut JoinSet<()>) {
+pub(crate) fn start(
+    worker: &Rc<Worker>,
+    (run, placed, load): (&Rc<LoadRun>, &PlacedLoad, &ClosedLoad),
+    users: &mut JoinSet<()>,
+) {
     let schedule = UserSchedule::new(load);
+    let (shared, per_user) = match load.iterations {
+        None => (u64::MAX, u64::MAX),
+        Some(Iterations::Shared(all)) => (worker.share.size_of(all), u64::MAX),
+        Some(Iterations::PerUser(each)) => (u64::MAX, each),
+    };
+    let crowd = Rc::new(Crowd {
+        worker: Rc::clone(worker),
+        run: Rc::clone(run),
+        graceful_stop: load.graceful_stop,
+        shared: Cell::new(shared),
+        per_user,
+    });
     for ordinal in worker.share.ordinals(u64::from(schedule.users())) {
-        let spans = u32::try_from(ordinal).map(|ordinal| schedule.spans(ordinal)).unwrap_or_default();
-        users.spawn_local(lives(Rc::clone(worker), ordinal, spans));
+        let mut spans = u32::try_from(ordinal).map(|ordinal| schedule.spans(ordinal)).unwrap_or_default();
+        for span in &mut spans {
+            span.from_us = offset_us(placed, span.from_us);
+            span.until_us = offset_us(placed, span.until_us);
+        }
+        users.spawn_local(lives(Rc::clone(&crowd), ordinal, spans));
     }
 }
 
 /// A user's lives, one for each span in which the profile has a place for it.
-async fn lives(worker: Rc<Worker>, ordinal: u64, spans: Vec<Span>) {
-    let scenario = worker.deck.deal(ordinal);
-    let mut iteration = 0;
+async fn lives(crowd: Rc<Crowd>, ordinal: u64, spans: Vec<Span>) {
+    let scenario = crowd.run.scenario(ordinal);
+    let (clock, mut iterations) = (&crowd.worker.clock, 0);
     for span in spans {
-        worker.clock.sleep_until(worker.instant(span.from_us)).await;
-        live(&worker, scenario, ordinal, span, &mut iteration).await;
+        clock.sleep_until(crowd.worker.instant(span.from_us)).await;
+        let cut_off = crowd.worker.instant(span.until_us) + crowd.graceful_stop;
+        let life = live(&crowd, scenario, ordinal, span, &mut iterations);
+        if cut_off >= crowd.worker.latest_end {
+            // The slice cuts it off.
+            life.await;
+            continue;
+        }
+        tokio::select! {
+            () = life => {}
+            () = clock.sleep_until(cut_off) => {}
+        }
     }
 }
 
-async fn live(worker: &Rc<Worker>, scenario: usize, ordinal: u64, span: Span, iteration: &mut u64) {
+async fn live(crowd: &Crowd, scenario: usize, ordinal: u64, span: Span, iterations: &mut u64) {
+    let worker = &crowd.worker;
     let offset = |us: u64| i64::try_from(us).unwrap_or(i64::MAX);
-    let _life = Life::begin(worker, offset(span.from_us), offset(span.until_us));
+    let _life = Life::begin(worker, crowd.run.id, offset(span.from_us), offset(span.until_us));
     let until = worker.instant(span.until_us);
     let mut back_off = BACK_OFF.0;
-    while worker.clock.now() < until {
-        let mut user = User::new(worker, scenario, ordinal);
+    while worker.clock.now() < until && crowd.has_more(*iterations) {
+        let mut user = User::new(worker, &crowd.run, scenario, ordinal);
         match user.before().await {
             After::Next => {}
             After::Stop => return,
@@ -48,12 +91,33 @@ async fn live(worker: &Rc<Worker>, scenario: usize, ordinal: u64, span: Span, it
                 continue;
             }
         }
-        while worker.clock.now() < until {
-            *iteration += 1;
-            if user.iterate(*iteration, None).await == After::Stop {
+        loop {
+            let began = user.ready;
+            if began >= until || !crowd.begin_iteration(iterations) {
                 return;
             }
-            user.think_between(until).await;
+            if user.iterate(*iterations, None, false).await == After::Stop {
+                return;
+            }
+            if crowd.has_more(*iterations) {
+                user.think_between(began, until).await;
+            }
         }
+    }
+}
+
+impl Crowd {
+    /// Whether a user who has begun so many iterations may begin another.
+    fn has_more(&self, begun: u64) -> bool {
+        self.shared.get() > 0 && begun < self.per_user
+    }
+
+    fn begin_iteration(&self, begun: &mut u64) -> bool {
+        let more = self.has_more(*begun);
+        if more {
+            self.shared.set(self.shared.get() - 1);
+            *begun += 1;
+        }
+        more
     }
 }

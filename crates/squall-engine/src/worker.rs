@@ -7,31 +7,40 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use squall_metrics::Recorder;
+use squall_metrics::{LoadId, Outcome, Phases, Recorder};
 use squall_plan::expression::Constants;
-use squall_plan::random::Deck;
 use squall_plan::{Plan, Share};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::connect::{Connect, Origin};
+use crate::connection::{Connection, Counted, Open};
+use crate::outcome;
+use crate::pool::{Pool, Room};
+use crate::watchdog::Watchdog;
 
 pub(crate) struct Worker {
     pub(crate) plan: Arc<Plan>,
     pub(crate) share: Share,
     pub(crate) seed: u64,
     pub(crate) epoch: Instant,
-    pub(crate) target: Origin,
+    /// When whatever is still going on is cut off.
+    pub(crate) latest_end: Instant,
+    pub(crate) target: Rc<Origin>,
     /// The `Host` header of requests to the target.
     pub(crate) target_host: HeaderValue,
     pub(crate) constants: Arc<Constants>,
-    pub(crate) deck: Deck,
     pub(crate) clock: Box<dyn Clock>,
     pub(crate) connect: Box<dyn Connect>,
+    pub(crate) pool: Pool,
+    pub(crate) watchdog: Watchdog,
     pub(crate) recorder: RefCell<Recorder>,
     pub(crate) lives: RefCell<Lives>,
     pub(crate) in_flight: Cell<u32>,
+    /// Connections that are open or being made, and how many there may be.
+    pub(crate) connections: Rc<Cell<u32>>,
+    pub(crate) max_connections: u32,
     /// Why the plan itself wants the whole run to end.
     pub(crate) abort: RefCell<Option<String>>,
     /// Told when `abort` is set.
@@ -64,6 +73,39 @@ impl Worker {
         if offset_us < 0 { self.epoch - distance } else { self.epoch + distance }
     }
 
+    /// Makes a connection, or says in an outcome and in words why there is none.
+    pub(crate) async fn open(
+        &self,
+        origin: &Origin,
+        room: Option<Room>,
+        phases: Rc<Cell<Phases>>,
+    ) -> Result<Connection, (Outcome, String)> {
+        let Some(open) = Open::try_new(&self.connections, self.max_connections) else {
+            let most = self.max_connections;
+            return Err((
+                Outcome::Generator,
+                format!("a generator may have {most} connections open, and has them"),
+            ));
+        };
+        let dialed = self.connect.connect(origin, phases).await;
+        let dialed = dialed.map_err(|error| (outcome::of_connect(&error), outcome::in_words(&error)))?;
+        let remote = dialed.remote.map(|address| self.recorder.borrow_mut().remote(address));
+        let (held, tenancy) = room.map(Room::split).unzip();
+        let counted = Counted { _of_generator: open, _of_pool: held };
+        let opened = Connection::open(dialed, remote, counted, self.plan.http.max_streams).await;
+        let broken = |error: hyper::Error| (outcome::of_exchange(&error), outcome::in_words(&error));
+        let mut connection = opened.map_err(broken)?;
+        if tenancy.is_some() {
+            self.pool.opened(origin, &connection);
+            connection.tenancy = tenancy;
+        }
+        if connection.ready().await {
+            Ok(connection)
+        } else {
+            Err((Outcome::Reset, "connection ended before it could be used".to_owned()))
+        }
+    }
+
     /// Keeps what went wrong with a request or condition, for whoever reads the report.
     pub(crate) fn note(&self, problem: String) {
         self.recorder.borrow_mut().note(problem);
@@ -80,8 +122,16 @@ impl Worker {
 #[derive(Debug, Default)]
 pub(crate) struct Lives {
     next: u64,
-    /// Counted up to here, and to be counted up to there.
-    spans: HashMap<u64, (i64, i64)>,
+    /// What is still to be counted of each.
+    spans: HashMap<u64, Stretch>,
+}
+
+/// A part of a life that is to be counted.
+#[derive(Debug, Clone, Copy)]
+struct Stretch {
+    load: LoadId,
+    from_us: i64,
+    until_us: i64,
 }
 
 /// A user's life: its time is recorded however it ends.
@@ -92,11 +142,11 @@ pub(crate) struct Life {
 
 impl Life {
     /// A life whose time counts between the two offsets: what the plan asks for.
-    pub(crate) fn begin(worker: &Rc<Worker>, from_us: i64, until_us: i64) -> Self {
+    pub(crate) fn begin(worker: &Rc<Worker>, load: LoadId, from_us: i64, until_us: i64) -> Self {
         let mut lives = worker.lives.borrow_mut();
         let id = lives.next;
         lives.next += 1;
-        lives.spans.insert(id, (from_us, until_us));
+        lives.spans.insert(id, Stretch { load, from_us, until_us });
         Self { worker: Rc::clone(worker), id }
     }
 }
@@ -104,8 +154,8 @@ impl Life {
 impl Drop for Life {
     fn drop(&mut self) {
         let now_us = self.worker.now_us();
-        if let Some((from_us, until_us)) = self.worker.lives.borrow_mut().spans.remove(&self.id) {
-            self.worker.recorder.borrow_mut().user_time(from_us, now_us.min(until_us));
+        if let Some(rest) = self.worker.lives.borrow_mut().spans.remove(&self.id) {
+            self.worker.recorder.borrow_mut().user_time(rest.load, rest.from_us, now_us.min(rest.until_us));
         }
     }
 }
@@ -114,11 +164,11 @@ impl Worker {
     /// Counts the users' time up to now.
     pub(crate) fn count_user_time(&self) {
         let (now_us, mut recorder) = (self.now_us(), self.recorder.borrow_mut());
-        for (from_us, until_us) in self.lives.borrow_mut().spans.values_mut() {
-            let end_us = now_us.min(*until_us);
-            if end_us > *from_us {
-                recorder.user_time(*from_us, end_us);
-                *from_us = end_us;
+        for rest in self.lives.borrow_mut().spans.values_mut() {
+            let end_us = now_us.min(rest.until_us);
+            if end_us > rest.from_us {
+                recorder.user_time(rest.load, rest.from_us, end_us);
+                rest.from_us = end_us;
             }
         }
     }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use squall_plan::Load;
+use squall_plan::schedule::UserSchedule;
 use squall_plan::units::Rate;
+use squall_plan::{Connections, Load, Plan};
 
 /// Up to so many seats everybody looks once a second: S3 serves 5,500 reads a second under one prefix, and
 /// other users of the bucket are left their part.
@@ -34,27 +35,51 @@ const MORE_SEATS_PER_MINUTE: u32 = 1_000;
 /// How long seats may take that are there at once, the opening of the mapping included.
 const GATHER: Duration = Duration::from_mins(3);
 
-/// A Lambda environment has 1,024 descriptors, and a user has a connection.
-const USERS_PER_SEAT: u32 = 500;
+/// A Lambda environment has 1,024 descriptors, of which a generator needs some for itself.
+pub const CONNECTIONS_OF_SEAT: u32 = 952;
+
+/// A user has a connection, and connections that close take some time to be gone.
+const USERS_PER_SEAT: u64 = 500;
 
 /// What a processor sends and measures without strain.
 const ARRIVALS_PER_S_AND_SEAT: u64 = 1_000;
 
-/// How many seats a load needs.
+/// How many seats a plan needs.
 #[must_use]
-pub fn seats(load: &Load) -> u32 {
-    let (users, rate) = match load {
-        Load::Closed(load) => {
-            let users = load.stages.iter().map(|stage| stage.users).fold(load.start_users, u32::max);
-            (users, 0)
-        }
-        Load::Open(load) => {
-            let rates = load.stages.iter().map(|stage| stage.rate).chain([load.start_rate]);
-            (load.max_users, rates.map(Rate::millis_per_hour).max().unwrap_or(0))
-        }
+pub fn seats(plan: &Plan) -> u32 {
+    let rates = plan.loads.iter().filter_map(|placed| match &placed.load {
+        Load::Closed(_) => None,
+        Load::Open(load) => load.stages.iter().map(|stage| stage.rate).chain([load.start_rate]).max(),
+    });
+    let for_arrivals =
+        rates.map(Rate::millis_per_hour).sum::<u64>().div_ceil(ARRIVALS_PER_S_AND_SEAT * 3_600_000);
+    let for_users = plan.most_users().div_ceil(USERS_PER_SEAT);
+    u32::try_from(for_users.max(for_arrivals)).unwrap_or(u32::MAX).max(1)
+}
+
+/// Connections that a generator has open at the same time, if each user has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionsNeeded {
+    /// Of users of the closed model, who will all be there.
+    pub certain: u64,
+    /// Of those that there can be at most, too.
+    pub possible: u64,
+}
+
+/// Connections that a plan takes from each of so many generators.
+#[must_use]
+pub fn connections(plan: &Plan, generators: u32) -> ConnectionsNeeded {
+    let generators = generators.max(1);
+    let pool = match (plan.http.connections, plan.http.max_connections) {
+        (Connections::Shared, Some(most)) => u64::from(most.div_ceil(generators)),
+        _ => u64::MAX,
     };
-    let for_arrivals = rate.div_ceil(ARRIVALS_PER_S_AND_SEAT * 3_600_000);
-    users.div_ceil(USERS_PER_SEAT).max(u32::try_from(for_arrivals).unwrap_or(u32::MAX)).max(1)
+    let of = |users: u64| users.div_ceil(u64::from(generators)).min(pool);
+    let closed = plan.loads.iter().filter_map(|placed| match &placed.load {
+        Load::Closed(load) => Some(u64::from(UserSchedule::new(load).users())),
+        Load::Open(_) => None,
+    });
+    ConnectionsNeeded { certain: of(closed.sum()), possible: of(plan.most_users()) }
 }
 
 /// How many more seats are offered than are needed: one in fifty, for those that nobody takes.
@@ -138,7 +163,7 @@ mod tests {
             let text =
                 format!("target: http://x\nload: {load}\nscenarios: {{ a: {{ steps: [ {{ get: / }} ] }} }}");
             let plan = squall_plan::compile(&Bundle::new("p.yaml", text, Inputs::default())).unwrap().plan;
-            assert_eq!(seats(&plan.load), expected, "{load}");
+            assert_eq!(seats(&plan), expected, "{load}");
         };
         check("{ users: 1, duration: 1m }", 1);
         check("{ users: 501, duration: 1m }", 2);
@@ -146,6 +171,25 @@ mod tests {
         check("{ rate: 10/s, duration: 1m, max_users: 20 }", 1);
         check("{ rate: 3001/s, duration: 1m, max_users: 20 }", 4);
         check("{ rate: 10/s, duration: 1m, max_users: 2000 }", 4);
+        check("[ { users: 501, duration: 1m }, { rate: 2500/s, duration: 1m, max_users: 600 } ]", 3);
+    }
+
+    #[test]
+    fn connections_are_known_before_there_are_any() {
+        let check = |load: &str, http: &str, expected: (u64, u64)| {
+            let text = format!(
+                "target: http://x\nhttp: {http}\nload: {load}\nscenarios: {{ a: {{ steps: [ {{ get: / }} ] }} }}"
+            );
+            let plan = squall_plan::compile(&Bundle::new("p.yaml", text, Inputs::default())).unwrap().plan;
+            let needed = connections(&plan, 3);
+            assert_eq!((needed.certain, needed.possible), expected, "{load} {http}");
+        };
+        let (open, closed) = ("{ rate: 5/s, duration: 1m, max_users: 30 }", "{ users: 100, duration: 1m }");
+        check(open, "{}", (0, 10));
+        check(closed, "{}", (34, 34));
+        check(&format!("[ {open}, {closed} ]"), "{}", (34, 44));
+        check(closed, "{ connections: shared }", (34, 34));
+        check(closed, "{ connections: shared, max_connections: 9 }", (3, 3));
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub(crate) struct Environment {
     pub(crate) region: String,
     /// One for each execution environment.
     pub(crate) log_stream: String,
+    pub(crate) memory_mb: u32,
     pub(crate) bucket: String,
     pub(crate) queue_url: String,
     credentials: Credentials,
@@ -21,6 +22,9 @@ impl Environment {
         Ok(Self {
             region: needed("AWS_REGION")?,
             log_stream: variable("AWS_LAMBDA_LOG_STREAM_NAME").unwrap_or_default(),
+            memory_mb: variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+                .and_then(|mb| mb.parse().ok())
+                .unwrap_or(0),
             bucket: needed("SQUALL_BUCKET")?,
             queue_url: needed("SQUALL_QUEUE_URL")?,
             credentials: Credentials {

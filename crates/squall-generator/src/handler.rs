@@ -7,7 +7,7 @@ use lambda_runtime::{Context, LambdaEvent};
 use serde::{Deserialize, Serialize};
 use squall_aws::{S3Store, SqsQueue};
 use squall_fleet::{Ended, Identity, SeatOutcome, Time, sit};
-use squall_seat::SystemClock;
+use squall_seat::{SystemClock, machine_of_memory};
 
 use crate::environment::Environment;
 
@@ -89,7 +89,11 @@ impl Handler {
             init_ms: if is_warm { 0.0 } else { self.init.as_secs_f64() * 1_000.0 },
             deadline: deadline(context),
         };
-        Box::pin(sit(&self.store, &SystemClock, &record.body, &identity, squall_seat::prepare)).await
+        let machine = machine_of_memory(self.environment.memory_mb);
+        let sitting = sit(&self.store, &SystemClock, &record.body, &identity, |plan| {
+            squall_seat::prepare(plan, machine)
+        });
+        Box::pin(sitting).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use squall_fleet::{Clock, Identity, SeatOutcome, StoreError, sit};
-use squall_seat::SystemClock;
+use squall_seat::{Machine, SystemClock, machine_of};
 use tokio::task::JoinSet;
 
 use crate::{LocalQueue, LocalStore};
@@ -19,9 +19,9 @@ impl LocalFleet {
     /// Starts so many generators for a run.
     #[must_use]
     pub fn start(run: &str, generators: u32, queue: &Arc<LocalQueue>, store: &LocalStore) -> Self {
-        let mut tasks = JoinSet::new();
+        let (mut tasks, machine) = (JoinSet::new(), machine_of(generators));
         for number in 0..generators {
-            tasks.spawn(generate(format!("{run}-g{number}"), Arc::clone(queue), store.clone()));
+            tasks.spawn(generate(format!("{run}-g{number}"), machine, Arc::clone(queue), store.clone()));
         }
         Self { generators: tasks }
     }
@@ -40,6 +40,7 @@ impl LocalFleet {
 
 async fn generate(
     nonce: String,
+    machine: Machine,
     queue: Arc<LocalQueue>,
     store: LocalStore,
 ) -> Result<SeatOutcome, StoreError> {
@@ -53,5 +54,5 @@ async fn generate(
         init_ms: clock.now().since(begin).as_secs_f64() * 1_000.0,
         deadline: None,
     };
-    sit(&store, &clock, &invitation, &identity, squall_seat::prepare).await
+    sit(&store, &clock, &invitation, &identity, |plan| squall_seat::prepare(plan, machine)).await
 }

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use squall_metrics::{ConnectionUse, Merged, Outcome, Recorder, Sample, SeriesId, Snapshot};
+use squall_metrics::{ConnectionUse, Merged, Outcome, Phase, Phases, Recorder, Sample, SeriesId, Snapshot};
 
 const ENDPOINTS: u16 = 50;
 
@@ -11,18 +11,21 @@ fn sample(n: u64) -> Sample {
     // A spread of 1 to 300 ms over all endpoints, without a random number generator in the measured loop.
     let service_us = 1_000 + (n.wrapping_mul(2_654_435_761) >> 7) % 300_000;
     let scheduled_us = i64::try_from(n % 1_000_000).unwrap_or(0);
+    let series = SeriesId(u16::try_from(n % u64::from(ENDPOINTS)).unwrap_or(0));
+    let mut phases = Phases::default();
+    phases.add(Phase::Send, 12);
+    phases.add(Phase::FirstByte, service_us / 2);
+    phases.add(Phase::Body, service_us / 2);
     Sample {
-        series: SeriesId(u16::try_from(n % u64::from(ENDPOINTS)).unwrap_or(0)),
-        scheduled_us,
-        started_us: scheduled_us + 20,
         ended_us: scheduled_us + 20 + i64::try_from(service_us).unwrap_or(0),
         outcome: Outcome::Status(200),
         failed: false,
+        phases,
         bytes_sent: 120,
         bytes_received: 800,
         connection: ConnectionUse::Reused,
         checks_passed: 1,
-        checks_failed: 0,
+        ..Sample::begun(series, scheduled_us, scheduled_us + 20)
     }
 }
 
@@ -43,6 +46,7 @@ fn measure(criterion: &mut Criterion) {
     criterion.bench_function("record one request", |bencher| {
         bencher.iter(|| {
             n += 1;
+            warm.begun(20);
             warm.record(black_box(&sample(n)));
         });
     });

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv6Addr};
 
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
@@ -15,11 +16,15 @@ use flate2::write::DeflateEncoder;
 use thiserror::Error;
 
 use crate::distribution::Sparse;
-use crate::interval::{Arrivals, Interval, Iterations, MAX_PROBLEMS, Second, Series, SeriesSecond};
-use crate::{Outcome, SeriesId, Snapshot};
+use crate::health::Health;
+use crate::interval::{
+    Arrivals, Interval, Iterations, LoadCounts, MAX_PROBLEMS, MAX_REMOTES, Second, Series, SeriesSecond,
+};
+use crate::phases::Phase;
+use crate::{LoadId, Outcome, SeriesId, Snapshot};
 
 const MAGIC: &[u8; 4] = b"SQSN";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const HEADER_BYTES: usize = 9;
 
 /// A snapshot that unpacks to more is refused: 200 series in a long interval stay far below.
@@ -136,7 +141,17 @@ impl Writer {
             writer.signed(i64::from(*second));
             writer.second(content);
         });
+        self.list(&interval.loads, |writer, id, load| {
+            writer.number(u64::from(id.0));
+            writer.arrivals(&load.arrivals);
+            writer.numbers(&[load.iterations, load.user_us]);
+        });
         self.sparse(&interval.send_lag);
+        self.sparse(&interval.loop_delay);
+        self.list(&interval.remotes, |writer, address, count| {
+            writer.address(*address);
+            writer.number(*count);
+        });
         self.list(&interval.problems, |writer, problem, count| {
             writer.string(problem);
             writer.number(*count);
@@ -149,21 +164,45 @@ impl Writer {
         self.sparse(&series.response);
         self.sparse(&series.failed);
         self.sparse(&series.service);
+        series.phases.iter().for_each(|phase| self.sparse(phase));
         self.numbers(&[series.bytes_sent, series.bytes_received]);
         self.numbers(&[series.new_connections, series.reused_connections]);
+        self.numbers(&[series.http2, series.stale_retries, series.redirects]);
         self.numbers(&[series.checks_passed, series.checks_failed]);
     }
 
     fn second(&mut self, second: &Second) {
-        let Second { arrivals, iterations, .. } = second;
-        self.numbers(&[arrivals.scheduled, arrivals.started, arrivals.dropped]);
+        let Second { arrivals, iterations, health, .. } = second;
+        self.arrivals(arrivals);
         self.numbers(&[iterations.started, iterations.completed, iterations.failed, iterations.interrupted]);
         self.numbers(&[second.user_us, second.users, second.in_flight]);
-        self.list(&second.series, |writer, id, series| {
+        self.numbers(&[health.slice_seconds, health.tainted]);
+        self.numbers(&health.tainted_by);
+        self.numbers(&[health.cpu_us, health.stolen_us, health.observed_us]);
+        self.numbers(&[health.connections, health.memory_bytes, health.loop_delay_max_us]);
+        self.series_seconds(&second.series);
+        self.series_seconds(&second.tainted);
+    }
+
+    fn series_seconds(&mut self, series: &BTreeMap<SeriesId, SeriesSecond>) {
+        self.list(series, |writer, id, series| {
             writer.numbers(&[u64::from(id.0), series.requests, series.errors, series.new_connections]);
             writer.outcomes(&series.outcomes);
             writer.sparse(&series.response);
         });
+    }
+
+    fn arrivals(&mut self, arrivals: &Arrivals) {
+        self.numbers(&[arrivals.scheduled, arrivals.started, arrivals.dropped]);
+    }
+
+    /// As IPv6; IPv4 in its mapped form.
+    fn address(&mut self, address: IpAddr) {
+        let address = match address {
+            IpAddr::V4(address) => address.to_ipv6_mapped(),
+            IpAddr::V6(address) => address,
+        };
+        self.0.extend_from_slice(&address.octets());
     }
 
     fn outcomes(&mut self, outcomes: &BTreeMap<Outcome, u64>) {
@@ -241,11 +280,17 @@ impl Reader<'_> {
                     i32::try_from(second).map_err(|_| DecodeError::Damaged("second out of range"))?;
                 Ok((second, reader.second()?))
             })?,
+            loads: self.list(|reader| Ok((LoadId(reader.small()?), reader.load()?)))?,
             send_lag: self.sparse()?,
+            loop_delay: self.sparse()?,
+            remotes: self.list(|reader| Ok((reader.address()?, reader.number()?)))?,
             problems: self.list(|reader| Ok((reader.string()?, reader.number()?)))?,
         };
         if interval.problems.len() > MAX_PROBLEMS + 1 {
             return Err(DecodeError::Damaged("too many problems"));
+        }
+        if interval.remotes.len() > MAX_REMOTES + 1 {
+            return Err(DecodeError::Damaged("too many addresses"));
         }
         Ok(interval)
     }
@@ -258,10 +303,14 @@ impl Reader<'_> {
             response: self.sparse()?,
             failed: self.sparse()?,
             service: self.sparse()?,
+            phases: self.phases()?,
             bytes_sent: self.number()?,
             bytes_received: self.number()?,
             new_connections: self.number()?,
             reused_connections: self.number()?,
+            http2: self.number()?,
+            stale_retries: self.number()?,
+            redirects: self.number()?,
             checks_passed: self.number()?,
             checks_failed: self.number()?,
         })
@@ -269,11 +318,7 @@ impl Reader<'_> {
 
     fn second(&mut self) -> Result<Second, DecodeError> {
         Ok(Second {
-            arrivals: Arrivals {
-                scheduled: self.number()?,
-                started: self.number()?,
-                dropped: self.number()?,
-            },
+            arrivals: self.arrivals()?,
             iterations: Iterations {
                 started: self.number()?,
                 completed: self.number()?,
@@ -283,8 +328,46 @@ impl Reader<'_> {
             user_us: self.number()?,
             users: self.number()?,
             in_flight: self.number()?,
+            health: self.health()?,
             series: self.list(|reader| Ok((SeriesId(reader.small()?), reader.series_second()?)))?,
+            tainted: self.list(|reader| Ok((SeriesId(reader.small()?), reader.series_second()?)))?,
         })
+    }
+
+    fn arrivals(&mut self) -> Result<Arrivals, DecodeError> {
+        Ok(Arrivals { scheduled: self.number()?, started: self.number()?, dropped: self.number()? })
+    }
+
+    fn load(&mut self) -> Result<LoadCounts, DecodeError> {
+        Ok(LoadCounts { arrivals: self.arrivals()?, iterations: self.number()?, user_us: self.number()? })
+    }
+
+    fn health(&mut self) -> Result<Health, DecodeError> {
+        Ok(Health {
+            slice_seconds: self.number()?,
+            tainted: self.number()?,
+            tainted_by: [self.number()?, self.number()?, self.number()?],
+            cpu_us: self.number()?,
+            stolen_us: self.number()?,
+            observed_us: self.number()?,
+            connections: self.number()?,
+            memory_bytes: self.number()?,
+            loop_delay_max_us: self.number()?,
+        })
+    }
+
+    fn phases(&mut self) -> Result<[Sparse; Phase::ALL.len()], DecodeError> {
+        let mut phases = <[Sparse; Phase::ALL.len()]>::default();
+        for phase in &mut phases {
+            *phase = self.sparse()?;
+        }
+        Ok(phases)
+    }
+
+    fn address(&mut self) -> Result<IpAddr, DecodeError> {
+        let (octets, rest) = self.0.split_first_chunk().ok_or(DecodeError::Damaged("ends too early"))?;
+        self.0 = rest;
+        Ok(Ipv6Addr::from_octets(*octets).to_canonical())
     }
 
     fn series_second(&mut self) -> Result<SeriesSecond, DecodeError> {

@@ -52,6 +52,13 @@ impl Distribution {
         }
     }
 
+    /// Forgets all durations, but keeps the room they took.
+    pub fn clear(&mut self) {
+        if let Some(histogram) = &mut self.histogram {
+            histogram.reset();
+        }
+    }
+
     /// How many durations were taken in.
     #[must_use]
     pub fn count(&self) -> u64 {

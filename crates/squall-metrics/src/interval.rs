@@ -1,12 +1,21 @@
 //! What was measured in a stretch of time, in the form that travels and merges.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use crate::distribution::Sparse;
-use crate::{Outcome, SeriesId};
+use crate::health::Health;
+use crate::phases::Phase;
+use crate::{LoadId, Outcome, SeriesId};
 
 /// Distinct problems that are kept; more are counted under the last of them.
 pub(crate) const MAX_PROBLEMS: usize = 20;
+
+/// Distinct addresses whose requests are counted; those of more are counted under the unspecified address.
+pub(crate) const MAX_REMOTES: usize = 64;
+
+/// Stands for all addresses that found no room.
+pub(crate) const OTHER_REMOTES: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 
 /// What was measured in a stretch of time: a delta, to be added exactly once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,8 +24,14 @@ pub struct Interval {
     pub series: BTreeMap<SeriesId, Series>,
     /// By second since the epoch; negative before it.
     pub seconds: BTreeMap<i32, Second>,
-    /// How late requests were begun, in microseconds, to two digits.
+    /// What became of each load.
+    pub loads: BTreeMap<LoadId, LoadCounts>,
+    /// How late the generator began requests, in microseconds, to two digits.
     pub send_lag: Sparse,
+    /// How long a task of the generator that wanted to run had to wait, in microseconds, to two digits.
+    pub loop_delay: Sparse,
+    /// Requests by the address they went to. Bounded; the unspecified address stands for those beyond.
+    pub remotes: BTreeMap<IpAddr, u64>,
     /// What went wrong, in words, and how often. Bounded.
     pub problems: BTreeMap<String, u64>,
 }
@@ -36,6 +51,8 @@ pub struct Series {
     pub failed: Sparse,
     /// Service times of the requests in `response`, to three digits.
     pub service: Sparse,
+    /// What they are made of, in the order of [`Phase::ALL`], to two digits; of failures, too.
+    pub phases: [Sparse; Phase::ALL.len()],
     /// Bytes written, above TLS.
     pub bytes_sent: u64,
     /// Bytes read, above TLS.
@@ -44,6 +61,12 @@ pub struct Series {
     pub new_connections: u64,
     /// Requests over a connection used before.
     pub reused_connections: u64,
+    /// Requests over HTTP/2.
+    pub http2: u64,
+    /// Attempts repeated because the server had closed an idle connection.
+    pub stale_retries: u64,
+    /// Redirects followed.
+    pub redirects: u64,
     /// Expectations that held.
     pub checks_passed: u64,
     /// Expectations that did not.
@@ -65,6 +88,21 @@ pub struct Second {
     pub in_flight: u64,
     /// The requests that ended in it.
     pub series: BTreeMap<SeriesId, SeriesSecond>,
+    /// How the generators were in it.
+    pub health: Health,
+    /// Those of `series` that generators measured while they were the bottleneck.
+    pub tainted: BTreeMap<SeriesId, SeriesSecond>,
+}
+
+/// What became of a load.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LoadCounts {
+    /// Arrivals.
+    pub arrivals: Arrivals,
+    /// Iterations begun.
+    pub iterations: u64,
+    /// Microseconds that users lived, all added up.
+    pub user_us: u64,
 }
 
 /// Arrivals of the open model.
@@ -121,7 +159,12 @@ impl Interval {
         for (second, content) in &other.seconds {
             self.seconds.entry(*second).or_default().merge(content);
         }
+        for (load, counts) in &other.loads {
+            self.loads.entry(*load).or_default().merge(counts);
+        }
         self.send_lag.merge(&other.send_lag);
+        self.loop_delay.merge(&other.loop_delay);
+        add_remotes(&mut self.remotes, &other.remotes);
         for (problem, count) in &other.problems {
             add_problem(&mut self.problems, problem.clone(), *count);
         }
@@ -134,6 +177,7 @@ impl Series {
         self.response.merge(&other.response);
         self.failed.merge(&other.failed);
         self.service.merge(&other.service);
+        self.phases.iter_mut().zip(&other.phases).for_each(|(sum, more)| sum.merge(more));
     }
 
     /// Adds everything but the distributions.
@@ -145,17 +189,34 @@ impl Series {
         add(&mut self.bytes_received, other.bytes_received);
         add(&mut self.new_connections, other.new_connections);
         add(&mut self.reused_connections, other.reused_connections);
+        add(&mut self.http2, other.http2);
+        add(&mut self.stale_retries, other.stale_retries);
+        add(&mut self.redirects, other.redirects);
         add(&mut self.checks_passed, other.checks_passed);
         add(&mut self.checks_failed, other.checks_failed);
+    }
+}
+
+impl Arrivals {
+    fn merge(&mut self, other: &Self) {
+        add(&mut self.scheduled, other.scheduled);
+        add(&mut self.started, other.started);
+        add(&mut self.dropped, other.dropped);
+    }
+}
+
+impl LoadCounts {
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.arrivals.merge(&other.arrivals);
+        add(&mut self.iterations, other.iterations);
+        add(&mut self.user_us, other.user_us);
     }
 }
 
 impl Second {
     /// Adds the same second of another slice, or a later part of it.
     pub fn merge(&mut self, other: &Self) {
-        add(&mut self.arrivals.scheduled, other.arrivals.scheduled);
-        add(&mut self.arrivals.started, other.arrivals.started);
-        add(&mut self.arrivals.dropped, other.arrivals.dropped);
+        self.arrivals.merge(&other.arrivals);
         add(&mut self.iterations.started, other.iterations.started);
         add(&mut self.iterations.completed, other.iterations.completed);
         add(&mut self.iterations.failed, other.iterations.failed);
@@ -165,6 +226,10 @@ impl Second {
         add(&mut self.in_flight, other.in_flight);
         for (id, series) in &other.series {
             self.series.entry(*id).or_default().merge(series);
+        }
+        self.health.merge(&other.health);
+        for (id, series) in &other.tainted {
+            self.tainted.entry(*id).or_default().merge(series);
         }
     }
 }
@@ -188,6 +253,14 @@ pub(crate) fn add(sum: &mut u64, more: u64) {
 fn add_outcomes(sum: &mut BTreeMap<Outcome, u64>, more: &BTreeMap<Outcome, u64>) {
     for (outcome, count) in more {
         add(sum.entry(*outcome).or_default(), *count);
+    }
+}
+
+/// Counts requests under their own address while there is room, else under a common one.
+pub(crate) fn add_remotes(sum: &mut BTreeMap<IpAddr, u64>, more: &BTreeMap<IpAddr, u64>) {
+    for (&address, &count) in more {
+        let room = sum.len() < MAX_REMOTES || sum.contains_key(&address);
+        add(sum.entry(if room { address } else { OTHER_REMOTES }).or_default(), count);
     }
 }
 

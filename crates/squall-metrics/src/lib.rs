@@ -9,18 +9,24 @@
 
 mod codec;
 mod distribution;
+mod health;
 mod interval;
 mod merge;
 mod outcome;
+mod phases;
 mod recorder;
 mod sample;
 mod snapshot;
 
 pub use codec::DecodeError;
 pub use distribution::{Distribution, HIGHEST_US, Sparse};
-pub use interval::{Arrivals, Interval, Iterations, Second, Series, SeriesSecond};
-pub use merge::{Merge, Merged, Totals};
+pub use health::{
+    Health, LOOP_DELAY_LIMIT_US, Observation, SEND_LAG_LIMIT_US, STOLEN_LIMIT, USUAL_SEND_LAG_LIMIT_US,
+};
+pub use interval::{Arrivals, Interval, Iterations, LoadCounts, Second, Series, SeriesSecond};
+pub use merge::{GeneratorTotals, Merge, Merged, Totals};
 pub use outcome::{Outcome, UnknownOutcome};
+pub use phases::{Phase, Phases};
 pub use recorder::{Recorder, Recording};
-pub use sample::{ConnectionUse, Sample, SeriesId};
+pub use sample::{ConnectionUse, LoadId, RemoteId, Sample, SeriesId};
 pub use snapshot::Snapshot;

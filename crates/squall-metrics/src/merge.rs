@@ -1,10 +1,13 @@
 //! All slices' measurements, added up.
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
 
 use crate::distribution::Distribution;
-use crate::interval::{Interval, Second, Series, add, add_problem};
-use crate::{Outcome, SeriesId, Snapshot};
+use crate::health::Health;
+use crate::interval::{Interval, LoadCounts, Second, Series, add, add_problem, add_remotes};
+use crate::phases::Phase;
+use crate::{LoadId, Outcome, SeriesId, Snapshot};
 
 /// What became of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +29,26 @@ pub struct Totals {
     pub failed: Distribution,
     /// Service times of the requests in `response`.
     pub service: Distribution,
+    /// What service times are made of, in the order of [`Phase::ALL`]; of failures, too.
+    pub phases: [Distribution; Phase::ALL.len()],
+}
+
+/// How a generator was, over the whole run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GeneratorTotals {
+    /// How late it began requests.
+    pub send_lag: Distribution,
+    /// How long its tasks had to wait when they wanted to run.
+    pub loop_delay: Distribution,
+    /// What else it saw of itself.
+    pub health: Health,
+}
+
+impl Default for GeneratorTotals {
+    fn default() -> Self {
+        let (send_lag, loop_delay) = (Distribution::coarse(), Distribution::coarse());
+        Self { send_lag, loop_delay, health: Health::default() }
+    }
 }
 
 /// What a run has measured so far.
@@ -33,7 +56,9 @@ pub struct Totals {
 pub struct Merged {
     series: BTreeMap<SeriesId, Totals>,
     seconds: BTreeMap<i32, Second>,
-    send_lag: BTreeMap<String, Distribution>,
+    loads: BTreeMap<LoadId, LoadCounts>,
+    generators: BTreeMap<String, GeneratorTotals>,
+    remotes: BTreeMap<IpAddr, u64>,
     problems: BTreeMap<String, u64>,
     ledger: HashSet<(String, u32)>,
     duplicates: u64,
@@ -46,6 +71,7 @@ impl Default for Totals {
             response: Distribution::fine(),
             failed: Distribution::fine(),
             service: Distribution::fine(),
+            phases: [const { Distribution::coarse() }; Phase::ALL.len()],
         }
     }
 }
@@ -58,7 +84,10 @@ impl Merged {
             self.duplicates += 1;
             return Merge::Duplicate;
         }
-        self.send_lag.entry(nonce).or_insert_with(Distribution::coarse).merge(&interval.send_lag);
+        let generator = self.generators.entry(nonce).or_default();
+        generator.send_lag.merge(&interval.send_lag);
+        generator.loop_delay.merge(&interval.loop_delay);
+        interval.seconds.values().for_each(|second| generator.health.follow(&second.health));
         self.add(interval);
         Merge::Merged
     }
@@ -70,7 +99,12 @@ impl Merged {
             totals.response.merge(&series.response);
             totals.failed.merge(&series.failed);
             totals.service.merge(&series.service);
+            totals.phases.iter_mut().zip(&series.phases).for_each(|(sum, more)| sum.merge(more));
         }
+        for (load, counts) in &interval.loads {
+            self.loads.entry(*load).or_default().merge(counts);
+        }
+        add_remotes(&mut self.remotes, &interval.remotes);
         for (second, content) in interval.seconds {
             self.seconds.entry(second).or_default().merge(&content);
         }
@@ -97,10 +131,22 @@ impl Merged {
         &self.seconds
     }
 
-    /// How late each generator began its requests.
+    /// What became of each load.
     #[must_use]
-    pub fn send_lag(&self) -> &BTreeMap<String, Distribution> {
-        &self.send_lag
+    pub fn loads(&self) -> &BTreeMap<LoadId, LoadCounts> {
+        &self.loads
+    }
+
+    /// How each generator was, by its nonce.
+    #[must_use]
+    pub fn generators(&self) -> &BTreeMap<String, GeneratorTotals> {
+        &self.generators
+    }
+
+    /// Requests by the address they went to; the unspecified address stands for those that found no room.
+    #[must_use]
+    pub fn remotes(&self) -> &BTreeMap<IpAddr, u64> {
+        &self.remotes
     }
 
     /// What went wrong, in words, and how often.

@@ -33,10 +33,14 @@ pub enum Outcome {
     Unfinished,
     /// The generator reached a limit of its own, such as its number of open files.
     Generator,
+    /// Redirects came to no end.
+    Redirect,
+    /// The plan does not allow requests to that host.
+    Forbidden,
 }
 
 /// Every outcome but the statuses, with its code on the wire and its name.
-const NAMED: [(Outcome, u16, &str); 11] = [
+const NAMED: [(Outcome, u16, &str); 13] = [
     (Outcome::Timeout, 1, "timeout"),
     (Outcome::Refused, 2, "refused"),
     (Outcome::Reset, 3, "reset"),
@@ -48,6 +52,8 @@ const NAMED: [(Outcome, u16, &str); 11] = [
     (Outcome::TooLarge, 9, "too_large"),
     (Outcome::Unfinished, 10, "unfinished"),
     (Outcome::Generator, 11, "generator"),
+    (Outcome::Redirect, 12, "redirect"),
+    (Outcome::Forbidden, 13, "forbidden"),
 ];
 
 /// Codes from here on are statuses.
@@ -123,7 +129,7 @@ mod tests {
 
     #[test]
     fn what_is_no_outcome_is_refused() {
-        for code in [0, 12, 99, 1_000, u16::MAX] {
+        for code in [0, 14, 99, 1_000, u16::MAX] {
             assert_eq!(Outcome::from_code(code), None);
         }
         for text in ["", "5", "1000", "Timeout", "-200"] {

@@ -1,16 +1,26 @@
 //! Takes samples in, on the thread that makes them.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use crate::distribution::Distribution;
-use crate::interval::{Interval, Second, Series, SeriesSecond, add_problem};
+use crate::health::{Health, Observation};
+use crate::interval::{
+    Interval, LoadCounts, MAX_REMOTES, OTHER_REMOTES, Second, Series, SeriesSecond, add_problem, add_remotes,
+};
+use crate::phases::Phase;
 use crate::sample::second_of;
-use crate::{ConnectionUse, Outcome, Sample, SeriesId};
+use crate::{ConnectionUse, LoadId, Outcome, RemoteId, Sample, SeriesId};
 
 /// Takes samples in. Made for one thread; nothing in it is shared.
 #[derive(Debug)]
 pub struct Recorder {
     content: Recording,
+    /// Whose [`RemoteId`]s are their places in here.
+    remotes: Vec<IpAddr>,
+    /// Since it was last looked at.
+    send_lag: Distribution,
+    loop_delay: Distribution,
 }
 
 /// What a recorder took in, still in the form that is fast to fill. Swapping it out takes no time;
@@ -18,9 +28,16 @@ pub struct Recorder {
 #[derive(Debug, Default)]
 pub struct Recording {
     series: Vec<Option<Box<DenseSeries>>>,
-    seconds: BTreeMap<i32, DenseSecond>,
+    /// Ascending; the last is nearly always the one that is asked for.
+    seconds: Vec<(i32, DenseSecond)>,
+    loads: Vec<LoadCounts>,
     send_lag: Option<Box<Distribution>>,
+    loop_delay: Option<Box<Distribution>>,
+    remotes: Vec<u64>,
+    addresses: Vec<IpAddr>,
     problems: BTreeMap<String, u64>,
+    /// What others took in at the same time.
+    others: Vec<Recording>,
 }
 
 #[derive(Debug)]
@@ -30,6 +47,7 @@ struct DenseSeries {
     response: Distribution,
     failed: Distribution,
     service: Distribution,
+    phases: [Distribution; Phase::ALL.len()],
 }
 
 #[derive(Debug, Default)]
@@ -66,6 +84,7 @@ impl Default for DenseSeries {
             response: Distribution::fine(),
             failed: Distribution::fine(),
             service: Distribution::fine(),
+            phases: [const { Distribution::coarse() }; Phase::ALL.len()],
         }
     }
 }
@@ -84,7 +103,32 @@ impl Recorder {
     /// For so many series. One without samples costs a pointer.
     #[must_use]
     pub fn new(series: usize) -> Self {
-        Self { content: Recording { series: (0..series).map(|_| None).collect(), ..Recording::default() } }
+        Self {
+            content: Recording { series: (0..series).map(|_| None).collect(), ..Recording::default() },
+            remotes: Vec::new(),
+            send_lag: Distribution::coarse(),
+            loop_delay: Distribution::coarse(),
+        }
+    }
+
+    /// The name of an address in samples. Of many addresses those that find no room share one.
+    pub fn remote(&mut self, address: IpAddr) -> RemoteId {
+        let known = self.remotes.iter().position(|known| *known == address);
+        let index = known.unwrap_or_else(|| {
+            let room = self.remotes.len() < MAX_REMOTES;
+            if self.remotes.len() <= MAX_REMOTES {
+                self.remotes.push(if room { address } else { OTHER_REMOTES });
+            }
+            self.remotes.len() - 1
+        });
+        RemoteId(u16::try_from(index).unwrap_or(u16::MAX))
+    }
+
+    /// A request was begun, so much later than it could have been.
+    pub fn begun(&mut self, send_lag_us: u64) {
+        self.send_lag.record(send_lag_us);
+        let lag = self.content.send_lag.get_or_insert_with(|| Box::new(Distribution::coarse()));
+        lag.record(send_lag_us);
     }
 
     /// Takes in a request that has ended. One of a series beyond those announced makes room for itself.
@@ -102,6 +146,9 @@ impl Recorder {
         series.counts.bytes_received += sample.bytes_received;
         series.counts.new_connections += u64::from(sample.connection == ConnectionUse::New);
         series.counts.reused_connections += u64::from(sample.connection == ConnectionUse::Reused);
+        series.counts.http2 += u64::from(sample.http2);
+        series.counts.stale_retries += u64::from(sample.stale_retries);
+        series.counts.redirects += u64::from(sample.redirects);
         series.counts.checks_passed += u64::from(sample.checks_passed);
         series.counts.checks_failed += u64::from(sample.checks_failed);
         if in_response {
@@ -110,8 +157,22 @@ impl Recorder {
         } else if judged {
             series.failed.record(response_us);
         }
+        if judged {
+            for (phase, distribution) in Phase::ALL.iter().zip(&mut series.phases) {
+                if let Some(us) = sample.phases.get(*phase) {
+                    distribution.record(us);
+                }
+            }
+        }
+        if let Some(RemoteId(index)) = sample.remote {
+            let index = usize::from(index);
+            if index >= self.content.remotes.len() {
+                self.content.remotes.resize(index + 1, 0);
+            }
+            self.content.remotes[index] += 1;
+        }
 
-        let second = self.content.seconds.entry(sample.second()).or_default();
+        let second = second_mut(&mut self.content.seconds, sample.second());
         let series = slot(&mut second.series, sample.series);
         series.counts.requests += 1;
         series.counts.errors += u64::from(sample.failed);
@@ -120,28 +181,29 @@ impl Recorder {
         if in_response {
             series.response.record(response_us);
         }
-
-        let lag = self.content.send_lag.get_or_insert_with(|| Box::new(Distribution::coarse()));
-        lag.record(sample.send_lag_us());
     }
 
     /// An arrival was due.
-    pub fn arrival_scheduled(&mut self, due_us: i64) {
+    pub fn arrival_scheduled(&mut self, load: LoadId, due_us: i64) {
+        self.load(load).arrivals.scheduled += 1;
         self.second(due_us).arrivals.scheduled += 1;
     }
 
     /// An arrival that was due then found a user.
-    pub fn arrival_started(&mut self, due_us: i64) {
+    pub fn arrival_started(&mut self, load: LoadId, due_us: i64) {
+        self.load(load).arrivals.started += 1;
         self.second(due_us).arrivals.started += 1;
     }
 
     /// An arrival that was due then found none.
-    pub fn arrival_dropped(&mut self, due_us: i64) {
+    pub fn arrival_dropped(&mut self, load: LoadId, due_us: i64) {
+        self.load(load).arrivals.dropped += 1;
         self.second(due_us).arrivals.dropped += 1;
     }
 
     /// An iteration began.
-    pub fn iteration_started(&mut self, at_us: i64) {
+    pub fn iteration_started(&mut self, load: LoadId, at_us: i64) {
+        self.load(load).iterations += 1;
         self.second(at_us).iterations.started += 1;
     }
 
@@ -161,11 +223,13 @@ impl Recorder {
     }
 
     /// A user lived from one instant to another; an empty or reversed stretch counts nothing.
-    pub fn user_time(&mut self, from_us: i64, until_us: i64) {
+    pub fn user_time(&mut self, load: LoadId, from_us: i64, until_us: i64) {
         let mut from_us = from_us;
         while from_us < until_us {
             let end_us = (from_us.div_euclid(1_000_000) + 1).saturating_mul(1_000_000).min(until_us);
-            self.second(from_us).user_us += u64::try_from(end_us - from_us).unwrap_or(0);
+            let lived_us = u64::try_from(end_us - from_us).unwrap_or(0);
+            self.second(from_us).user_us += lived_us;
+            self.load(load).user_us += lived_us;
             from_us = end_us;
         }
     }
@@ -177,6 +241,35 @@ impl Recorder {
         second.in_flight += u64::from(in_flight);
     }
 
+    /// A task that wanted to run had to wait so long.
+    pub fn loop_delay(&mut self, us: u64) {
+        self.loop_delay.record(us);
+        let delay = self.content.loop_delay.get_or_insert_with(|| Box::new(Distribution::coarse()));
+        delay.record(us);
+    }
+
+    /// What the generator saw of itself from one second up to another, without that; normally one second, more if
+    /// it was held up. Its delays are those that were told since the last time.
+    pub fn observe(&mut self, seconds: std::ops::Range<i32>, observation: Observation) {
+        let observation = Observation {
+            send_lag_p50_us: self.send_lag.quantile_us(0.5).unwrap_or(0),
+            send_lag_p99_us: self.send_lag.quantile_us(0.99).unwrap_or(0),
+            loop_delay_p90_us: self.loop_delay.quantile_us(0.9).unwrap_or(0),
+            loop_delay_max_us: self.loop_delay.max_us().unwrap_or(0),
+            ..observation
+        };
+        self.send_lag.clear();
+        self.loop_delay.clear();
+        let health = Health::of(&observation);
+        // What was used up counts once; what it says of the seconds holds for each.
+        let mut rest = Health { cpu_us: 0, stolen_us: 0, observed_us: 0, ..health };
+        for second in seconds.clone() {
+            let content = &mut second_mut(&mut self.content.seconds, second).counts;
+            content.health.merge(if second == seconds.end - 1 { &health } else { &rest });
+            rest.loop_delay_max_us = 0;
+        }
+    }
+
     /// Something went wrong, in words.
     pub fn note(&mut self, problem: String) {
         add_problem(&mut self.content.problems, problem, 1);
@@ -185,13 +278,36 @@ impl Recorder {
     /// Swaps out what was taken in since the last time.
     #[must_use]
     pub fn take(&mut self) -> Recording {
-        let next = Self::new(self.content.series.len());
-        std::mem::replace(self, next).content
+        let next = Recording {
+            series: (0..self.content.series.len()).map(|_| None).collect(),
+            ..Recording::default()
+        };
+        Recording { addresses: self.remotes.clone(), ..std::mem::replace(&mut self.content, next) }
+    }
+
+    fn load(&mut self, LoadId(index): LoadId) -> &mut LoadCounts {
+        let index = usize::from(index);
+        if index >= self.content.loads.len() {
+            self.content.loads.resize(index + 1, LoadCounts::default());
+        }
+        &mut self.content.loads[index]
     }
 
     fn second(&mut self, at_us: i64) -> &mut Second {
-        &mut self.content.seconds.entry(second_of(at_us)).or_default().counts
+        &mut second_mut(&mut self.content.seconds, second_of(at_us)).counts
     }
+}
+
+/// A second's place among the others, made if it is not there.
+fn second_mut(seconds: &mut Vec<(i32, DenseSecond)>, second: i32) -> &mut DenseSecond {
+    let last = seconds.len().checked_sub(1).filter(|&last| seconds[last].0 == second);
+    let index = last.unwrap_or_else(|| {
+        seconds.binary_search_by_key(&second, |(known, _)| *known).unwrap_or_else(|place| {
+            seconds.insert(place, (second, DenseSecond::default()));
+            place
+        })
+    });
+    &mut seconds[index].1
 }
 
 /// The place of a series in a list, made if it is not there.
@@ -204,14 +320,40 @@ fn slot<T: Default>(list: &mut Vec<Option<Box<T>>>, id: SeriesId) -> &mut T {
 }
 
 impl Recording {
+    /// What several recorders took in at the same time, as one; `None` of none.
+    #[must_use]
+    pub fn join(recordings: Vec<Self>) -> Option<Self> {
+        let mut recordings = recordings.into_iter();
+        let mut whole = recordings.next()?;
+        whole.others.extend(recordings);
+        Some(whole)
+    }
+
     /// The form that travels and merges.
     #[must_use]
-    pub fn into_interval(self) -> Interval {
+    pub fn into_interval(mut self) -> Interval {
+        let others = std::mem::take(&mut self.others);
+        let mut interval = self.into_own_interval();
+        others.into_iter().for_each(|other| interval.merge(&other.into_interval()));
+        interval
+    }
+
+    fn into_own_interval(self) -> Interval {
         let seconds = self.seconds.into_iter().map(|(second, content)| (second, content.into_second()));
+        let mut remotes = BTreeMap::new();
+        for (address, count) in self.addresses.into_iter().zip(self.remotes).filter(|(_, count)| *count > 0) {
+            add_remotes(&mut remotes, &BTreeMap::from([(address, count)]));
+        }
+        let sparse = |distribution: Option<Box<Distribution>>| {
+            distribution.map(|distribution| distribution.to_sparse()).unwrap_or_default()
+        };
         Interval {
             series: by_id(self.series, DenseSeries::into_series),
             seconds: seconds.collect(),
-            send_lag: self.send_lag.map(|lag| lag.to_sparse()).unwrap_or_default(),
+            loads: (0..=u16::MAX).map(LoadId).zip(self.loads).collect(),
+            send_lag: sparse(self.send_lag),
+            loop_delay: sparse(self.loop_delay),
+            remotes,
             problems: self.problems,
         }
     }
@@ -224,6 +366,7 @@ impl DenseSeries {
             response: self.response.to_sparse(),
             failed: self.failed.to_sparse(),
             service: self.service.to_sparse(),
+            phases: self.phases.each_ref().map(Distribution::to_sparse),
             ..self.counts
         }
     }
@@ -231,7 +374,9 @@ impl DenseSeries {
 
 impl DenseSecond {
     fn into_second(self) -> Second {
-        Second { series: by_id(self.series, DenseSeriesSecond::into_series), ..self.counts }
+        let series = by_id(self.series, DenseSeriesSecond::into_series);
+        let tainted = if self.counts.health.tainted > 0 { series.clone() } else { BTreeMap::new() };
+        Second { series, tainted, ..self.counts }
     }
 }
 

@@ -1,10 +1,19 @@
 //! One request, measured.
 
 use crate::Outcome;
+use crate::phases::Phases;
 
 /// Which of a plan's series: an index, the same in every slice of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SeriesId(pub u16);
+
+/// Which of a plan's loads: an index, the same in every slice of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LoadId(pub u16);
+
+/// Which of the addresses that a [`Recorder`](crate::Recorder) has been told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RemoteId(pub(crate) u16);
 
 /// Which connection a request went over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,18 +35,31 @@ pub struct Sample {
     pub scheduled_us: i64,
     /// When it was begun; later than it was due where the generator or the flow was late.
     pub started_us: i64,
+    /// Of the time between the two: how long it waited for what the plan makes scarce, a free user or a
+    /// connection of a pool. The rest is the generator's own lateness.
+    pub waited_us: u64,
     /// When its last byte had come, or it had failed.
     pub ended_us: i64,
     /// How it ended.
     pub outcome: Outcome,
     /// Whether that is a failure.
     pub failed: bool,
+    /// What its service time is made of; of several attempts all added up.
+    pub phases: Phases,
     /// Bytes written, above TLS.
     pub bytes_sent: u64,
     /// Bytes read, above TLS.
     pub bytes_received: u64,
-    /// Which connection it went over.
+    /// Which connection it went over; of several attempts the last.
     pub connection: ConnectionUse,
+    /// Whether that spoke HTTP/2.
+    pub http2: bool,
+    /// Where that led, if there was one.
+    pub remote: Option<RemoteId>,
+    /// Attempts repeated because the server had closed an idle connection.
+    pub stale_retries: u32,
+    /// Redirects followed.
+    pub redirects: u32,
     /// Expectations that held.
     pub checks_passed: u32,
     /// Expectations that did not.
@@ -45,6 +67,30 @@ pub struct Sample {
 }
 
 impl Sample {
+    /// A request that was due and begun at these instants, and of which nothing else is known yet.
+    #[must_use]
+    pub fn begun(series: SeriesId, scheduled_us: i64, started_us: i64) -> Self {
+        Self {
+            series,
+            scheduled_us,
+            started_us,
+            waited_us: 0,
+            ended_us: started_us,
+            outcome: Outcome::Unfinished,
+            failed: true,
+            phases: Phases::default(),
+            bytes_sent: 0,
+            bytes_received: 0,
+            connection: ConnectionUse::None,
+            http2: false,
+            remote: None,
+            stale_retries: 0,
+            redirects: 0,
+            checks_passed: 0,
+            checks_failed: 0,
+        }
+    }
+
     /// From when it was due to its end, in microseconds.
     #[must_use]
     pub fn response_us(&self) -> u64 {
@@ -57,10 +103,11 @@ impl Sample {
         u64::try_from(self.ended_us.saturating_sub(self.started_us)).unwrap_or(0)
     }
 
-    /// How late it was begun, in microseconds.
+    /// How late the generator began it, in microseconds.
     #[must_use]
     pub fn send_lag_us(&self) -> u64 {
-        u64::try_from(self.started_us.saturating_sub(self.scheduled_us)).unwrap_or(0)
+        let late_us = u64::try_from(self.started_us.saturating_sub(self.scheduled_us)).unwrap_or(0);
+        late_us.saturating_sub(self.waited_us)
     }
 
     /// The second it belongs to: the one in which it ended.

@@ -1,8 +1,12 @@
 //! The promises of merging: once, in any order, and as if one recorder had seen it all.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use proptest::prelude::*;
 use squall_metrics::{
-    ConnectionUse, DecodeError, Merge, Merged, Outcome, Recorder, Sample, SeriesId, Snapshot,
+    ConnectionUse, DecodeError, LoadId, Merge, Merged, Observation, Outcome, Phase, Phases, Recorder, Sample,
+    Second, SeriesId, Snapshot,
 };
 
 fn any_sample() -> impl Strategy<Value = Sample> {
@@ -15,18 +19,26 @@ fn any_sample() -> impl Strategy<Value = Sample> {
         1 => Just((Outcome::Unfinished, true)),
     ];
     (0_u16..4, -2_000_000_i64..5_000_000, 0_i64..50_000, 0_i64..9_000_000, outcome, 0_u64..5_000).prop_map(
-        |(series, scheduled_us, lag, service, (outcome, failed), bytes)| Sample {
-            series: SeriesId(series),
-            scheduled_us,
-            started_us: scheduled_us + lag,
-            ended_us: scheduled_us + lag + service,
-            outcome,
-            failed,
-            bytes_sent: bytes / 10,
-            bytes_received: bytes,
-            connection: if bytes % 2 == 0 { ConnectionUse::New } else { ConnectionUse::Reused },
-            checks_passed: u32::from(!failed),
-            checks_failed: u32::from(failed),
+        |(series, scheduled_us, lag, service, (outcome, failed), bytes)| {
+            let mut phases = Phases::default();
+            phases.add(Phase::ALL[usize::from(series)], bytes);
+            phases.add(Phase::Body, service.cast_unsigned());
+            Sample {
+                ended_us: scheduled_us + lag + service,
+                waited_us: bytes,
+                outcome,
+                failed,
+                phases,
+                bytes_sent: bytes / 10,
+                bytes_received: bytes,
+                connection: if bytes % 2 == 0 { ConnectionUse::New } else { ConnectionUse::Reused },
+                http2: bytes % 3 == 0,
+                stale_retries: u32::from(series),
+                redirects: u32::from(failed),
+                checks_passed: u32::from(!failed),
+                checks_failed: u32::from(failed),
+                ..Sample::begun(SeriesId(series), scheduled_us, scheduled_us + lag)
+            }
         },
     )
 }
@@ -34,12 +46,25 @@ fn any_sample() -> impl Strategy<Value = Sample> {
 fn record(samples: &[Sample]) -> Recorder {
     let mut recorder = Recorder::new(4);
     for sample in samples {
-        recorder.arrival_scheduled(sample.scheduled_us);
-        recorder.arrival_started(sample.scheduled_us);
-        recorder.iteration_started(sample.started_us);
+        let (load, series) = (LoadId(sample.series.0 % 2), sample.series.0);
+        let remote = recorder.remote(IpAddr::from([127, 0, 0, series.to_be_bytes()[1]]));
+        recorder.arrival_scheduled(load, sample.scheduled_us);
+        recorder.arrival_started(load, sample.scheduled_us);
+        recorder.iteration_started(load, sample.started_us);
         recorder.iteration_completed(sample.ended_us);
-        recorder.user_time(sample.started_us, sample.ended_us);
-        recorder.record(sample);
+        recorder.user_time(load, sample.started_us, sample.ended_us);
+        recorder.begun(sample.send_lag_us());
+        recorder.record(&Sample { remote: Some(remote), ..*sample });
+        // Each as if it were a slice of its own, some of them the bottleneck.
+        recorder.loop_delay(sample.bytes_received);
+        let observation = Observation {
+            stolen_us: sample.bytes_sent,
+            observed_us: 4_000,
+            connections: 3,
+            memory_bytes: sample.bytes_received,
+            ..Observation::default()
+        };
+        recorder.observe(sample.second()..sample.second() + 1, observation);
     }
     recorder
 }
@@ -69,7 +94,13 @@ proptest! {
     ) {
         let (parts, whole) = (merge(snapshots(&samples, chunk)), merge([snapshot(0, 0, &samples)]));
         prop_assert_eq!(parts.series(), whole.series());
-        prop_assert_eq!(parts.seconds(), whole.seconds());
+        // What is tainted differs: a slice answers for all its requests of a second, be they one's or another's.
+        let untainted = |merged: &Merged| -> Vec<_> {
+            let without = |second: &Second| Second { tainted: BTreeMap::new(), ..second.clone() };
+            merged.seconds().iter().map(|(second, content)| (*second, without(content))).collect()
+        };
+        prop_assert_eq!(untainted(&parts), untainted(&whole));
+        prop_assert_eq!((parts.loads(), parts.remotes()), (whole.loads(), whole.remotes()));
         prop_assert_eq!(parts.requests(), samples.len() as u64);
         prop_assert_eq!(parts.outcomes().values().sum::<u64>(), samples.len() as u64);
     }
@@ -125,7 +156,7 @@ proptest! {
     #[test]
     fn user_time_is_spread_over_its_seconds(from_us in -5_000_000_i64..5_000_000, length_us in 0_i64..9_000_000) {
         let mut recorder = Recorder::new(0);
-        recorder.user_time(from_us, from_us + length_us);
+        recorder.user_time(LoadId(0), from_us, from_us + length_us);
         let seconds = recorder.take().into_interval().seconds;
         prop_assert_eq!(seconds.values().map(|second| second.user_us).sum::<u64>(), length_us.cast_unsigned());
         prop_assert!(seconds.values().all(|second| second.user_us <= 1_000_000));

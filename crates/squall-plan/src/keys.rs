@@ -42,6 +42,8 @@ pub enum Shape {
     Think,
     /// `200/s`.
     Rate,
+    /// A whole number, from the first to the last, or one of these words.
+    CountOrWord(u32, u32, &'static [&'static str]),
     /// A whole number, from the first to the last.
     Count(u32, u32),
     /// Any JSON, with expressions in its texts.
@@ -52,6 +54,12 @@ pub enum Shape {
     Statuses,
     /// A mapping with these keys.
     Object(&'static Kind),
+    /// A mapping with these keys, or a list of such.
+    OneOrMany(&'static Kind),
+    /// A list of texts.
+    Texts,
+    /// A mapping from names to an address or a list of them.
+    Addresses,
     /// A list of these.
     List(&'static Kind),
     /// A mapping from names to these.
@@ -79,10 +87,8 @@ pub const MAX_USERS: u32 = 10_000_000;
 pub const VERBS: [&str; 7] = ["get", "post", "put", "patch", "delete", "head", "options"];
 
 /// Keys of the language that this version does not know yet.
-pub const LATER: [&str; 22] = [
+pub const LATER: [&str; 19] = [
     "after",
-    "allow",
-    "arrivals",
     "choose",
     "cleanup",
     "data",
@@ -101,7 +107,6 @@ pub const LATER: [&str; 22] = [
     "set",
     "telemetry",
     "thresholds",
-    "when_full",
 ];
 
 const HEADERS_EXAMPLE: &str = "{ Accept: application/json }";
@@ -124,11 +129,17 @@ pub static PLAN: Kind = Kind {
             "Constants that every expression sees; `--var` overrides them.",
             "{ currency: USD }",
         ),
+        key(
+            "allow",
+            Shape::Texts,
+            "Hosts that requests and redirects may go to, besides the target's; `*.example.com` is all below.",
+            "[uploads.example.com]",
+        ),
         key("http", Shape::Object(&HTTP), "How requests are sent.", "{ timeout: 5s }"),
         required(
             "load",
-            Shape::Object(&LOAD),
-            "How many users or arrivals, and when.",
+            Shape::OneOrMany(&LOAD),
+            "How many users or arrivals, and when; several loads go on side by side.",
             "{ users: 50, duration: 1m }",
         ),
         required(
@@ -151,12 +162,104 @@ pub static HTTP: Kind = Kind {
             "From the start of a request to its last byte; 10s unless given.",
             "10s",
         ),
+        key(
+            "timeouts",
+            Shape::Object(&TIMEOUTS),
+            "How long single phases of a request may take.",
+            "{ connect: 1s, first_byte: 3s }",
+        ),
+        key(
+            "version",
+            Shape::Word(&HTTP_VERSIONS),
+            "Which HTTP: with TLS what the server chooses, else 1.1, unless given; `http2` without TLS is prior knowledge.",
+            "http2",
+        ),
+        key(
+            "connections",
+            Shape::Word(&CONNECTIONS),
+            "Whose connections are: each user's own unless given.",
+            "shared",
+        ),
+        key(
+            "max_connections",
+            Shape::Count(1, MAX_USERS),
+            "Connections of a shared pool to one origin at most, in the whole fleet.",
+            "200",
+        ),
+        key(
+            "max_requests_per_connection",
+            Shape::Count(1, u32::MAX),
+            "Requests after which a connection is closed.",
+            "100",
+        ),
+        key("max_connection_age", Shape::Duration, "Age at which a connection is closed.", "1m"),
+        key(
+            "max_streams",
+            Shape::Count(1, 1_000_000),
+            "Streams open on one HTTP/2 connection at most; 100 unless given.",
+            "50",
+        ),
+        key(
+            "follow_redirects",
+            Shape::Count(0, 50),
+            "Redirects of one request that are followed at most; 10 unless given.",
+            "0",
+        ),
         key("headers", Shape::Headers, "Headers of every request.", HEADERS_EXAMPLE),
         key(
             "roots",
             Shape::Word(&["built_in", "platform"]),
             "Which certificate authorities are trusted: Mozilla's, compiled in, unless given, or the machine's own.",
             "platform",
+        ),
+        key(
+            "server_name",
+            Shape::Text,
+            "The name that TLS is told and certificates must bear, instead of the URL's host.",
+            "api.example.com",
+        ),
+        key(
+            "resolve",
+            Shape::Addresses,
+            "Addresses of names, instead of what name servers say.",
+            "{ api.example.com: 127.0.0.1 }",
+        ),
+        key("dns", Shape::Object(&DNS), "How names are looked up.", "{ max_ttl: 10s }"),
+        key("proxy", Shape::Template, "The HTTP proxy that requests go through.", "http://127.0.0.1:3128"),
+    ],
+};
+
+/// `http.version`
+pub const HTTP_VERSIONS: [&str; 3] = ["auto", "http1", "http2"];
+
+/// `http.connections`
+pub const CONNECTIONS: [&str; 3] = ["per_user", "shared", "per_iteration"];
+
+/// `http.timeouts`
+pub static TIMEOUTS: Kind = Kind {
+    name: "timeouts",
+    doc: "How long single phases of a request may take.",
+    keys: &[
+        key("dns", Shape::Duration, "Looking the name up.", "2s"),
+        key("connect", Shape::Duration, "Making the connection.", "1s"),
+        key("tls", Shape::Duration, "The TLS handshake.", "2s"),
+        key("send", Shape::Duration, "Writing the request.", "2s"),
+        key("first_byte", Shape::Duration, "From the request's last byte to the response's first.", "3s"),
+        key("body", Shape::Duration, "From the response's first byte to its last.", "5s"),
+    ],
+};
+
+/// `http.dns`
+pub static DNS: Kind = Kind {
+    name: "dns",
+    doc: "How names are looked up.",
+    keys: &[
+        key("servers", Shape::Texts, "Name servers, instead of the machine's own.", "[\"127.0.0.1:53\"]"),
+        key(
+            "max_ttl",
+            Shape::Duration,
+            "How long an answer is used at most; as long as it says unless given.",
+            "10s",
         ),
     ],
 };
@@ -172,7 +275,12 @@ pub static LOAD: Kind = Kind {
             "Whether users decide when their next iteration starts, or arrivals come on schedule. `users` and `rate` tell, too.",
             "open",
         ),
-        key("users", Shape::Count(0, MAX_USERS), "Closed model, short: so many users from the start.", "50"),
+        key(
+            "users",
+            Shape::CountOrWord(0, MAX_USERS, &USERS),
+            "Closed model, short: so many users from the start. Open model: whether an arrival takes the user freed last, unless given, or a new one.",
+            "50",
+        ),
         key("rate", Shape::Rate, "Open model, short: so many arrivals from the start.", "100/s"),
         key("duration", Shape::Duration, "How long, in the short form.", "1m"),
         key(
@@ -195,6 +303,32 @@ pub static LOAD: Kind = Kind {
             "2000",
         ),
         key(
+            "arrivals",
+            Shape::Word(&ARRIVALS),
+            "Open model: how arrivals are spread; at even distances unless given.",
+            "poisson",
+        ),
+        key(
+            "when_full",
+            Shape::Word(&WHEN_FULL),
+            "Open model: what becomes of an arrival for which no user is free; it is dropped unless given.",
+            "queue",
+        ),
+        key(
+            "iterations",
+            Shape::Count(1, u32::MAX),
+            "Closed model: so many iterations of all users together end the load.",
+            "1000",
+        ),
+        key(
+            "iterations_per_user",
+            Shape::Count(1, u32::MAX),
+            "Closed model: so many iterations of each user end the load.",
+            "10",
+        ),
+        key("start", Shape::Duration, "When it begins, after the other loads; at once unless given.", "30s"),
+        key("scenarios", Shape::Texts, "The scenarios that its users run; all unless given.", "[buyer]"),
+        key(
             "graceful_stop",
             Shape::Duration,
             "How long iterations may go on at the end; 30s unless given.",
@@ -202,6 +336,15 @@ pub static LOAD: Kind = Kind {
         ),
     ],
 };
+
+/// `load.users`, of the open model
+pub const USERS: [&str; 2] = ["reuse", "fresh"];
+
+/// `load.arrivals`
+pub const ARRIVALS: [&str; 2] = ["even", "poisson"];
+
+/// `load.when_full`
+pub const WHEN_FULL: [&str; 2] = ["drop", "queue"];
 
 /// An item of `load.stages`
 pub static STAGE: Kind = Kind {
@@ -220,7 +363,12 @@ pub static SCENARIO: Kind = Kind {
     doc: "A kind of user: `before` once, then `tasks`, picked by weight, or `steps`, in order, again and again.",
     keys: &[
         key("weight", Shape::Count(1, 1_000_000), "Its share of the users or arrivals; 1 unless given.", "3"),
-        key("think", Shape::Think, "The pause between iterations.", "1s..2s"),
+        key(
+            "think",
+            Shape::Think,
+            "The pause between iterations; `pace(5s)` begins one every 5 s.",
+            "1s..2s",
+        ),
         key(
             "headers",
             Shape::Headers,

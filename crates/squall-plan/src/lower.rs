@@ -4,6 +4,7 @@
 //! looked at too.
 
 mod fields;
+mod http;
 mod load;
 mod names;
 mod request;
@@ -13,15 +14,15 @@ mod values;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use ::http::HeaderValue;
 use minijinja::Value;
 
 use crate::compile::Bundle;
 use crate::diagnostics::{Diagnostics, Problem, Severity};
 use crate::expression::{Expr, ExpressionError, ProgramBuilder, Template};
 use crate::keys;
-use crate::model::{HttpSettings, Plan, Roots, SeriesName};
+use crate::model::{AllowList, HttpSettings, Plan, SeriesName, host_header};
 use crate::yaml::{Node, Scalar};
-use fields::Fields;
 
 /// More names than this are measured together under [`OTHER`].
 const MAX_NAMES: usize = 200;
@@ -40,6 +41,8 @@ pub(crate) struct Lowering<'a> {
     variables: Vec<(String, Value)>,
     env: BTreeMap<String, String>,
     series: Vec<SeriesName>,
+    /// The target's own path without a slash at its end, and its `Host`, once they are known.
+    base: Option<(String, HeaderValue)>,
 }
 
 /// Where an expression stands.
@@ -60,6 +63,7 @@ pub(crate) fn lower(bundle: &Bundle, root: &Node) -> (Option<Plan>, Diagnostics)
         variables: Vec::new(),
         env: BTreeMap::new(),
         series: Vec::new(),
+        base: None,
     };
     let parts = lowering.plan(root);
     let Lowering { mut diagnostics, program, variables, env, series, .. } = lowering;
@@ -67,8 +71,8 @@ pub(crate) fn lower(bundle: &Bundle, root: &Node) -> (Option<Plan>, Diagnostics)
     let (Some(parts), false) = (parts, diagnostics.has_errors()) else { return (None, diagnostics) };
     // Each expression was compiled when it was added, so this cannot fail either.
     let Ok(program) = program.finish() else { return (None, diagnostics) };
-    let Parts { name, target, http, load, scenarios } = parts;
-    let plan = Plan { name, target, http, load, scenarios, series, variables, program, env };
+    let Parts { name, target, http, allow, loads, scenarios } = parts;
+    let plan = Plan { name, target, http, allow, loads, scenarios, series, variables, program, env };
     (Some(plan), diagnostics)
 }
 
@@ -77,7 +81,8 @@ struct Parts {
     name: String,
     target: url::Url,
     http: HttpSettings,
-    load: crate::model::Load,
+    allow: AllowList,
+    loads: Vec<crate::model::PlacedLoad>,
     scenarios: Vec<crate::model::Scenario>,
 }
 
@@ -88,47 +93,21 @@ impl Lowering<'_> {
         let name = name.unwrap_or_else(|| self.default_name());
         self.variables(&fields);
         let target = self.target(&fields);
+        self.base = target
+            .as_ref()
+            .and_then(|target| Some((target.path().trim_end_matches('/').to_owned(), host_header(target)?)));
         let (http, headers) = self.http(&fields);
-        let load = self.load(&fields);
-        let is_open = matches!(load, Some(crate::model::Load::Open(_)));
-        let scenarios = self.scenarios(&fields, &headers, is_open);
-        Some(Parts { name, target: target?, http, load: load?, scenarios })
+        let loads = self.loads(&fields);
+        let scenarios = self.scenarios(&fields, &headers, &loads);
+        let target = target?;
+        let allow = self.allow(&fields, &target);
+        Some(Parts { name, target, http, allow, loads, scenarios })
     }
 
     /// The file's name without folder and ending.
     fn default_name(&self) -> String {
         let file = self.bundle.file.rsplit(['/', '\\']).next().unwrap_or_default();
         file.rsplit_once('.').map_or(file, |(stem, _)| stem).to_owned()
-    }
-
-    fn http(&mut self, fields: &Fields<'_>) -> (HttpSettings, values::HeaderList) {
-        let mut settings =
-            HttpSettings { timeout: std::time::Duration::from_secs(10), roots: Roots::BuiltIn };
-        let Some(node) = fields.get("http") else { return (settings, Vec::new()) };
-        self.within("http", |this| {
-            let Some(fields) = this.fields(node, &keys::HTTP) else { return (settings.clone(), Vec::new()) };
-            if let Some(timeout) =
-                fields.get("timeout").and_then(|node| this.within("timeout", |this| this.duration(node)))
-            {
-                if timeout.is_zero() {
-                    this.error(
-                        fields.get("timeout").map_or(0..0, |node| node.span.clone()),
-                        "empty-timeout",
-                        "timeout is zero".to_owned(),
-                        None,
-                    );
-                }
-                settings.timeout = timeout;
-            }
-            if let Some(node) = fields.get("roots")
-                && this.within("roots", |this| this.word(node, &["built_in", "platform"])) == Some("platform")
-            {
-                settings.roots = Roots::Platform;
-            }
-            let headers = fields.get("headers").map(|node| this.within("headers", |this| this.headers(node)));
-            this.check_names(&[]);
-            (settings.clone(), headers.unwrap_or_default())
-        })
     }
 
     /// Runs `lower` for what stands under a key or index.

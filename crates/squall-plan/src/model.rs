@@ -2,11 +2,13 @@
 //! one without mistakes.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use minijinja::Value;
 use serde_json_path::JsonPath;
+use url::{Position, Url};
 
 use crate::expression::{Expr, JsonTemplate, Program, Template, UrlTemplate};
 use crate::units::Rate;
@@ -17,11 +19,13 @@ pub struct Plan {
     /// The plan's `name`, or the stem of its file.
     pub name: String,
     /// The origin that requests with a relative URL go to.
-    pub target: url::Url,
+    pub target: Url,
     /// How connections are made and requests are sent.
     pub http: HttpSettings,
-    /// How many users or arrivals, and when.
-    pub load: Load,
+    /// Hosts that requests and redirects may go to, besides the target's.
+    pub allow: AllowList,
+    /// How many users or arrivals, and when: side by side. Never empty.
+    pub loads: Vec<PlacedLoad>,
     /// The kinds of users, in the order of the file. Never empty.
     pub scenarios: Vec<Scenario>,
     /// Every (scenario, request name) that can be recorded; [`Request::series`] indexes it.
@@ -48,8 +52,124 @@ pub struct SeriesName {
 pub struct HttpSettings {
     /// From the start of a request to its last byte.
     pub timeout: Duration,
+    /// How long its phases may take, where that is less.
+    pub timeouts: Timeouts,
+    /// Which protocol is spoken.
+    pub version: HttpVersion,
+    /// Whose connections are.
+    pub connections: Connections,
+    /// Connections of a shared pool at most, in the whole fleet.
+    pub max_connections: Option<u32>,
+    /// Requests after which a connection is closed.
+    pub max_requests_per_connection: Option<u32>,
+    /// Age at which a connection is closed.
+    pub max_connection_age: Option<Duration>,
+    /// Streams that are open on an HTTP/2 connection at the same time, at most.
+    pub max_streams: u32,
+    /// Redirects of one request that are followed at most.
+    pub follow_redirects: u32,
     /// Where trusted certificate authorities come from.
     pub roots: Roots,
+    /// The name that TLS is told and certificates must bear, in place of the URL's host.
+    pub server_name: Option<String>,
+    /// Addresses of names, in place of what the name servers say.
+    pub resolve: BTreeMap<String, Vec<IpAddr>>,
+    /// Who is asked for all other names.
+    pub dns: DnsSettings,
+    /// What requests go through: the URL of an HTTP proxy.
+    pub proxy: Option<Url>,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(10),
+            timeouts: Timeouts::default(),
+            version: HttpVersion::Auto,
+            connections: Connections::PerUser,
+            max_connections: None,
+            max_requests_per_connection: None,
+            max_connection_age: None,
+            max_streams: 100,
+            follow_redirects: 10,
+            roots: Roots::BuiltIn,
+            server_name: None,
+            resolve: BTreeMap::new(),
+            dns: DnsSettings::default(),
+            proxy: None,
+        }
+    }
+}
+
+/// How long each phase of a request may take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Looking the name up.
+    pub dns: Option<Duration>,
+    /// Making the connection.
+    pub connect: Option<Duration>,
+    /// The TLS handshake.
+    pub tls: Option<Duration>,
+    /// Writing the request.
+    pub send: Option<Duration>,
+    /// From the last byte of the request to the first of the response.
+    pub first_byte: Option<Duration>,
+    /// From there to the last byte.
+    pub body: Option<Duration>,
+}
+
+/// Which protocol is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// With TLS what the server chooses, HTTP/1.1 without.
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, without TLS by prior knowledge.
+    Http2,
+}
+
+/// Whose connections are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connections {
+    /// Each user has its own, as long as it lives.
+    PerUser,
+    /// All users of a generator share a pool.
+    Shared,
+    /// Each iteration makes its own.
+    PerIteration,
+}
+
+/// Who is asked for names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DnsSettings {
+    /// Name servers; the machine's own if there are none.
+    pub servers: Vec<SocketAddr>,
+    /// An answer is used for as long as it says, and no longer than this.
+    pub max_ttl: Option<Duration>,
+}
+
+/// The hosts that requests may go to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AllowList {
+    hosts: Vec<String>,
+}
+
+impl AllowList {
+    /// Of these hosts; `*.example.com` stands for all names below that one.
+    pub fn new(hosts: impl IntoIterator<Item = String>) -> Self {
+        Self { hosts: hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect() }
+    }
+
+    /// Whether requests may go to a host: a name, or an address without brackets.
+    #[must_use]
+    pub fn allows(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        self.hosts.iter().any(|allowed| match allowed.strip_prefix('*') {
+            Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
+            None => host == *allowed,
+        })
+    }
 }
 
 /// Where trusted certificate authorities come from.
@@ -59,6 +179,17 @@ pub enum Roots {
     BuiltIn,
     /// Those of the machine that the generator runs on.
     Platform,
+}
+
+/// A load and its place beside the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedLoad {
+    /// When it begins, after the epoch.
+    pub start: Duration,
+    /// The scenarios that its users run, as indices. Never empty.
+    pub scenarios: Vec<usize>,
+    /// How much, and by which model.
+    pub load: Load,
 }
 
 /// How much load, and by which model.
@@ -77,8 +208,19 @@ pub struct ClosedLoad {
     pub start_users: u32,
     /// Never empty.
     pub stages: Vec<UserStage>,
+    /// How many iterations there are, if that ends the load before its stages do.
+    pub iterations: Option<Iterations>,
     /// How long iterations may go on after the last stage.
     pub graceful_stop: Duration,
+}
+
+/// A number of iterations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Iterations {
+    /// Of all users together.
+    Shared(u64),
+    /// Of each user.
+    PerUser(u64),
 }
 
 /// The number of users changes linearly to `users` within `duration`; at once when that is zero.
@@ -97,10 +239,43 @@ pub struct OpenLoad {
     pub start_rate: Rate,
     /// Never empty.
     pub stages: Vec<RateStage>,
+    /// How arrivals are spread.
+    pub arrivals: Arrivals,
     /// Users of the whole fleet at most.
     pub max_users: u32,
+    /// What becomes of an arrival for which no user is free.
+    pub when_full: WhenFull,
+    /// Who takes an arrival.
+    pub users: Users,
     /// How long iterations may go on after the last stage.
     pub graceful_stop: Duration,
+}
+
+/// How arrivals are spread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrivals {
+    /// At even distances.
+    Even,
+    /// At random, as those of many independent users.
+    Poisson,
+}
+
+/// What becomes of an arrival for which no user is free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFull {
+    /// It is counted as dropped.
+    Drop,
+    /// It waits for a user.
+    Queue,
+}
+
+/// Who takes an arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Users {
+    /// The user freed last.
+    Reuse,
+    /// A new one, with its `before`.
+    Fresh,
 }
 
 /// The rate changes linearly to `rate` within `duration`; at once when that is zero.
@@ -163,6 +338,8 @@ pub enum Step {
 pub enum Think {
     /// Always this long.
     Fixed(Duration),
+    /// As long as is left of this since the iteration began: only between iterations.
+    Pace(Duration),
     /// Uniformly between the two, `min < max`.
     Range {
         /// The shortest pause.
@@ -181,6 +358,8 @@ pub struct Request {
     pub method: Method,
     /// The URL: absolute, or relative to [`Plan::target`].
     pub url: UrlTemplate,
+    /// Path and query at the target, where the URL is relative and has no expressions.
+    pub fixed_path: Option<Uri>,
     /// Its headers, with those of scenario and plan that it does not replace.
     pub headers: Headers,
     /// What is sent.
@@ -215,6 +394,20 @@ impl Headers {
             None => self.dynamic.push((name.clone(), value.clone())),
         }
     }
+}
+
+impl Headers {
+    /// Whether a header is among them.
+    #[must_use]
+    pub fn has(&self, name: &HeaderName) -> bool {
+        self.fixed.contains_key(name) || self.dynamic.iter().any(|(known, _)| known == name)
+    }
+}
+
+/// The `Host` header for a URL: the port only where it is not the scheme's own.
+#[must_use]
+pub fn host_header(url: &Url) -> Option<HeaderValue> {
+    HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]).ok()
 }
 
 /// What a request sends.
@@ -256,6 +449,28 @@ pub enum OnFailure {
     StopUser,
     /// The whole run ends.
     Abort,
+}
+
+impl Plan {
+    /// From the epoch to the end of the last load.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        self.loads.iter().map(|placed| placed.start + placed.load.duration()).max().unwrap_or_default()
+    }
+
+    /// From the epoch to when the last iteration is cut off.
+    #[must_use]
+    pub fn latest_end(&self) -> Duration {
+        self.loads.iter().map(PlacedLoad::latest_end).max().unwrap_or_default()
+    }
+}
+
+impl PlacedLoad {
+    /// From the epoch to when its last iteration is cut off.
+    #[must_use]
+    pub fn latest_end(&self) -> Duration {
+        self.start + self.load.duration() + self.load.graceful_stop()
+    }
 }
 
 impl Load {

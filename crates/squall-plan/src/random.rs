@@ -20,6 +20,11 @@ fn deck_stream(seed: u64, deck: u64) -> Random {
     Random::seed_from_u64(key(&[seed, u64::MAX, deck]))
 }
 
+/// 64 random bits that belong to an arrival and say when it comes.
+pub(crate) fn draw(seed: u64, ordinal: u64) -> u64 {
+    key(&[seed, u64::MAX - 1, ordinal])
+}
+
 /// Mixes the words into one with the finaliser of `SplitMix64` (Steele, Lea and Flood, 2014) after each,
 /// so that keys that differ in one bit give unrelated streams.
 fn key(words: &[u64]) -> u64 {

@@ -1,11 +1,13 @@
 //! When users live and arrivals come: arithmetic on offsets from the epoch, in whole microseconds.
 //!
-//! Nothing here waits. An [`ArrivalSchedule`] gives the instant of arrival number *k*, a
-//! [`UserSchedule`] the spans in which user number *k* is active; a slice asks for its own numbers.
+//! Nothing here waits. An [`ArrivalSchedule`] gives the instants of arrivals, a [`UserSchedule`] the spans in
+//! which user number *k* is active; a slice asks for its own.
 
 use std::time::Duration;
 
-use crate::model::{ClosedLoad, Load, OpenLoad};
+mod poisson;
+
+use crate::model::{Arrivals, ClosedLoad, Iterations, Load, OpenLoad, Plan};
 use crate::share::Share;
 
 /// Thousandths of an arrival per hour, times microseconds: this much of it is one arrival.
@@ -20,6 +22,16 @@ const ONE_ARRIVAL: u128 = 1_000 * 3_600_000_000;
 pub struct ArrivalSchedule {
     stages: Vec<RateSpan>,
     total: u64,
+    arrivals: Arrivals,
+}
+
+/// One arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// Which one: what its journey is derived from.
+    pub ordinal: u64,
+    /// When it comes.
+    pub at_us: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -100,7 +112,7 @@ impl ArrivalSchedule {
         // Arrivals number 0 to the last whose own area lies before the end. Areas are rounded down, by less
         // than one unit a stage, so rounding adds none.
         let total = u64::try_from(area.div_ceil(ONE_ARRIVAL)).unwrap_or(u64::MAX);
-        Self { stages, total }
+        Self { stages, total, arrivals: load.arrivals }
     }
 
     /// How many arrivals there are.
@@ -109,17 +121,32 @@ impl ArrivalSchedule {
         self.total
     }
 
-    /// When arrival number `ordinal` comes, in microseconds; `None` from [`total`](Self::total) on.
+    /// When arrival number `ordinal` of even ones comes, in microseconds; `None` from [`total`](Self::total) on.
     #[must_use]
     pub fn at_us(&self, ordinal: u64) -> Option<u64> {
-        if ordinal >= self.total {
-            return None;
-        }
-        let area = u128::from(ordinal) * ONE_ARRIVAL;
+        (ordinal < self.total).then(|| self.reaching_us(u128::from(ordinal) * ONE_ARRIVAL)).flatten()
+    }
+
+    /// The first microsecond at which the area reaches `area`, if it does.
+    fn reaching_us(&self, area: u128) -> Option<u64> {
         // The last stage that begins at or before the area: a stage without area is never the one.
         let index = self.stages.partition_point(|stage| stage.area <= area).checked_sub(1)?;
         let stage = self.stages.get(index)?;
         Some(stage.start_us + stage.first_reaching(area - stage.area))
+    }
+
+    /// The arrivals of a share, in the order of their instants. What is drawn depends on `seed` and on which arrival
+    /// it is, so that the shares together are the whole, whoever draws them.
+    #[must_use]
+    pub fn arrivals(&self, share: Share, seed: u64) -> Box<dyn Iterator<Item = Arrival> + '_> {
+        match self.arrivals {
+            Arrivals::Even => Box::new(
+                share
+                    .ordinals(self.total)
+                    .filter_map(|ordinal| self.at_us(ordinal).map(|at_us| Arrival { ordinal, at_us })),
+            ),
+            Arrivals::Poisson => Box::new(self.poisson(share, seed)),
+        }
     }
 }
 
@@ -207,11 +234,13 @@ impl UserSchedule {
     }
 }
 
-/// What a plan, or a share of it, means to do: the measure of coverage.
+/// What a load, or a share of it, means to do: the measure of coverage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Planned {
     /// Closed model: microseconds that users are to be active, all added up.
     UserMicros(u64),
+    /// Closed model with a number of iterations.
+    Iterations(u64),
     /// Open model: arrivals.
     Arrivals(u64),
 }
@@ -220,17 +249,37 @@ impl Load {
     /// What `share` of this load means to do.
     #[must_use]
     pub fn planned(&self, share: Share) -> Planned {
-        match self {
-            Self::Open(load) => Planned::Arrivals(share.size_of(ArrivalSchedule::new(load).total())),
-            Self::Closed(load) => {
-                let schedule = UserSchedule::new(load);
-                let own = share
-                    .ordinals(u64::from(schedule.users()))
-                    .filter_map(|ordinal| u32::try_from(ordinal).ok());
+        let load = match self {
+            Self::Open(load) => {
+                return Planned::Arrivals(share.size_of(ArrivalSchedule::new(load).total()));
+            }
+            Self::Closed(load) => load,
+        };
+        let schedule = UserSchedule::new(load);
+        let users = u64::from(schedule.users());
+        match load.iterations {
+            Some(Iterations::Shared(iterations)) => Planned::Iterations(share.size_of(iterations)),
+            Some(Iterations::PerUser(iterations)) => {
+                Planned::Iterations(iterations.saturating_mul(share.size_of(users)))
+            }
+            None => {
+                let own = share.ordinals(users).filter_map(|ordinal| u32::try_from(ordinal).ok());
                 let spans = own.flat_map(|ordinal| schedule.spans(ordinal));
                 Planned::UserMicros(spans.map(|span| span.until_us - span.from_us).sum())
             }
         }
+    }
+}
+
+impl Plan {
+    /// Users that there can be at the same time, at most, in the whole fleet.
+    #[must_use]
+    pub fn most_users(&self) -> u64 {
+        let users = self.loads.iter().map(|placed| match &placed.load {
+            Load::Open(load) => u64::from(load.max_users),
+            Load::Closed(load) => u64::from(UserSchedule::new(load).users()),
+        });
+        users.sum()
     }
 }
 

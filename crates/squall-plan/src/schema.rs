@@ -61,10 +61,14 @@ fn shape(shape: &'static Shape, definitions: &mut Map<String, Value>) -> Value {
         Shape::Text | Shape::Template | Shape::Expression => text,
         Shape::Duration => json!({ "type": ["string", "integer"], "pattern": format!("^(0|({span})+)$") }),
         Shape::Think => {
-            json!({ "type": ["string", "integer"], "pattern": format!("^(0|({span})+)(\\.\\.({span})+)?$") })
+            json!({ "type": ["string", "integer"], "pattern": format!("^(0|({span})+)(\\.\\.({span})+)?$|^pace\\(({span})+\\)$") })
         }
         Shape::Rate => json!({ "type": "string", "pattern": "^[0-9]*\\.?[0-9]+ */ *[smh]$" }),
         Shape::Count(lowest, highest) => json!({ "type": "integer", "minimum": lowest, "maximum": highest }),
+        Shape::CountOrWord(lowest, highest, words) => {
+            let count = json!({ "type": "integer", "minimum": lowest, "maximum": highest });
+            json!({ "anyOf": [count, { "enum": words }] })
+        }
         Shape::Json => json!({}),
         Shape::Word(words) => json!({ "enum": words }),
         Shape::Statuses => {
@@ -72,6 +76,16 @@ fn shape(shape: &'static Shape, definitions: &mut Map<String, Value>) -> Value {
             json!({ "anyOf": [status, { "type": "array", "items": status, "minItems": 1 }] })
         }
         Shape::Object(kind) => reference(kind, definitions),
+        Shape::OneOrMany(kind) => {
+            let one = reference(kind, definitions);
+            json!({ "anyOf": [one, { "type": "array", "minItems": 1, "items": one }] })
+        }
+        Shape::Texts => json!({ "type": "array", "minItems": 1, "items": text }),
+        Shape::Addresses => {
+            let address = json!({ "type": "string" });
+            let addresses = json!({ "type": "array", "minItems": 1, "items": address });
+            json!({ "type": "object", "additionalProperties": { "anyOf": [address, addresses] } })
+        }
         Shape::List(kind) => json!({ "type": "array", "minItems": 1, "items": reference(kind, definitions) }),
         Shape::Named(kind) => {
             json!({ "type": "object", "minProperties": 1, "additionalProperties": reference(kind, definitions) })

@@ -59,7 +59,7 @@ fn the_command_line_replaces_what_the_plan_says() {
     };
     let plan = compile(&Bundle::new("p.yaml", text, inputs)).unwrap().plan;
     assert_eq!(plan.target.as_str(), "http://127.0.0.1:9/");
-    assert_eq!(plan.load.duration(), std::time::Duration::from_secs(3));
+    assert_eq!(plan.duration(), std::time::Duration::from_secs(3));
     assert_eq!(plan.variables, [("n".to_owned(), minijinja::Value::from(2))]);
     assert_eq!(plan.name, "p");
 }

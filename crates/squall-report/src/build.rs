@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use squall_metrics::{Distribution, Merged, SeriesId};
+use squall_metrics::{Distribution, GeneratorTotals, Health, LoadCounts, LoadId, Merged, SeriesId};
 use squall_plan::schedule::Planned;
-use squall_plan::{Plan, Share};
+use squall_plan::{PlacedLoad, Plan, Share};
 
 use crate::result::{
     Checks, Cleanup, Connections, Cost, Coverage, Endpoint, Generator, IterationsEnded, LoadCoverage,
-    Quantiles, Region, Run, RunResult, SCHEMA_VERSION, SeatCoverage, Times, Totals,
+    Percentiles, PhaseTimes, Quantiles, Region, Run, RunResult, SCHEMA_VERSION, SeatCoverage, TaintedBy,
+    Times, Totals,
 };
 use crate::timeline;
-use crate::verdict::{Ending, judge};
+use crate::verdict::{Ending, Findings, Measured, judge};
 
 /// What is known of a run besides its measurements.
 #[derive(Debug, Clone)]
@@ -49,23 +50,22 @@ pub struct GeneratorFacts {
     pub start_skew_ms: Option<f64>,
 }
 
-/// What was planned and what was done, in arrivals or user-seconds.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Loads {
-    planned: f64,
-    started: f64,
-    dropped: f64,
-}
-
 /// Makes the result of a run.
 #[must_use]
 pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
-    let duration_s = plan.load.duration().as_secs_f64();
+    let duration_s = plan.duration().as_secs_f64();
     let elapsed_s = elapsed_s(merged, duration_s);
-    let coverage = Coverage { load: load(plan, merged), seats: facts.seats, missing: facts.missing };
+    let loads = loads(plan, merged);
+    let coverage = Coverage { load: together(&loads), loads, seats: facts.seats, missing: facts.missing };
     let totals = totals(merged, elapsed_s);
-    let verdict =
-        judge(&facts.ending, coverage.load.ratio, totals.requests, totals.errors, &coverage.missing);
+    let verdict = judge(&Findings {
+        ending: &facts.ending,
+        coverage: coverage.load.ratio,
+        missing: &coverage.missing,
+        all: Measured { requests: totals.requests, errors: totals.errors },
+        untainted: untainted(merged, &totals),
+        tainted_ratio: totals.tainted_ratio,
+    });
     let mut run = facts.run;
     run.name.clone_from(&plan.name);
     run.duration_s = duration_s;
@@ -89,6 +89,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
             .into_iter()
             .map(|generator| self::generator(generator, merged))
             .collect(),
+        remotes: merged.remotes().iter().map(|(address, count)| (address.to_string(), *count)).collect(),
         timeline: timeline::build(plan, merged),
         telemetry: Vec::new(),
         annotations: Vec::new(),
@@ -112,26 +113,55 @@ fn elapsed_s(merged: &Merged, planned_s: f64) -> f64 {
     last.map_or(planned_s, |second| f64::from(second.saturating_add(1)).clamp(1.0, planned_s.max(1.0)))
 }
 
-fn load(plan: &Plan, merged: &Merged) -> LoadCoverage {
-    let seconds = merged.seconds().values();
-    let (unit, loads) = match plan.load.planned(Share::WHOLE) {
+/// What became of each load.
+fn loads(plan: &Plan, merged: &Merged) -> Vec<LoadCoverage> {
+    let ids = (0..=u16::MAX).map(LoadId);
+    let loads = plan.loads.iter().zip(ids);
+    loads.map(|(placed, id)| load(placed, &merged.loads().get(&id).copied().unwrap_or_default())).collect()
+}
+
+fn load(placed: &PlacedLoad, counts: &LoadCounts) -> LoadCoverage {
+    let (unit, planned, started, dropped) = match placed.load.planned(Share::WHOLE) {
         Planned::Arrivals(planned) => {
-            let started = seconds.clone().map(|second| second.arrivals.started).sum::<u64>();
-            let dropped = seconds.map(|second| second.arrivals.dropped).sum::<u64>();
-            ("arrivals", Loads { planned: planned as f64, started: started as f64, dropped: dropped as f64 })
+            ("arrivals", planned as f64, counts.arrivals.started as f64, counts.arrivals.dropped as f64)
         }
         Planned::UserMicros(planned) => {
-            let lived = seconds.map(|second| second.user_us).sum::<u64>();
-            (
-                "user_seconds",
-                Loads { planned: planned as f64 / 1e6, started: lived as f64 / 1e6, dropped: 0.0 },
-            )
+            ("user_seconds", planned as f64 / 1e6, counts.user_us as f64 / 1e6, 0.0)
         }
+        Planned::Iterations(planned) => ("iterations", planned as f64, counts.iterations as f64, 0.0),
     };
-    let Loads { planned, started, dropped } = loads;
+    coverage_of(unit, planned, started, dropped)
+}
+
+/// All loads as one. Where they have no unit in common, each counts as one.
+fn together(loads: &[LoadCoverage]) -> LoadCoverage {
+    let sum = |of: fn(&LoadCoverage) -> f64| loads.iter().map(of).sum::<f64>();
+    let unit = loads.first().map_or("arrivals", |first| &first.unit);
+    if loads.iter().all(|load| load.unit == unit) {
+        return coverage_of(
+            unit,
+            sum(|load| load.planned),
+            sum(|load| load.started),
+            sum(|load| load.dropped),
+        );
+    }
+    let dropped = sum(|load| if load.planned > 0.0 { load.dropped / load.planned } else { 0.0 });
+    coverage_of("loads", loads.len() as f64, sum(|load| load.ratio), dropped)
+}
+
+fn coverage_of(unit: &str, planned: f64, started: f64, dropped: f64) -> LoadCoverage {
     let unknown = (planned - started - dropped).max(0.0);
     let ratio = if planned > 0.0 { (started / planned).min(1.0) } else { 1.0 };
     LoadCoverage { unit: unit.to_owned(), planned, started, dropped, unknown, ratio }
+}
+
+/// What was measured while the generators were not the bottleneck.
+fn untainted(merged: &Merged, totals: &Totals) -> Measured {
+    let tainted = || merged.seconds().values().flat_map(|second| second.tainted.values());
+    Measured {
+        requests: totals.requests.saturating_sub(tainted().map(|series| series.requests).sum()),
+        errors: totals.errors.saturating_sub(tainted().map(|series| series.errors).sum()),
+    }
 }
 
 fn totals(merged: &Merged, elapsed_s: f64) -> Totals {
@@ -140,8 +170,14 @@ fn totals(merged: &Merged, elapsed_s: f64) -> Totals {
     let (requests, errors) = (sum(|counts| counts.requests), sum(|counts| counts.errors));
     let mut response = Distribution::fine();
     series().for_each(|series| response.merge(&series.response.to_sparse()));
-    let mut lag = Distribution::coarse();
-    merged.send_lag().values().for_each(|own| lag.merge(&own.to_sparse()));
+    let (mut lag, mut delay) = (Distribution::coarse(), Distribution::coarse());
+    let (mut tainted, mut slice_seconds) = (0, 0);
+    for generator in merged.generators().values() {
+        lag.merge(&generator.send_lag.to_sparse());
+        delay.merge(&generator.loop_delay.to_sparse());
+        tainted += generator.health.tainted;
+        slice_seconds += generator.health.slice_seconds;
+    }
     let seconds = || merged.seconds().values().map(|second| second.iterations);
     Totals {
         requests,
@@ -160,9 +196,12 @@ fn totals(merged: &Merged, elapsed_s: f64) -> Totals {
             passed: sum(|counts| counts.checks_passed),
             failed: sum(|counts| counts.checks_failed),
         },
-        tainted_ratio: 0.0,
+        tainted_ratio: ratio(tainted, slice_seconds),
+        stale_retries: sum(|counts| counts.stale_retries),
+        redirects: sum(|counts| counts.redirects),
         response_time_ms: times(&response),
         send_lag_ms: quantiles(&lag),
+        loop_delay_ms: quantiles(&delay),
     }
 }
 
@@ -185,9 +224,13 @@ fn endpoints(plan: &Plan, merged: &Merged, elapsed_s: f64) -> Vec<Endpoint> {
         response_time_ms: times(&totals.response),
         service_time_ms: times(&totals.service),
         failed_time_ms: times(&totals.failed),
+        phases_ms: phases(&totals.phases),
+        stale_retries: totals.counts.stale_retries,
+        redirects: totals.counts.redirects,
         connections: Connections {
             new: totals.counts.new_connections,
             reused: totals.counts.reused_connections,
+            http2: totals.counts.http2,
         },
         histogram: totals.response.to_base64(),
     });
@@ -195,7 +238,11 @@ fn endpoints(plan: &Plan, merged: &Merged, elapsed_s: f64) -> Vec<Endpoint> {
 }
 
 fn generator(facts: GeneratorFacts, merged: &Merged) -> Generator {
-    let send_lag_ms = merged.send_lag().get(&facts.nonce).map(quantiles).unwrap_or_default();
+    let nothing = GeneratorTotals::default();
+    let GeneratorTotals { send_lag, loop_delay, health } =
+        merged.generators().get(&facts.nonce).unwrap_or(&nothing);
+    let of_time = |us: u64, health: &Health| (health.observed_us > 0).then(|| ratio(us, health.observed_us));
+    let [by_lag, by_delay, by_theft] = health.tainted_by;
     Generator {
         slice: facts.slice,
         window: 0,
@@ -206,10 +253,24 @@ fn generator(facts: GeneratorFacts, merged: &Merged) -> Generator {
         init_ms: facts.init_ms,
         ready_ms: facts.ready_ms,
         start_skew_ms: facts.start_skew_ms,
-        send_lag_ms,
-        cpu_ratio: None,
-        tainted_s: 0,
+        send_lag_ms: quantiles(send_lag),
+        loop_delay_ms: quantiles(loop_delay),
+        cpu_ratio: of_time(health.cpu_us, health),
+        stolen_ratio: of_time(health.stolen_us, health),
+        connections: health.connections,
+        memory_mb: health.memory_bytes as f64 / 1e6,
+        tainted_s: health.tainted,
+        tainted_by: TaintedBy { send_lag: by_lag, loop_delay: by_delay, stolen: by_theft },
     }
+}
+
+fn phases(phases: &[Distribution; 6]) -> PhaseTimes {
+    let percentiles = |distribution: &Distribution| {
+        let quantile = |quantile| distribution.quantile_us(quantile).map(ms);
+        Percentiles { p50: quantile(0.5), p95: quantile(0.95), p99: quantile(0.99) }
+    };
+    let [dns, connect, tls, send, first_byte, body] = phases.each_ref().map(percentiles);
+    PhaseTimes { dns, connect, tls, send, first_byte, body }
 }
 
 fn problems(merged: &Merged, others: Vec<String>) -> BTreeMap<String, u64> {

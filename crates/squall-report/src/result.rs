@@ -40,6 +40,8 @@ pub struct RunResult {
     pub findings: Vec<serde_json::Value>,
     /// Who made the load.
     pub generators: Vec<Generator>,
+    /// Requests by the address they went to; `0.0.0.0` stands for those beyond the first 64 addresses.
+    pub remotes: BTreeMap<String, u64>,
     /// What happened when.
     pub timeline: Timeline,
     /// What the target's own instruments said. None are read yet.
@@ -78,8 +80,10 @@ pub struct Run {
 /// How much of what was planned was done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Coverage {
-    /// Arrivals (open model) or user-seconds (closed model).
+    /// All loads together.
     pub load: LoadCoverage,
+    /// Each load of the plan, in its order.
+    pub loads: Vec<LoadCoverage>,
     /// The generators' seats.
     pub seats: SeatCoverage,
     /// What is missing, in words.
@@ -89,7 +93,8 @@ pub struct Coverage {
 /// Arrivals (open model) or user-seconds (closed model).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LoadCoverage {
-    /// `arrivals` or `user_seconds`.
+    /// `arrivals` (open model), `user_seconds` or `iterations` (closed model); `loads` where they differ, of which
+    /// each then counts as one.
     pub unit: String,
     /// What the plan asks for.
     pub planned: f64,
@@ -145,12 +150,18 @@ pub struct Totals {
     pub bytes_received: u64,
     /// Expectations.
     pub checks: Checks,
-    /// Share of the slice-seconds in which the generators were the bottleneck. Not measured yet: always 0.
+    /// Share of the slice-seconds in which the generators were the bottleneck.
     pub tainted_ratio: f64,
+    /// Attempts repeated because the server had closed an idle connection.
+    pub stale_retries: u64,
+    /// Redirects followed.
+    pub redirects: u64,
     /// Response times of all requests together, as in an endpoint.
     pub response_time_ms: Times,
-    /// How late requests were begun, over all generators.
+    /// How late the generators began requests, without what the plan made them wait for.
     pub send_lag_ms: Quantiles,
+    /// How long the generators' tasks had to wait when they wanted to run.
+    pub loop_delay_ms: Quantiles,
 }
 
 /// Iterations by how they ended; together they are those begun.
@@ -196,6 +207,12 @@ pub struct Endpoint {
     pub service_time_ms: Times,
     /// From the scheduled start: every failure but timeouts and unfinished requests.
     pub failed_time_ms: Times,
+    /// What the service time of all requests is made of.
+    pub phases_ms: PhaseTimes,
+    /// Attempts repeated because the server had closed an idle connection.
+    pub stale_retries: u64,
+    /// Redirects followed.
+    pub redirects: u64,
     /// Connections.
     pub connections: Connections,
     /// `response_time_ms` as HdrHistogram V2 deflate in base64, in microseconds.
@@ -209,6 +226,36 @@ pub struct Connections {
     pub new: u64,
     /// Requests over one used before.
     pub reused: u64,
+    /// Requests over one that speaks HTTP/2.
+    pub http2: u64,
+}
+
+/// How long the phases of requests took, to two digits. A phase that did not happen has no times.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PhaseTimes {
+    /// Looking the name up.
+    pub dns: Percentiles,
+    /// Making the connection.
+    pub connect: Percentiles,
+    /// The TLS handshake.
+    pub tls: Percentiles,
+    /// Writing the request. Over HTTP/2 it is a part of `first_byte`.
+    pub send: Percentiles,
+    /// From the last byte of the request to the first of the response; over HTTP/2 to its head.
+    pub first_byte: Percentiles,
+    /// From there to the last byte.
+    pub body: Percentiles,
+}
+
+/// The percentiles of a phase.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Percentiles {
+    /// Half are at most this.
+    pub p50: Option<f64>,
+    /// 95 % are at most this.
+    pub p95: Option<f64>,
+    /// 99 % are at most this.
+    pub p99: Option<f64>,
 }
 
 /// A distribution of times. Without samples all but `count` are null.
@@ -294,10 +341,32 @@ pub struct Generator {
     pub start_skew_ms: Option<f64>,
     /// How late it began its requests.
     pub send_lag_ms: Quantiles,
-    /// CPU used over CPU there. Not measured yet.
+    /// How long its tasks had to wait when they wanted to run.
+    pub loop_delay_ms: Quantiles,
+    /// Processor time used over what there was; null if it never ran.
     pub cpu_ratio: Option<f64>,
-    /// Seconds in which it was the bottleneck. Not measured yet: always 0.
-    pub tainted_s: u32,
+    /// Processor time that the machine gave to others over what there was.
+    pub stolen_ratio: Option<f64>,
+    /// The most connections that were open at the end of a second.
+    pub connections: u64,
+    /// The most memory of its process.
+    pub memory_mb: f64,
+    /// Seconds in which it was the bottleneck; of each of its processors.
+    pub tainted_s: u64,
+    /// Why: seconds in which it began requests too late, in which its tasks had to wait, and in which processor time
+    /// was stolen.
+    pub tainted_by: TaintedBy,
+}
+
+/// Seconds in which a generator was the bottleneck, by the sign of it; one second may show several.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TaintedBy {
+    /// Requests were begun too late.
+    pub send_lag: u64,
+    /// Tasks that wanted to run had to wait.
+    pub loop_delay: u64,
+    /// The machine gave processor time to others.
+    pub stolen: u64,
 }
 
 /// What happened when.
@@ -336,6 +405,10 @@ pub struct Point {
     pub p99_ms: Option<f64>,
     /// Connections made.
     pub new_connections: u64,
+    /// Connections open at the end.
+    pub connections: u64,
+    /// Slices for which the generator was the bottleneck.
+    pub tainted: u64,
     /// The same by name; names of several scenarios are put together.
     pub endpoints: BTreeMap<String, EndpointPoint>,
 }

@@ -7,7 +7,7 @@ use crate::result::{Endpoint, RunResult, Times};
 use crate::verdict::Outcome;
 
 /// Columns of the endpoint table's first column.
-const NAME_WIDTH: usize = 28;
+const NAME_WIDTH: usize = 24;
 
 /// How the report is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -79,10 +79,10 @@ fn totals(result: &RunResult) -> String {
 
 /// What was not done as planned.
 fn shortfall(result: &RunResult) -> Vec<String> {
-    let load = &result.coverage.load;
+    let (load, totals) = (&result.coverage.load, &result.totals);
     let mut lines = Vec::new();
     if load.dropped > 0.0 || load.unknown >= 0.5 {
-        let unit = if load.unit == "arrivals" { "arrivals" } else { "user-seconds" };
+        let unit = load.unit.replace('_', "-");
         lines.push(format!(
             " {unit}: {} planned, {} started, {} dropped, {} unknown",
             significant_count(load.planned),
@@ -92,8 +92,14 @@ fn shortfall(result: &RunResult) -> Vec<String> {
         ));
     }
     lines.extend(result.coverage.missing.iter().map(|missing| format!(" missing: {missing}")));
+    if totals.tainted_ratio > 0.0 {
+        lines.push(format!(
+            " generators were the bottleneck in {} of their time, which all numbers hold",
+            percent(totals.tainted_ratio)
+        ));
+    }
     // Below a millisecond nobody needs to know; above, the response times hold it.
-    if let Some(lag) = result.totals.send_lag_ms.p99.filter(|lag| *lag >= 1.0) {
+    if let Some(lag) = totals.send_lag_ms.p99.filter(|lag| *lag >= 1.0) {
         lines.push(format!(
             " requests were begun up to {} late (p99), which response times hold",
             duration_ms(lag)
@@ -117,6 +123,9 @@ fn table(result: &RunResult) -> Vec<String> {
     // What needs attention comes first.
     endpoints
         .sort_by_key(|endpoint| (std::cmp::Reverse(endpoint.errors), std::cmp::Reverse(endpoint.requests)));
+    // A dropped arrival would have been as slow as any, at each endpoint.
+    let load = &result.coverage.load;
+    let dropped = (load.dropped > 0.0).then(|| load.dropped / load.planned.max(1.0));
     let mut lines = vec![row(["endpoint", "requests", "rps", "p50", "p95", "p99", "max", "errors"], "")];
     for endpoint in endpoints {
         let name =
@@ -127,14 +136,12 @@ fn table(result: &RunResult) -> Vec<String> {
             endpoint.rps,
             &endpoint.response_time_ms,
             endpoint.errors,
-            None,
+            dropped,
         ));
         lines.extend(failures(endpoint));
     }
     if result.endpoints.len() > 1 {
         let totals = &result.totals;
-        let load = &result.coverage.load;
-        let dropped = (load.dropped > 0.0).then(|| load.dropped / load.planned.max(1.0));
         lines.push(values(
             "all",
             totals.requests,
@@ -170,7 +177,7 @@ fn values(name: &str, requests: u64, rps: f64, times: &Times, errors: u64, dropp
 fn row(cells: [&str; 8], tail: &str) -> String {
     let [name, requests, rps, p50, p95, p99, max, errors] = cells;
     let line = format!(
-        " {name:<NAME_WIDTH$} {requests:>8} {rps:>6} {p50:>6} {p95:>6} {p99:>6} {max:>6} {errors:>6}"
+        " {name:<NAME_WIDTH$} {requests:>8} {rps:>6} {p50:>7} {p95:>7} {p99:>7} {max:>7} {errors:>6}"
     );
     format!("{line}{tail}").trim_end().to_owned()
 }

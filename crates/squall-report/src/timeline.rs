@@ -59,6 +59,8 @@ fn point(t_s: i64, step: &Step, plan: &Plan) -> Point {
         in_flight: step.in_flight,
         arrivals: step.content.arrivals.scheduled,
         dropped: step.content.arrivals.dropped,
+        connections: step.content.health.connections,
+        tainted: step.content.health.tainted,
         ..Point::default()
     };
     let mut all = Sparse::default();

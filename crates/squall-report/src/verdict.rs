@@ -81,14 +81,39 @@ pub enum Ending {
 /// Less coverage than this makes a run invalid.
 pub(crate) const LEAST_COVERAGE: f64 = 0.98;
 
+/// So many slice-seconds in which the generators were the bottleneck make a run invalid, whatever they measured.
+const MOST_TAINTED: f64 = 0.05;
+
+/// What is judged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Findings<'a> {
+    pub(crate) ending: &'a Ending,
+    /// Load delivered over load planned.
+    pub(crate) coverage: f64,
+    pub(crate) missing: &'a [String],
+    pub(crate) all: Measured,
+    /// The same without the slice-seconds in which the generators were the bottleneck.
+    pub(crate) untainted: Measured,
+    pub(crate) tainted_ratio: f64,
+}
+
+/// What the target did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Measured {
+    pub(crate) requests: u64,
+    pub(crate) errors: u64,
+}
+
+impl Measured {
+    /// Whether the target did what the plan asks of it.
+    fn passes(self) -> bool {
+        self.requests == 0 || self.errors < self.requests
+    }
+}
+
 /// Judges a run.
-pub(crate) fn judge(
-    ending: &Ending,
-    coverage: f64,
-    requests: u64,
-    errors: u64,
-    missing: &[String],
-) -> Verdict {
+pub(crate) fn judge(findings: &Findings<'_>) -> Verdict {
+    let Findings { ending, coverage, missing, all, untainted, tainted_ratio } = *findings;
     let mut reasons = Vec::new();
     let mut verdict = None;
     let mut find = |outcome, exit: ExitCode, reason: String| {
@@ -119,9 +144,20 @@ pub(crate) fn judge(
                 format!("not all was measured: {}", missing.join("; ")),
             );
         }
-        if requests == 0 {
+        if all.requests == 0 {
             find(Outcome::Invalid, ExitCode::Invalid, "no request was made".to_owned());
-        } else if errors == requests {
+        }
+        let percent = tainted_ratio * 100.0;
+        if tainted_ratio > MOST_TAINTED {
+            let reason = format!("generators were the bottleneck in {percent:.1} % of their time");
+            find(Outcome::Invalid, ExitCode::Invalid, reason);
+        } else if untainted.passes() != all.passes() {
+            let reason = format!(
+                "the verdict hangs on the {percent:.1} % of time in which generators were the bottleneck"
+            );
+            find(Outcome::Invalid, ExitCode::Invalid, reason);
+        }
+        if !all.passes() {
             find(Outcome::Failed, ExitCode::Failed, "every request failed".to_owned());
         }
     }
@@ -137,7 +173,15 @@ mod tests {
     fn the_first_reason_that_applies_is_the_verdict() {
         let check =
             |ending: Ending, coverage: f64, (requests, errors): (u64, u64), missing: &[String], code: u8| {
-                let verdict = judge(&ending, coverage, requests, errors, missing);
+                let all = Measured { requests, errors };
+                let verdict = judge(&Findings {
+                    ending: &ending,
+                    coverage,
+                    missing,
+                    all,
+                    untainted: all,
+                    tainted_ratio: 0.05,
+                });
                 assert_eq!(verdict.exit_code, code, "{verdict:?}");
                 assert_eq!(verdict.reasons.is_empty(), code == 0);
             };
@@ -152,5 +196,27 @@ mod tests {
         check(Ending::Aborted("x".to_owned()), 0.1, (10, 10), &[], 106);
         check(Ending::Interrupted, 0.1, (0, 0), &lost, 105);
         check(Ending::Broken("x".to_owned()), 0.0, (0, 0), &[], 98);
+    }
+
+    #[test]
+    fn what_generators_could_not_measure_is_no_verdict() {
+        let check = |tainted_ratio: f64, all: (u64, u64), untainted: (u64, u64), code: u8| {
+            let measured = |(requests, errors)| Measured { requests, errors };
+            let verdict = judge(&Findings {
+                ending: &Ending::Finished,
+                coverage: 1.0,
+                missing: &[],
+                all: measured(all),
+                untainted: measured(untainted),
+                tainted_ratio,
+            });
+            assert_eq!(verdict.exit_code, code, "{verdict:?}");
+        };
+        check(0.0, (100, 0), (100, 0), 0);
+        check(0.04, (100, 0), (96, 0), 0);
+        check(0.06, (100, 0), (94, 0), 98);
+        check(0.04, (100, 100), (96, 96), 99);
+        check(0.04, (100, 96), (96, 96), 98);
+        check(0.06, (100, 100), (94, 94), 98);
     }
 }

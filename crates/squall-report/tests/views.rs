@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use proptest::prelude::*;
-use squall_metrics::{ConnectionUse, Merged, Outcome, Recorder, Sample, SeriesId, Snapshot};
+use squall_metrics::{
+    ConnectionUse, LoadId, Merged, Observation, Outcome, Phase, Phases, Recorder, Sample, SeriesId, Snapshot,
+};
 use squall_plan::{Bundle, Inputs, Plan, compile};
 use squall_report::{
     Ending, Facts, GeneratorFacts, Run, RunResult, SeatCoverage, Style, build, from_json, terminal, to_json,
@@ -20,10 +22,11 @@ fn plan(load: &str, names: &[&str]) -> Plan {
 
 fn sample(series: u16, second: i64, us: i64, outcome: Outcome, failed: bool) -> Sample {
     let at = second * 1_000_000;
+    let mut phases = Phases::default();
+    phases.add(Phase::Send, 30);
+    phases.add(Phase::FirstByte, u64::try_from(us).unwrap().saturating_sub(80));
     Sample {
-        series: SeriesId(series),
-        scheduled_us: at,
-        started_us: at + 40,
+        phases,
         ended_us: at + us,
         outcome,
         failed,
@@ -32,6 +35,7 @@ fn sample(series: u16, second: i64, us: i64, outcome: Outcome, failed: bool) -> 
         connection: ConnectionUse::Reused,
         checks_passed: u32::from(!failed),
         checks_failed: u32::from(failed),
+        ..Sample::begun(SeriesId(series), at, at + 40)
     }
 }
 
@@ -40,11 +44,17 @@ fn recorder(series: u16, each_second: i64) -> Recorder {
     let mut recorder = Recorder::new(1);
     for second in 0..10 {
         for n in 0..each_second {
-            recorder.arrival_scheduled(second * 1_000_000);
-            recorder.arrival_started(second * 1_000_000);
+            recorder.arrival_scheduled(LoadId(0), second * 1_000_000);
+            recorder.arrival_started(LoadId(0), second * 1_000_000);
+            recorder.begun(40);
             recorder.record(&sample(series, second, 2_000 + n * 137, Outcome::Status(200), false));
         }
         recorder.gauge(second * 1_000_000, 5, 2);
+        recorder.loop_delay(70);
+        let second = i32::try_from(second).unwrap();
+        let used =
+            Observation { cpu_us: 250_000, observed_us: 1_000_000, connections: 5, ..Observation::default() };
+        recorder.observe(second..second + 1, used);
     }
     recorder
 }
@@ -132,8 +142,8 @@ fn what_is_missing_is_said() {
     let mut dropping = recorder(0, 20);
     (0..10).for_each(|second| {
         (0..30).for_each(|_| {
-            dropping.arrival_scheduled(second * 1_000_000);
-            dropping.arrival_dropped(second * 1_000_000);
+            dropping.arrival_scheduled(LoadId(0), second * 1_000_000);
+            dropping.arrival_dropped(LoadId(0), second * 1_000_000);
         });
     });
     let missing = ["slice 3: not heard of after snapshot 7"];
@@ -146,6 +156,41 @@ fn what_is_missing_is_said() {
         ["600", "200", "300", "100"]
     );
     check("missing", &result);
+}
+
+#[test]
+fn generators_that_were_the_bottleneck_make_no_verdict() {
+    let mut late = recorder(0, 60);
+    // Two slices of ten seconds, and one of those once more, in which it was late.
+    late.begun(25_000);
+    late.observe(9..10, Observation { observed_us: 1_000_000, ..Observation::default() });
+    let plan = plan(OPEN, &["GET /a"]);
+    let few = build(&plan, &merged([late, recorder(0, 0)]), facts(Ending::Finished, &[]));
+    assert_eq!((few.verdict.exit_code, few.generators[0].tainted_s), (0, 1));
+    assert_eq!(few.generators[0].tainted_by.send_lag, 1);
+    assert_eq!(few.timeline.points[9].tainted, 1);
+    let mut stolen = recorder(0, 60);
+    stolen
+        .observe(0..9, Observation { stolen_us: 200_000, observed_us: 1_000_000, ..Observation::default() });
+    let most = build(&plan, &merged([stolen]), facts(Ending::Finished, &[]));
+    assert_eq!(most.verdict.exit_code, 98);
+    check("tainted", &most);
+}
+
+#[test]
+fn loads_side_by_side_are_covered_one_by_one_and_together() {
+    let plan = plan("[ { rate: 60/s, duration: 10s }, { users: 2, duration: 10s } ]", &["GET /a"]);
+    let mut both = recorder(0, 60);
+    both.user_time(LoadId(1), 0, 10_000_000);
+    let result = build(&plan, &merged([both]), facts(Ending::Finished, &[]));
+    let parts =
+        |load: &squall_report::LoadCoverage| (load.unit.clone(), load.planned, load.started, load.ratio);
+    let loads: Vec<_> = result.coverage.loads.iter().map(parts).collect();
+    assert_eq!(
+        loads,
+        [("arrivals".to_owned(), 600.0, 600.0, 1.0), ("user_seconds".to_owned(), 20.0, 10.0, 0.5)]
+    );
+    assert_eq!(parts(&result.coverage.load), ("loads".to_owned(), 2.0, 1.5, 0.75));
 }
 
 #[test]

@@ -1,19 +1,22 @@
 //! The engine behind the protocol's interface.
 
-use squall_engine::{Prepared, SliceOrder};
+use squall_engine::{Machine, Prepared, SliceOrder};
 use squall_fleet::{Clock, Load, Order, Time};
 use squall_plan::Plan;
 use tokio::time::Instant;
 
 use crate::SystemClock;
 
-/// Makes the engine ready for a plan; what is returned starts it on a slice.
-pub fn prepare(plan: &Plan) -> Result<impl FnOnce(Order) -> Result<Load, String> + use<>, String> {
-    let prepared = squall_engine::prepare(plan).map_err(|error| error.to_string())?;
-    Ok(|order| start(order, prepared))
+/// Makes the engine ready for a plan on this machine; what is returned starts it on a slice.
+pub fn prepare(
+    plan: &Plan,
+    machine: Machine,
+) -> Result<impl FnOnce(Order) -> Result<Load, String> + use<>, String> {
+    let prepared = squall_engine::prepare(plan, machine).map_err(|error| error.to_string())?;
+    Ok(move |order| start(order, &prepared))
 }
 
-fn start(order: Order, prepared: Prepared) -> Result<Load, String> {
+fn start(order: Order, prepared: &Prepared) -> Result<Load, String> {
     let slice = SliceOrder {
         plan: order.plan,
         share: order.share,
@@ -21,7 +24,7 @@ fn start(order: Order, prepared: Prepared) -> Result<Load, String> {
         epoch: instant_of(order.epoch),
         interval: order.interval,
     };
-    let running = squall_engine::start(slice, prepared).map_err(|error| error.to_string())?;
+    let running = squall_engine::start(&slice, prepared).map_err(|error| error.to_string())?;
     Ok(Load {
         recordings: running.recordings,
         finished: Box::pin(async move {

@@ -5,6 +5,9 @@
 
 mod clock;
 mod engine;
+mod machine;
 
 pub use clock::SystemClock;
 pub use engine::prepare;
+pub use machine::{machine_of, machine_of_memory};
+pub use squall_engine::Machine;

@@ -9,6 +9,9 @@ pub(crate) enum Fault {
     Status(u16),
     /// Answers after this time.
     Delay(Duration),
+    /// Answers at once, but nobody in the last part, so long, of every cycle of such a length: as a pause for
+    /// collecting garbage does.
+    Freeze(Duration, Duration),
     /// Never answers.
     Hang,
     /// Closes the connection instead of an answer.
@@ -33,6 +36,12 @@ impl Fault {
                 "/_fault/status/:code",
             ),
             ["delay", ms] => (Self::Delay(Duration::from_millis(ms.parse().ok()?)), "/_fault/delay/:ms"),
+            ["freeze", ms, cycle_ms] => {
+                let (freeze, cycle) = (ms.parse().ok()?, cycle_ms.parse().ok()?);
+                (freeze <= cycle && cycle > 0).then_some(())?;
+                let freeze = Self::Freeze(Duration::from_millis(freeze), Duration::from_millis(cycle));
+                (freeze, "/_fault/freeze/:ms/:cycle_ms")
+            }
             ["hang"] => (Self::Hang, "/_fault/hang"),
             ["reset"] => (Self::Reset, "/_fault/reset"),
             ["reset-mid-body"] => (Self::ResetMidBody, "/_fault/reset-mid-body"),
@@ -41,5 +50,30 @@ impl Fault {
             ["echo"] => (Self::Echo, "/_fault/echo"),
             _ => return None,
         })
+    }
+}
+
+/// How long somebody who comes at an instant is kept waiting by a freeze at the end of each cycle.
+pub(crate) fn frozen_for(now: Duration, freeze: Duration, cycle: Duration) -> Duration {
+    let into = Duration::from_nanos((now.as_nanos() % cycle.as_nanos().max(1)).try_into().unwrap_or(0));
+    if into + freeze >= cycle { cycle.saturating_sub(into) } else { Duration::ZERO }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_freeze_keeps_everybody_to_its_end() {
+        let check = |now_ms, expected_ms| {
+            let ms = Duration::from_millis;
+            assert_eq!(frozen_for(ms(now_ms), ms(100), ms(1_000)), ms(expected_ms), "{now_ms}");
+        };
+        check(0, 0);
+        check(899, 0);
+        check(900, 100);
+        check(7_999, 1);
+        check(8_000, 0);
+        assert!(Fault::of("/_fault/freeze/200/100").is_none() && Fault::of("/_fault/freeze/0/0").is_none());
     }
 }

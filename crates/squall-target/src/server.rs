@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::{Builder, JoinHandle};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, COOKIE, SET_COOKIE};
@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
 use crate::counts::Counts;
-use crate::fault::Fault;
+use crate::fault::{Fault, frozen_for};
 use crate::model::{self, Request};
 
 /// A longer request body is refused.
@@ -123,7 +123,7 @@ async fn accept(listener: &TcpListener, service: &Arc<Service>) {
                 spawn_local(converse(stream, Arc::clone(service)));
             }
             // Out of descriptors: those of others will be free soon.
-            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
 }
@@ -207,6 +207,11 @@ async fn misbehave(
         Fault::Status(status) => json_response(status, &json!({ "status": status })),
         Fault::Delay(duration) => {
             tokio::time::sleep(duration).await;
+            json_response(200, &json!({}))
+        }
+        Fault::Freeze(freeze, cycle) => {
+            let now = Duration::from_micros(now_us());
+            tokio::time::sleep(frozen_for(now, freeze, cycle)).await;
             json_response(200, &json!({}))
         }
         Fault::Hang => std::future::pending().await,

@@ -19,7 +19,7 @@ use crate::args::AwsArgs;
 use crate::failure::Failure;
 use crate::plan::Loaded;
 use crate::progress::Progress;
-use crate::run::{Begun, Finished, Order, Place, write};
+use crate::run::{Begun, Finished, Order, Place, check_connections, write};
 use crate::signals::interrupted;
 
 /// The file in a run's folder that says which fleet it is made on.
@@ -42,9 +42,10 @@ pub(crate) fn run(order: Order, args: &AwsArgs) -> Result<Finished, Failure> {
         let site = Site::open(args).await?;
         let deployed = site.fleet().await?;
         let plan = &order.loaded.plan;
-        let seats = order.generators.unwrap_or_else(|| sizing::seats(&plan.load));
+        let seats = order.generators.unwrap_or_else(|| sizing::seats(plan));
         check_clock(&site).await?;
         check_lifetime(plan, &deployed.fleet)?;
+        check_connections(plan, seats, sizing::CONNECTIONS_OF_SEAT)?;
         let spares = spares(&site, seats).await?;
         let begun = Begun::new(&order)?;
         take(&site, &deployed, &begun.id).await?;
@@ -79,9 +80,9 @@ async fn run_taken(
         interval_s: sizing::interval_s(seats),
         poll: sizing::poll(seats),
         gather: order.ready_within.unwrap_or_else(|| sizing::gather(seats)),
-        load: plan.load.duration() + plan.load.graceful_stop(),
+        load: plan.latest_end(),
     };
-    let mut progress = Progress::new(&plan.name, plan.load.duration(), seats);
+    let mut progress = Progress::new(&plan.name, plan.duration(), seats);
     let plan_sha256 = settings.bundle.clone();
     let record = Box::pin(drive(deployed, RunOrder { bundle, settings }, &mut progress)).await;
     let finished = record.and_then(|record| {
@@ -112,7 +113,7 @@ async fn check_clock(site: &Site) -> Result<(), Failure> {
 
 /// A generator must outlive its load.
 fn check_lifetime(plan: &Plan, fleet: &Fleet) -> Result<(), Failure> {
-    let load = plan.load.duration() + plan.load.graceful_stop();
+    let load = plan.latest_end();
     if load + BESIDES_LOAD <= fleet.timeout {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_channel::{mpsc, oneshot};
-use squall_metrics::{ConnectionUse, Outcome, Recorder, Sample, SeriesId};
+use squall_metrics::{Outcome, Recorder, Sample, SeriesId};
 use squall_plan::Inputs;
 use tokio::task::JoinSet;
 
@@ -82,7 +82,7 @@ fn pretend(order: &Order, dies_after: Option<u32>, abort: Option<String>, runnin
     let (finish, finished) = oneshot::channel::<Option<String>>();
     let stop = Arc::new(tokio::sync::Notify::new());
     let stopped = Arc::clone(&stop);
-    let lasts = u32::try_from(order.plan.load.duration().as_secs()).unwrap();
+    let lasts = u32::try_from(order.plan.duration().as_secs()).unwrap();
     running.fetch_add(1, Ordering::SeqCst);
     tokio::spawn(async move {
         let mut recorder = Recorder::new(1);
@@ -111,17 +111,10 @@ fn pretend(order: &Order, dies_after: Option<u32>, abort: Option<String>, runnin
 
 fn sample(at_us: i64) -> Sample {
     Sample {
-        series: SeriesId(0),
-        scheduled_us: at_us,
-        started_us: at_us,
         ended_us: at_us + 100,
         outcome: Outcome::Status(200),
         failed: false,
-        bytes_sent: 1,
-        bytes_received: 1,
-        connection: ConnectionUse::New,
-        checks_passed: 0,
-        checks_failed: 0,
+        ..Sample::begun(SeriesId(0), at_us, at_us)
     }
 }
 

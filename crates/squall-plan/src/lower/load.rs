@@ -4,39 +4,68 @@ use std::time::Duration;
 
 use crate::compile::LoadOverride;
 use crate::keys;
-use crate::model::{ClosedLoad, Load, OpenLoad, RateStage, UserStage};
+use crate::model::{
+    Arrivals, ClosedLoad, Iterations, Load, OpenLoad, PlacedLoad, RateStage, UserStage, Users, WhenFull,
+};
 use crate::units::Rate;
-use crate::yaml::Node;
+use crate::yaml::{Node, Value};
 
 use super::Lowering;
-use super::fields::Fields;
+use super::fields::{Fields, closest};
 
 const GRACEFUL_STOP: Duration = Duration::from_secs(30);
 
-/// Keys that belong to one model only.
-const CLOSED_KEYS: [&str; 2] = ["users", "start_users"];
-const OPEN_KEYS: [&str; 3] = ["rate", "start_rate", "max_users"];
+/// Keys that belong to one model only; `users` does unless it is a word.
+const CLOSED_KEYS: [&str; 3] = ["start_users", "iterations", "iterations_per_user"];
+const OPEN_KEYS: [&str; 5] = ["rate", "start_rate", "max_users", "arrivals", "when_full"];
 
 impl Lowering<'_> {
-    pub(super) fn load(&mut self, fields: &Fields<'_>) -> Option<Load> {
-        let node = fields.get("load")?;
-        self.within("load", |this| {
-            let fields = this.fields(node, &keys::LOAD)?;
-            let open = this.model(node, &fields)?;
-            let graceful_stop = fields
-                .get("graceful_stop")
-                .and_then(|node| this.within("graceful_stop", |this| this.duration(node)));
-            let graceful_stop = graceful_stop.unwrap_or(GRACEFUL_STOP);
-            let load =
-                if open { this.open(&fields, graceful_stop) } else { this.closed(&fields, graceful_stop) };
-            let load = match this.bundle.inputs.load {
-                Some(given) => Some(replaced(given, graceful_stop, load.as_ref())),
-                None => load,
-            }?;
-            if load.duration().is_zero() {
-                this.error(node.span.clone(), "no-load", "load takes no time".to_owned(), None);
+    /// The loads that go on side by side. Empty if there is none without a mistake.
+    pub(super) fn loads(&mut self, fields: &Fields<'_>) -> Vec<PlacedLoad> {
+        let Some(node) = fields.get("load") else { return Vec::new() };
+        let scenarios = names(fields.get("scenarios"));
+        let loads = self.within("load", |this| match &node.value {
+            Value::Sequence(_) => this.list(node, |this, node| this.load(node, &scenarios)),
+            _ => this.load(node, &scenarios).into_iter().collect(),
+        });
+        match self.bundle.inputs.load {
+            Some(given) => {
+                let load = replaced(given, loads.first().map(|placed| &placed.load));
+                vec![PlacedLoad { start: Duration::ZERO, scenarios: (0..scenarios.len()).collect(), load }]
             }
-            Some(load)
+            None => loads,
+        }
+    }
+
+    fn load(&mut self, node: &Node, scenarios: &[&str]) -> Option<PlacedLoad> {
+        let fields = self.fields(node, &keys::LOAD)?;
+        let start = self.optional(&fields, "start", Self::duration).unwrap_or_default();
+        let own =
+            self.optional(&fields, "scenarios", |this, node| Some(this.scenario_names(node, scenarios)));
+        let open = self.model(node, &fields)?;
+        let graceful_stop = self.optional(&fields, "graceful_stop", Self::duration).unwrap_or(GRACEFUL_STOP);
+        let load =
+            if open { self.open(&fields, graceful_stop) } else { self.closed(&fields, graceful_stop) }?;
+        if load.duration().is_zero() {
+            self.error(node.span.clone(), "no-load", "load takes no time".to_owned(), None);
+        }
+        Some(PlacedLoad { start, scenarios: own.unwrap_or_else(|| (0..scenarios.len()).collect()), load })
+    }
+
+    /// The places of scenarios among all.
+    fn scenario_names(&mut self, node: &Node, known: &[&str]) -> Vec<usize> {
+        self.list(node, |this, node| {
+            let name = this.text(node)?;
+            let place = known.iter().position(|known| *known == name);
+            if place.is_none() {
+                let hint = match closest(&name, known.iter().copied()) {
+                    Some(close) => format!("did you mean `{close}`?"),
+                    None => format!("the scenarios are {}", known.join(", ")),
+                };
+                let message = format!("there is no scenario `{name}`");
+                this.error(node.span.clone(), "unknown-scenario", message, Some(hint));
+            }
+            place
         })
     }
 
@@ -44,7 +73,11 @@ impl Lowering<'_> {
     fn model(&mut self, node: &Node, fields: &Fields<'_>) -> Option<bool> {
         let said =
             fields.get("model").map(|node| self.within("model", |this| this.word(node, &["closed", "open"])));
-        let (closed, open) = (fields.present(&CLOSED_KEYS), fields.present(&OPEN_KEYS));
+        let (mut closed, mut open) = (fields.present(&CLOSED_KEYS), fields.present(&OPEN_KEYS));
+        let reuse = fields.get("users").is_some_and(is_word);
+        if let Some(key) = fields.key("users") {
+            if reuse { &mut open } else { &mut closed }.push(("users", key));
+        }
         let stages = fields.get("stages").map(stage_tells_open);
         let is_open = match said {
             Some(None) => return None,
@@ -67,6 +100,9 @@ impl Lowering<'_> {
             self.error(node.span.clone(), "conflict", message, Some(hint));
         }
         for (short, long) in [("users", "stages"), ("rate", "stages"), ("duration", "stages")] {
+            if short == "users" && reuse {
+                continue;
+            }
             if let (Some(key), Some(_)) = (fields.key(short), fields.get(long)) {
                 let message = format!("`{short}` has no place beside `{long}`");
                 self.error(key.span.clone(), "conflict", message, Some("leave out one of them".to_owned()));
@@ -79,11 +115,13 @@ impl Lowering<'_> {
         let start = fields
             .get("start_users")
             .map(|node| self.within("start_users", |this| this.count(node, 0, keys::MAX_USERS)));
+        let iterations = self.iterations(fields);
         let Some(stages) = fields.get("stages") else {
             let users = self.short(fields, "users", |this, node| this.count(node, 0, keys::MAX_USERS));
             let duration = self.short(fields, "duration", Self::duration);
-            let (users, duration) = (users?, duration?);
-            return Some(constant_users(users, duration, graceful_stop));
+            let stages = vec![UserStage { duration: duration?, users: users? }];
+            let start_users = stages[0].users;
+            return Some(Load::Closed(ClosedLoad { start_users, stages, iterations, graceful_stop }));
         };
         let stages = self.within("stages", |this| {
             this.list(stages, |this, node| {
@@ -93,31 +131,58 @@ impl Lowering<'_> {
             })
         });
         let start_users = start.flatten().unwrap_or(0);
-        (!stages.is_empty()).then_some(Load::Closed(ClosedLoad { start_users, stages, graceful_stop }))
+        (!stages.is_empty()).then_some(Load::Closed(ClosedLoad {
+            start_users,
+            stages,
+            iterations,
+            graceful_stop,
+        }))
+    }
+
+    fn iterations(&mut self, fields: &Fields<'_>) -> Option<Iterations> {
+        let mut count =
+            |key| self.optional(fields, key, |this, node| this.count(node, 1, u32::MAX)).map(u64::from);
+        let (shared, per_user) = (count("iterations"), count("iterations_per_user"));
+        if let (Some(_), Some(key)) = (fields.key("iterations"), fields.key("iterations_per_user")) {
+            let message = "`iterations_per_user` has no place beside `iterations`".to_owned();
+            self.error(key.span.clone(), "conflict", message, Some("leave out one of them".to_owned()));
+        }
+        shared.map(Iterations::Shared).or(per_user.map(Iterations::PerUser))
     }
 
     fn open(&mut self, fields: &Fields<'_>, graceful_stop: Duration) -> Option<Load> {
-        let start = fields.get("start_rate").map(|node| self.within("start_rate", |this| this.rate(node)));
-        let max_users = fields
-            .get("max_users")
-            .map(|node| self.within("max_users", |this| this.count(node, 1, keys::MAX_USERS)));
-        let max_users = max_users.flatten();
-        let Some(stages) = fields.get("stages") else {
-            let rate = self.short(fields, "rate", Self::rate);
-            let duration = self.short(fields, "duration", Self::duration);
-            let (rate, duration) = (rate?, duration?);
-            return Some(constant_rate(rate, duration, max_users, graceful_stop));
+        let start = self.optional(fields, "start_rate", Self::rate);
+        let max_users = self.optional(fields, "max_users", |this, node| this.count(node, 1, keys::MAX_USERS));
+        let arrivals = self.optional(fields, "arrivals", |this, node| this.word(node, &keys::ARRIVALS));
+        let when_full = self.optional(fields, "when_full", |this, node| this.word(node, &keys::WHEN_FULL));
+        let users = self.optional(fields, "users", |this, node| this.word(node, &keys::USERS));
+        let (start_rate, stages) = match fields.get("stages") {
+            Some(stages) => {
+                let stages = self.within("stages", |this| {
+                    this.list(stages, |this, node| {
+                        let (duration, rate) = this.stage(node, "rate", Self::rate)?;
+                        Some(RateStage { duration, rate })
+                    })
+                });
+                (start.unwrap_or_default(), stages)
+            }
+            None => {
+                let rate = self.short(fields, "rate", Self::rate);
+                let duration = self.short(fields, "duration", Self::duration);
+                let rate = rate?;
+                (rate, vec![RateStage { duration: duration?, rate }])
+            }
         };
-        let stages = self.within("stages", |this| {
-            this.list(stages, |this, node| {
-                let (duration, rate) = this.stage(node, "rate", Self::rate)?;
-                Some(RateStage { duration, rate })
-            })
-        });
-        let start_rate = start.flatten().unwrap_or_default();
         let peak = stages.iter().map(|stage| stage.rate).chain([start_rate]).max().unwrap_or_default();
-        let max_users = max_users.unwrap_or_else(|| default_max_users(peak));
-        (!stages.is_empty()).then_some(Load::Open(OpenLoad { start_rate, stages, max_users, graceful_stop }))
+        (!stages.is_empty()).then_some(Load::Open(OpenLoad {
+            start_rate,
+            stages,
+            arrivals: if arrivals == Some("poisson") { Arrivals::Poisson } else { Arrivals::Even },
+            max_users: max_users.unwrap_or_else(|| default_max_users(peak)),
+            when_full: if when_full == Some("queue") { WhenFull::Queue } else { WhenFull::Drop },
+            users: if users == Some("fresh") { Users::Fresh } else { Users::Reuse },
+            graceful_stop,
+        }))
     }
 
     /// A key that the short form needs.
@@ -171,49 +236,62 @@ impl Lowering<'_> {
     }
 }
 
+/// Whether a node is a text that is no number.
+fn is_word(node: &Node) -> bool {
+    matches!(&node.value, Value::Scalar { text, .. } if text.starts_with(|c: char| c.is_ascii_alphabetic()))
+}
+
+/// The names in a mapping.
+fn names(node: Option<&Node>) -> Vec<&str> {
+    let Some(Value::Mapping(entries)) = node.map(|node| &node.value) else { return Vec::new() };
+    let keys = entries.iter().map(|(key, _)| &key.value);
+    keys.filter_map(|key| if let Value::Scalar { text, .. } = key { Some(text.as_str()) } else { None })
+        .collect()
+}
+
 /// Which model the first stage that tells is of.
 fn stage_tells_open(stages: &Node) -> Option<bool> {
-    let crate::yaml::Value::Sequence(items) = &stages.value else { return None };
-    items.iter().find_map(|item| match &item.value {
-        crate::yaml::Value::Mapping(entries) => entries.iter().find_map(|(key, _)| match &key.value {
-            crate::yaml::Value::Scalar { text, .. } if text == "rate" => Some(true),
-            crate::yaml::Value::Scalar { text, .. } if text == "users" => Some(false),
+    let Value::Sequence(items) = &stages.value else { return None };
+    items.iter().find_map(|item| {
+        names(Some(item)).into_iter().find_map(|name| match name {
+            "rate" => Some(true),
+            "users" => Some(false),
             _ => None,
-        }),
-        _ => None,
+        })
     })
 }
 
-/// What the command line asks for instead of the plan's profile.
-fn replaced(given: LoadOverride, graceful_stop: Duration, plan: Option<&Load>) -> Load {
+/// What the command line asks for instead of the plan's profile. What else the plan says of its load holds on.
+fn replaced(given: LoadOverride, plan: Option<&Load>) -> Load {
+    let graceful_stop = plan.map_or(GRACEFUL_STOP, Load::graceful_stop);
     match given {
-        LoadOverride::Users { users, duration } => constant_users(users, duration, graceful_stop),
+        LoadOverride::Users { users, duration } => Load::Closed(ClosedLoad {
+            start_users: users,
+            stages: vec![UserStage { duration, users }],
+            iterations: None,
+            graceful_stop,
+        }),
         LoadOverride::Rate { rate, duration } => {
-            let max_users = match plan {
-                Some(Load::Open(load)) => Some(load.max_users.max(default_max_users(rate))),
-                _ => None,
-            };
-            constant_rate(rate, duration, max_users, graceful_stop)
+            let (max_users, stages) = (default_max_users(rate), vec![RateStage { duration, rate }]);
+            Load::Open(match plan {
+                Some(Load::Open(load)) => OpenLoad {
+                    start_rate: rate,
+                    stages,
+                    max_users: load.max_users.max(max_users),
+                    ..load.clone()
+                },
+                _ => OpenLoad {
+                    start_rate: rate,
+                    stages,
+                    arrivals: Arrivals::Even,
+                    max_users,
+                    when_full: WhenFull::Drop,
+                    users: Users::Reuse,
+                    graceful_stop,
+                },
+            })
         }
     }
-}
-
-fn constant_users(users: u32, duration: Duration, graceful_stop: Duration) -> Load {
-    Load::Closed(ClosedLoad {
-        start_users: users,
-        stages: vec![UserStage { duration, users }],
-        graceful_stop,
-    })
-}
-
-fn constant_rate(rate: Rate, duration: Duration, max_users: Option<u32>, graceful_stop: Duration) -> Load {
-    let max_users = max_users.unwrap_or_else(|| default_max_users(rate));
-    Load::Open(OpenLoad {
-        start_rate: rate,
-        stages: vec![RateStage { duration, rate }],
-        max_users,
-        graceful_stop,
-    })
 }
 
 /// Enough for ten seconds of arrivals at the peak, which is as long as requests may take by default.

@@ -73,7 +73,7 @@ impl Lowering<'_> {
         })
     }
 
-    fn constant_text(&mut self, node: &Node) -> Option<String> {
+    pub(super) fn constant_text(&mut self, node: &Node) -> Option<String> {
         let text = self.text(node)?;
         let template = self.constant(node, |builder| builder.template(&text))?;
         let (program, scope, template) = template;

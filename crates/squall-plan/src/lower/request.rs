@@ -1,12 +1,12 @@
 //! Steps: requests and pauses.
 
-use http::Method;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, HOST};
+use http::{Method, Uri};
 use serde_json_path::JsonPath;
 
 use crate::expression::{JsonTemplate, ProgramBuilder, Template, UrlTemplate};
 use crate::keys::{self, VERBS};
-use crate::model::{Body, Capture, Expect, Headers, OnFailure, Request, SeriesName, Step};
+use crate::model::{Body, Capture, Expect, Headers, OnFailure, Request, SeriesName, Step, Think};
 use crate::yaml::{Node, Scalar, Value};
 
 use super::fields::Fields;
@@ -40,7 +40,19 @@ impl Lowering<'_> {
         for (name, key) in fields.present(&others.collect::<Vec<_>>()) {
             self.error(key.span.clone(), "conflict", format!("`{name}` has no place beside `think`"), None);
         }
-        self.within("think", |this| this.think(value)).map(Step::Think)
+        let think = self.within("think", |this| this.think(value))?;
+        if matches!(think, Think::Pace(_)) {
+            let hint = Some("write it as the `think` of the scenario".to_owned());
+            self.error(value.span.clone(), "conflict", "a step has no pace".to_owned(), hint);
+            return None;
+        }
+        Some(Step::Think(think))
+    }
+
+    /// Path and query of a URL that is always the same.
+    fn fixed_path(&self, url: &UrlTemplate) -> Option<Uri> {
+        let path = url.template().as_literal().filter(|path| path.starts_with('/'))?;
+        Uri::try_from(format!("{}{path}", self.base.as_ref()?.0)).ok()
     }
 
     fn request(
@@ -69,10 +81,15 @@ impl Lowering<'_> {
         for (name, value) in inherited.iter().chain(own.iter().flatten()) {
             headers.set(name, value);
         }
+        let fixed_path = self.fixed_path(&url);
+        if let Some((_, host)) = self.base.as_ref().filter(|_| fixed_path.is_some() && !headers.has(&HOST)) {
+            headers.fixed.insert(HOST, host.clone());
+        }
         Some(Request {
             series: self.series(scenario, name, fields),
             method: Method::from_bytes(method.as_bytes()).ok()?,
             url,
+            fixed_path,
             headers,
             body,
             expect: expect.unwrap_or_default(),

@@ -1,10 +1,10 @@
 //! Scenarios and tasks.
 
-use http::header::{ACCEPT, USER_AGENT};
+use http::header::USER_AGENT;
 
 use crate::expression::Template;
 use crate::keys;
-use crate::model::{Flow, Scenario, Step, Task};
+use crate::model::{Flow, Load, PlacedLoad, Scenario, Step, Task};
 use crate::yaml::{Node, Value};
 
 use super::Lowering;
@@ -16,7 +16,7 @@ impl Lowering<'_> {
         &mut self,
         fields: &Fields<'_>,
         headers: &HeaderList,
-        is_open: bool,
+        loads: &[PlacedLoad],
     ) -> Vec<Scenario> {
         let Some(node) = fields.get("scenarios") else { return Vec::new() };
         let mut scenarios = Vec::new();
@@ -25,7 +25,13 @@ impl Lowering<'_> {
             if entries.is_empty() {
                 this.error(node.span.clone(), "no-scenario", "plan has no scenario".to_owned(), None);
             }
-            for (name, _, node) in entries {
+            for (index, (name, key, node)) in entries.into_iter().enumerate() {
+                let mut own = loads.iter().filter(|placed| placed.scenarios.contains(&index)).peekable();
+                if own.peek().is_none() && !loads.is_empty() {
+                    let message = format!("no load has users of `{name}`");
+                    this.warning(key.span.clone(), "no-effect", message, None);
+                }
+                let is_open = own.peek().is_some() && own.all(|placed| matches!(placed.load, Load::Open(_)));
                 scenarios.extend(this.within(name, |this| this.scenario(name, node, headers, is_open)));
             }
         });
@@ -55,13 +61,9 @@ impl Lowering<'_> {
             .get("headers")
             .map(|node| self.within("headers", |this| this.headers(node)))
             .unwrap_or_default();
-        let base: HeaderList = [
-            (USER_AGENT, Template::literal(concat!("squall/", env!("CARGO_PKG_VERSION")))),
-            (ACCEPT, Template::literal("*/*")),
-        ]
-        .into_iter()
-        .chain(plan_headers.iter().cloned())
-        .collect();
+        let user_agent = Template::literal(concat!("squall/", env!("CARGO_PKG_VERSION")));
+        let base: HeaderList =
+            std::iter::once((USER_AGENT, user_agent)).chain(plan_headers.iter().cloned()).collect();
         let before =
             fields.get("before").map(|node| self.within("before", |this| this.steps(node, name, &base)));
         let with_own: HeaderList = base.into_iter().chain(own).collect();

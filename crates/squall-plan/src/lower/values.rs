@@ -27,7 +27,10 @@ impl Lowering<'_> {
 
     pub(super) fn think(&mut self, node: &Node) -> Option<Think> {
         let text = self.text(node)?;
-        let think = if text.contains("..") {
+        let paced = text.strip_prefix("pace(").and_then(|rest| rest.strip_suffix(')'));
+        let think = if let Some(paced) = paced {
+            parse_duration(paced.trim()).map(Think::Pace)
+        } else if text.contains("..") {
             parse_duration_range(&text).map(|(min, max)| Think::Range { min, max })
         } else {
             parse_duration(&text).map(Think::Fixed)
@@ -69,6 +72,27 @@ impl Lowering<'_> {
             self.error(node.span.clone(), "unknown-word", format!("`{text}` is not known here"), Some(hint));
         }
         word
+    }
+
+    /// A duration that is not zero.
+    pub(super) fn positive_duration(&mut self, node: &Node) -> Option<Duration> {
+        let duration = self.duration(node)?;
+        if duration.is_zero() {
+            self.error(node.span.clone(), "empty-timeout", "must be longer than zero".to_owned(), None);
+            return None;
+        }
+        Some(duration)
+    }
+
+    /// What stands under a key, lowered.
+    pub(super) fn optional<T>(
+        &mut self,
+        fields: &super::fields::Fields<'_>,
+        key: &'static str,
+        lower: impl FnOnce(&mut Self, &Node) -> Option<T>,
+    ) -> Option<T> {
+        let node = fields.get(key)?;
+        self.within(key, |this| lower(this, node))
     }
 
     /// An expression without braces that decides.

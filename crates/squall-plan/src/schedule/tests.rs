@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{RateStage, UserStage};
+use crate::model::{RateStage, UserStage, Users, WhenFull};
 use crate::units::Rate;
 
 fn open(start: &str, stages: &[(u64, &str)]) -> OpenLoad {
@@ -12,14 +12,22 @@ fn open(start: &str, stages: &[(u64, &str)]) -> OpenLoad {
     OpenLoad {
         start_rate: Rate::parse(start).unwrap(),
         stages: stages.iter().map(stage).collect(),
+        arrivals: Arrivals::Even,
         max_users: 1,
+        when_full: WhenFull::Drop,
+        users: Users::Reuse,
         graceful_stop: Duration::ZERO,
     }
 }
 
+fn poisson(start: &str, stages: &[(u64, &str)]) -> ArrivalSchedule {
+    ArrivalSchedule::new(&OpenLoad { arrivals: Arrivals::Poisson, ..open(start, stages) })
+}
+
 fn closed(start_users: u32, stages: &[(u64, u32)]) -> ClosedLoad {
     let stage = |&(ms, users): &(u64, u32)| UserStage { duration: Duration::from_millis(ms), users };
-    ClosedLoad { start_users, stages: stages.iter().map(stage).collect(), graceful_stop: Duration::ZERO }
+    let stages = stages.iter().map(stage).collect();
+    ClosedLoad { start_users, stages, iterations: None, graceful_stop: Duration::ZERO }
 }
 
 #[test]
@@ -84,38 +92,125 @@ fn a_user_may_live_twice() {
     assert_eq!(load.planned(Share::WHOLE), Planned::UserMicros(5_000_000));
 }
 
+/// The arrivals of all slices.
+fn union(schedule: &ArrivalSchedule, count: u32, seed: u64) -> Vec<Arrival> {
+    let own = |index| schedule.arrivals(Share::try_new(index, count).unwrap(), seed);
+    let mut union: Vec<Arrival> = (0..count).flat_map(own).collect();
+    union.sort_by_key(|arrival| arrival.ordinal);
+    union
+}
+
+#[test]
+fn any_number_of_slices_up_to_ten_thousand_is_the_plan() {
+    let stages = [(20_000, "900/s"), (0, "100/s"), (300_000, "700/s"), (9_000, "0/s")];
+    let schedules = [ArrivalSchedule::new(&open("0/s", &stages)), poisson("0/s", &stages)];
+    for schedule in &schedules {
+        assert!(schedule.total() > 2 * 65_536, "several blocks: {}", schedule.total());
+        let whole = union(schedule, 1, 7);
+        for count in [2, 3, 8, 64, 999, 10_000] {
+            assert!(union(schedule, count, 7) == whole, "{count} slices");
+        }
+    }
+}
+
+/// How probable it is that values that are uniform over 0 to 1 stray as far as these do: the limit of
+/// Kolmogorov (1933).
+fn kolmogorov_smirnov(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let n = values.len() as f64;
+    let gap = |(rank, value): (usize, &f64)| (value - rank as f64 / n).max((rank as f64 + 1.0) / n - value);
+    let distance = values.iter().enumerate().map(gap).fold(0.0, f64::max);
+    let lambda = (n.sqrt() + 0.12 + 0.11 / n.sqrt()) * distance;
+    let term =
+        |k: i32| (if k % 2 == 1 { 2.0 } else { -2.0 }) * (-2.0 * f64::from(k * k) * lambda * lambda).exp();
+    (1..100).map(term).sum::<f64>().clamp(0.0, 1.0)
+}
+
+#[test]
+fn poisson_arrivals_of_eight_slices_pass_kolmogorov_and_smirnov() {
+    for seed in 1..=5 {
+        // Gaps between arrivals at a constant rate are exponential.
+        let constant = poisson("500/s", &[(60_000, "500/s")]);
+        let mut instants: Vec<u64> = union(&constant, 8, seed).iter().map(|arrival| arrival.at_us).collect();
+        instants.sort_unstable();
+        let gap = |pair: &[u64]| 1.0 - (-((pair[1] - pair[0]) as f64) * 500.0 / 1e6).exp();
+        let gaps = kolmogorov_smirnov(instants.windows(2).map(gap).collect());
+        // The instants of a ramp, by the area before them, are uniform; those of one slice, too.
+        let ramp = poisson("0/s", &[(60_000, "1000/s")]);
+        let area = |arrival: &Arrival| (arrival.at_us as f64 / 60e6).powi(2);
+        let whole = kolmogorov_smirnov(union(&ramp, 8, seed).iter().map(area).collect());
+        let slice = Share::try_new(3, 8).unwrap();
+        let own = kolmogorov_smirnov(ramp.arrivals(slice, seed).map(|arrival| area(&arrival)).collect());
+        println!("seed {seed}: p of gaps {gaps:.3}, of a ramp {whole:.3}, of one slice of it {own:.3}");
+        assert!([gaps, whole, own].iter().all(|p| *p > 0.001), "seed {seed}: {gaps} {whole} {own}");
+    }
+    let even = (0..1_000).map(|n| f64::from(n % 10) / 10.0).collect();
+    assert!(kolmogorov_smirnov(even) < 1e-6, "the test can fail");
+}
+
+#[test]
+fn a_slice_holds_little_of_a_long_schedule() {
+    let week = poisson("10000000/s", &[(604_800_000, "10000000/s")]);
+    let own = Share::try_new(9_999, 10_000).unwrap();
+    let first: Vec<Arrival> = week.arrivals(own, 1).take(20).collect();
+    assert!(first.is_sorted_by_key(|arrival| arrival.at_us) && first[19].at_us < 1_000_000, "{first:?}");
+}
+
+#[test]
+fn a_number_of_iterations_is_the_measure_where_it_is_given() {
+    let load = |iterations| Load::Closed(ClosedLoad { iterations, ..closed(5, &[(1_000, 5)]) });
+    let share = Share::try_new(1, 3).unwrap();
+    let check = |iterations, expected| assert_eq!(load(iterations).planned(share), expected);
+    check(None, Planned::UserMicros(2_000_000));
+    check(Some(Iterations::Shared(100)), Planned::Iterations(33));
+    check(Some(Iterations::PerUser(7)), Planned::Iterations(14));
+}
+
 fn any_open() -> impl Strategy<Value = OpenLoad> {
     let stage = (0_u64..20_000, 0_u64..400).prop_map(|(ms, rate)| RateStage {
         duration: Duration::from_millis(ms),
         rate: Rate::parse(&format!("{rate}/s")).unwrap(),
     });
-    (0_u64..400, proptest::collection::vec(stage, 1..6)).prop_map(|(start, stages)| OpenLoad {
-        start_rate: Rate::per_second_exact(start),
-        stages,
-        max_users: 1,
-        graceful_stop: Duration::ZERO,
+    (0_u64..400, proptest::collection::vec(stage, 1..6), any::<bool>()).prop_map(|(start, stages, even)| {
+        OpenLoad {
+            start_rate: Rate::per_second_exact(start),
+            stages,
+            arrivals: if even { Arrivals::Even } else { Arrivals::Poisson },
+            ..open("0/s", &[])
+        }
     })
 }
 
 proptest! {
     #[test]
-    fn arrivals_are_in_order_and_within_the_load(load in any_open()) {
+    fn arrivals_are_in_order_and_within_the_load(load in any_open(), seed: u64) {
         let schedule = ArrivalSchedule::new(&load);
         let end_us = micros(Load::Open(load).duration());
-        let instants: Vec<u64> = (0..schedule.total()).map(|ordinal| schedule.at_us(ordinal).unwrap()).collect();
-        prop_assert!(instants.is_sorted());
-        prop_assert!(instants.last().is_none_or(|&last| last <= end_us));
+        let arrivals: Vec<Arrival> = schedule.arrivals(Share::WHOLE, seed).collect();
+        prop_assert!(arrivals.is_sorted_by_key(|arrival| arrival.at_us));
+        prop_assert!(arrivals.last().is_none_or(|last| last.at_us <= end_us));
+        prop_assert_eq!(arrivals.len() as u64, schedule.total());
         prop_assert_eq!(schedule.at_us(schedule.total()), None);
     }
 
     #[test]
-    fn the_union_of_slices_is_exactly_the_plan(load in any_open(), count in 1_u32..40) {
+    fn the_union_of_slices_is_exactly_the_plan(load in any_open(), count in 1_u32..40, seed: u64) {
         let schedule = ArrivalSchedule::new(&load);
-        let own = |index| Share::try_new(index, count).unwrap().ordinals(schedule.total());
-        let mut union: Vec<u64> = (0..count).flat_map(own).filter_map(|ordinal| schedule.at_us(ordinal)).collect();
-        union.sort_unstable();
-        let whole: Vec<u64> = Share::WHOLE.ordinals(schedule.total()).filter_map(|o| schedule.at_us(o)).collect();
-        prop_assert_eq!(union, whole);
+        prop_assert_eq!(union(&schedule, count, seed), union(&schedule, 1, seed));
+    }
+
+    #[test]
+    fn each_stage_has_as_many_poisson_arrivals_as_even_ones(load in any_open(), seed: u64) {
+        let even = ArrivalSchedule::new(&OpenLoad { arrivals: Arrivals::Even, ..load.clone() });
+        let poisson = ArrivalSchedule::new(&OpenLoad { arrivals: Arrivals::Poisson, ..load });
+        // An arrival at the very end of a stage may be rounded up into the next.
+        let until = |schedule: &ArrivalSchedule, us: u64| {
+            schedule.arrivals(Share::WHOLE, seed).filter(|arrival| arrival.at_us <= us).count() as u64
+        };
+        for stage in &even.stages {
+            let end_us = stage.start_us + stage.duration_us;
+            prop_assert!(until(&even, end_us).abs_diff(until(&poisson, end_us)) <= 1);
+        }
     }
 
     #[test]
@@ -140,7 +235,7 @@ proptest! {
         start in 0_u32..30, stages in proptest::collection::vec((1_u64..9_000, 0_u32..30), 1..6), count in 1_u32..20,
     ) {
         let load = Load::Closed(closed(start, &stages));
-        let micros = |share| match load.planned(share) { Planned::UserMicros(us) => us, Planned::Arrivals(_) => 0 };
+        let micros = |share| match load.planned(share) { Planned::UserMicros(us) => us, other => panic!("{other:?}") };
         let sum: u64 = (0..count).map(|index| micros(Share::try_new(index, count).unwrap())).sum();
         prop_assert_eq!(sum, micros(Share::WHOLE));
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
-use squall_plan::Roots;
+use squall_plan::{HttpSettings, HttpVersion, Roots};
 use thiserror::Error;
 
 /// Why TLS cannot be set up.
@@ -22,8 +22,8 @@ pub enum TlsError {
 /// The configuration of every connection of a slice.
 ///
 /// Sessions are not resumed: a new connection is a new visitor, who pays for the whole handshake.
-pub fn client_config(roots: Roots) -> Result<Arc<ClientConfig>, TlsError> {
-    let roots = match roots {
+pub fn client_config(settings: &HttpSettings) -> Result<Arc<ClientConfig>, TlsError> {
+    let roots = match settings.roots {
         Roots::BuiltIn => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
         Roots::Platform => platform_roots()?,
     };
@@ -32,7 +32,12 @@ pub fn client_config(roots: Roots) -> Result<Arc<ClientConfig>, TlsError> {
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let (http1, http2) = (b"http/1.1".to_vec(), b"h2".to_vec());
+    config.alpn_protocols = match settings.version {
+        HttpVersion::Auto => vec![http2, http1],
+        HttpVersion::Http1 => vec![http1],
+        HttpVersion::Http2 => vec![http2],
+    };
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }

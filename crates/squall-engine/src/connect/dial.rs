@@ -1,0 +1,91 @@
+//! From addresses to a TCP connection, by Happy Eyeballs (RFC 8305): addresses of both families are tried in
+//! turn, each a little after the one before, and the first that answers is taken.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+/// How long an address has for itself before the next is tried beside it.
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Connects to the first of the addresses that answers; the last failure is the one that is told.
+pub(super) async fn dial(addresses: Vec<IpAddr>, port: u16) -> io::Result<(TcpStream, IpAddr)> {
+    let mut waiting = by_turns(addresses).into_iter();
+    let mut attempts = FuturesUnordered::new();
+    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    loop {
+        let more = match waiting.next() {
+            Some(address) => {
+                attempts.push(connect(address, port));
+                waiting.len() > 0
+            }
+            None if attempts.is_empty() => return Err(failure),
+            None => false,
+        };
+        tokio::select! {
+            ended = attempts.next() => match ended {
+                Some(Ok(connected)) => return Ok(connected),
+                Some(Err(error)) => failure = error,
+                None => {}
+            },
+            () = sleep(HEAD_START), if more => {}
+        }
+    }
+}
+
+async fn connect(address: IpAddr, port: u16) -> io::Result<(TcpStream, IpAddr)> {
+    let stream = TcpStream::connect(SocketAddr::new(address, port)).await?;
+    stream.set_nodelay(true)?;
+    Ok((stream, address))
+}
+
+/// The families alternating, beginning with that of the first address; the order within each is kept.
+fn by_turns(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    let first_is_v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
+    let (own, other): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let (mut own, mut other) = (own.into_iter(), other.into_iter());
+    std::iter::from_fn(move || {
+        let next = own.next();
+        std::mem::swap(&mut own, &mut other);
+        next.or_else(|| own.next())
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(list: &[&str]) -> Vec<IpAddr> {
+        list.iter().map(|address| address.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn families_take_turns_and_nobody_is_left_out() {
+        let check = |given: &[&str], expected: &[&str]| {
+            assert_eq!(by_turns(addresses(given)), addresses(expected));
+        };
+        check(&["1.1.1.1", "2.2.2.2", "::1", "3.3.3.3"], &["1.1.1.1", "::1", "2.2.2.2", "3.3.3.3"]);
+        check(&["::1", "::2", "::3", "1.1.1.1"], &["::1", "1.1.1.1", "::2", "::3"]);
+        check(&["::1"], &["::1"]);
+        check(&[], &[]);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_refuses_gives_way_to_the_next() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (_, address) = dial(addresses(&["127.0.0.2", "::1", "127.0.0.1"]), port).await.unwrap();
+        assert_eq!(address.to_string(), "127.0.0.1");
+        drop(listener);
+        let refused = dial(addresses(&["127.0.0.2", "127.0.0.1"]), port).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(dial(Vec::new(), port).await.unwrap_err().kind(), io::ErrorKind::AddrNotAvailable);
+    }
+}

@@ -1,0 +1,232 @@
+//! One thread of a slice: a runtime of its own, and nothing on the way of a request that others use, too.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{LocalBoxFuture, join_all};
+use minijinja::Value;
+use squall_metrics::Recorder;
+use squall_plan::expression::Constants;
+use squall_plan::{HttpSettings, Load, Share, host_header};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::Notify;
+use tokio::task::{AbortHandle, JoinError, JoinSet, spawn_local};
+
+use crate::clock::{Clock, FineClock};
+use crate::connect::{Connect, NetworkConnector};
+use crate::gather::Gatherer;
+use crate::load::LoadRun;
+use crate::meter::Meter;
+use crate::pool::Pool;
+use crate::slice::{Prepared, SliceOrder, Stopper};
+use crate::watchdog::Watchdog;
+use crate::worker::Worker;
+use crate::{arrivals, users};
+
+/// How often a thread looks whether its tasks have to wait.
+pub(crate) const PROBE: Duration = Duration::from_millis(20);
+
+/// A part of a second that is too short to judge by.
+const LEAST_OBSERVED_US: u64 = 200_000;
+
+/// What a thread is given.
+pub(crate) struct Core {
+    /// Its share is this thread's own.
+    pub(crate) order: SliceOrder,
+    pub(crate) part: u32,
+    pub(crate) probe: Duration,
+    pub(crate) prepared: Prepared,
+    pub(crate) stopper: Stopper,
+    pub(crate) gatherer: Arc<Gatherer>,
+}
+
+/// Tells that a thread died, unless it ended as it should.
+struct Alive<'a>(&'a Core);
+
+impl Drop for Alive<'_> {
+    fn drop(&mut self) {
+        self.0.gatherer.fail();
+        self.0.stopper.stop();
+    }
+}
+
+impl Core {
+    /// The thread, from begin to end.
+    pub(crate) fn run(self) {
+        let alive = Alive(&self);
+        if let Ok(()) = self.offer_on_network() {
+            std::mem::forget(alive);
+        }
+    }
+
+    fn offer_on_network(&self) -> io::Result<()> {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        runtime.block_on(async {
+            let clock = Box::new(FineClock::start()?);
+            let connect =
+                Box::new(NetworkConnector::new(&self.order.plan.http, Arc::clone(&self.prepared.tls)));
+            let worker = self.worker(clock, connect).ok_or(io::ErrorKind::InvalidInput)?;
+            self.offer(&Rc::new(worker)).await;
+            Ok(())
+        })
+    }
+
+    pub(crate) fn worker(&self, clock: Box<dyn Clock>, connect: Box<dyn Connect>) -> Option<Worker> {
+        let (order, machine) = (&self.order, self.prepared.machine);
+        let plan = &order.plan;
+        let connections = machine.connections / machine.cores;
+        Some(Worker {
+            target_host: host_header(&plan.target)?,
+            target: Rc::new(self.prepared.target.clone()),
+            share: order.share,
+            seed: order.seed,
+            epoch: order.epoch,
+            latest_end: order.epoch + plan.latest_end(),
+            constants: Arc::new(Constants {
+                variables: plan.variables.clone(),
+                env: Value::from(plan.env.clone()),
+            }),
+            clock,
+            connect,
+            pool: Pool::new(&plan.http, pool_limit(&plan.http, order.share)),
+            watchdog: Watchdog::default(),
+            recorder: RefCell::new(Recorder::new(plan.series.len())),
+            lives: RefCell::default(),
+            in_flight: Cell::new(0),
+            connections: Rc::default(),
+            max_connections: connections,
+            abort: RefCell::default(),
+            aborted: Notify::new(),
+            plan: Arc::clone(plan),
+        })
+    }
+
+    /// Offers the load until it has ended, is stopped or overstays; then hands over the rest.
+    pub(crate) async fn offer(&self, worker: &Rc<Worker>) {
+        let helpers = self.start_helpers(worker);
+        let mut users: Vec<JoinSet<()>> = worker.plan.loads.iter().map(|_| JoinSet::new()).collect();
+        let stop = self.stopper.stops.get(self.part as usize);
+        let stopped = async {
+            match stop {
+                Some(stop) => stop.notified().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = run_loads(worker, &mut users) => {}
+            () = stopped => {}
+            () = worker.aborted.notified() => {}
+            () = worker.clock.sleep_until(worker.latest_end) => {}
+        }
+        // Whatever is cut off here records itself: requests as unfinished, iterations as interrupted.
+        for users in &mut users {
+            users.abort_all();
+            while let Some(ended) = users.join_next().await {
+                reap(ended);
+            }
+        }
+        helpers.iter().for_each(AbortHandle::abort);
+        worker.count_user_time();
+        let abort = worker.abort.take();
+        if abort.is_some() {
+            self.stopper.stop();
+        }
+        self.gatherer.leave(worker.recorder.borrow_mut().take(), abort);
+    }
+
+    /// What goes on beside the users.
+    fn start_helpers(&self, worker: &Rc<Worker>) -> [AbortHandle; 4] {
+        let watched = Rc::clone(worker);
+        let watch = spawn_local(async move { watched.watchdog.watch(&*watched.clock).await });
+        let warm_up = spawn_local(worker.connect.warm_up(&worker.target));
+        let interval_s = i64::try_from(self.order.interval.as_secs()).unwrap_or(i64::MAX).max(1);
+        let tick = spawn_local(tick(Rc::clone(worker), interval_s, Arc::clone(&self.gatherer)));
+        let probe = spawn_local(probe(Rc::clone(worker), self.probe));
+        [watch.abort_handle(), warm_up.abort_handle(), tick.abort_handle(), probe.abort_handle()]
+    }
+}
+
+/// How many connections of a shared pool are this thread's; one is the least that it can work with.
+fn pool_limit(http: &HttpSettings, share: Share) -> u32 {
+    let own = http.max_connections.map(|most| share.size_of(u64::from(most)).max(1));
+    own.and_then(|own| u32::try_from(own).ok()).unwrap_or(u32::MAX)
+}
+
+/// All loads, side by side.
+async fn run_loads(worker: &Rc<Worker>, users: &mut [JoinSet<()>]) {
+    let loads = worker.plan.loads.iter().enumerate().zip(users);
+    let runs = loads.map(|((index, placed), users)| -> LocalBoxFuture<'_, ()> {
+        let run = Rc::new(LoadRun::new(&worker.plan, index, worker.seed));
+        match &placed.load {
+            Load::Open(load) => Box::pin(arrivals::dispatch(worker, run, placed, load, users)),
+            Load::Closed(load) => {
+                users::start(worker, (&run, placed, load), users);
+                Box::pin(async move {
+                    while let Some(ended) = users.join_next().await {
+                        reap(ended);
+                    }
+                })
+            }
+        }
+    });
+    join_all(runs).await;
+}
+
+/// A user that panicked would be missing from every number, so the slice goes down with it.
+pub(crate) fn reap(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+/// Samples what is going on once a second, and hands over what was measured once an interval.
+async fn tick(worker: Rc<Worker>, interval_s: i64, gatherer: Arc<Gatherer>) {
+    let mut meter = Meter::start(worker.clock.now());
+    let mut looked_until = worker.now_us().div_euclid(1_000_000);
+    loop {
+        let next = worker.now_us().div_euclid(1_000_000) + 1;
+        worker.clock.sleep_until(worker.instant_at(next * 1_000_000)).await;
+        // Later than it should be if the thread was held up.
+        let now = worker.now_us().div_euclid(1_000_000).max(next);
+        let us = (now - 1) * 1_000_000;
+        worker.count_user_time();
+        let (users, in_flight) = (worker.users(), worker.in_flight.get());
+        // Before the epoch there is nothing to see unless users are made ready.
+        let visible = us >= 0 || users > 0;
+        let mut observation = meter.read(worker.clock.now());
+        observation.connections = u64::from(worker.connections.get());
+        if visible {
+            let mut recorder = worker.recorder.borrow_mut();
+            recorder.gauge(us, users, in_flight);
+            if observation.observed_us >= LEAST_OBSERVED_US {
+                let second = |s: i64| i32::try_from(s).unwrap_or(i32::MAX);
+                recorder.observe(second(looked_until)..second(now), observation);
+            }
+        }
+        // An interval whose end was slept through is handed over with the next second.
+        if now > 0 && now.div_euclid(interval_s) > looked_until.div_euclid(interval_s) {
+            let recording = worker.recorder.borrow_mut().take();
+            gatherer.hand_over(now.div_euclid(interval_s), recording);
+        }
+        looked_until = now;
+    }
+}
+
+/// Measures how long a task that wants to run has to wait.
+async fn probe(worker: Rc<Worker>, every: Duration) {
+    loop {
+        let due = worker.clock.now() + every;
+        worker.clock.sleep_until(due).await;
+        let delay = worker.clock.now().saturating_duration_since(due);
+        let delay_us = u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
+        worker.recorder.borrow_mut().loop_delay(delay_us);
+    }
+}
+
+#[cfg(test)]
+mod tests;

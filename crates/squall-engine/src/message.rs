@@ -1,0 +1,202 @@
+//! A request with its expressions evaluated: what is sent, as often as it takes.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST};
+use http::header::{LOCATION, PROXY_AUTHORIZATION};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http_body_util::Full;
+use squall_plan::expression::EvalError;
+use squall_plan::{Body, Plan, Request, host_header};
+use thiserror::Error;
+use url::{Position, Url};
+
+use crate::connect::Origin;
+use crate::connection::Connection;
+use crate::user::User;
+
+/// What is sent.
+pub(crate) struct Message {
+    pub(crate) origin: Rc<Origin>,
+    pub(crate) method: Method,
+    /// Path and query.
+    uri: Uri,
+    /// What `Host` says, unless the fixed headers say it.
+    host: Option<HeaderValue>,
+    /// Headers with expressions.
+    dynamic: Vec<(HeaderName, HeaderValue)>,
+    body: Bytes,
+    /// What a redirect took away: the body, and what must not be told to another host.
+    without_body: bool,
+    without_credentials: bool,
+}
+
+/// Why a request cannot be built.
+#[derive(Debug, Error)]
+pub(crate) enum MessageError {
+    #[error(transparent)]
+    Expression(#[from] EvalError),
+    #[error("`{0}` is no URL")]
+    Url(String),
+    #[error("value of header `{0}` has a character that no header may have")]
+    Header(HeaderName),
+}
+
+/// Where a redirect leads.
+#[derive(Debug, Error)]
+#[error("redirect to `{0}` leads nowhere")]
+pub(crate) struct BadRedirect(String);
+
+impl User {
+    /// Evaluates the request's expressions.
+    pub(crate) fn message(&mut self, request: &Request) -> Result<Message, MessageError> {
+        let worker = Rc::clone(&self.worker);
+        let plan = &*worker.plan;
+        let (origin, uri, host) = match &request.fixed_path {
+            Some(path) => (Rc::clone(&self.worker.target), path.clone(), None),
+            None => {
+                self.text.clear();
+                request.url.render(&plan.program, &self.scope, &mut self.text)?;
+                let (origin, uri, host) = self.destination()?;
+                (origin, uri, Some(host).filter(|_| !request.headers.has(&HOST)))
+            }
+        };
+        let mut dynamic = Vec::with_capacity(request.headers.dynamic.len());
+        for (name, template) in &request.headers.dynamic {
+            self.text.clear();
+            template.render(&plan.program, &self.scope, &mut self.text)?;
+            let value = HeaderValue::from_str(&self.text).map_err(|_| MessageError::Header(name.clone()))?;
+            dynamic.push((name.clone(), value));
+        }
+        let body = self.body(plan, &request.body)?;
+        let method = request.method.clone();
+        let (without_body, without_credentials) = (false, false);
+        Ok(Message { origin, method, uri, host, dynamic, body, without_body, without_credentials })
+    }
+
+    /// Where the URL in `self.text` leads: origin, path with query, and `Host`.
+    fn destination(&self) -> Result<(Rc<Origin>, Uri, HeaderValue), MessageError> {
+        let worker = &self.worker;
+        let no_url = || MessageError::Url(self.text.clone());
+        if self.text.starts_with('/') {
+            let base = worker.plan.target.path().trim_end_matches('/');
+            let uri = if base.is_empty() {
+                Uri::try_from(&self.text)
+            } else {
+                Uri::try_from(format!("{base}{}", self.text))
+            };
+            return Ok((Rc::clone(&worker.target), uri.map_err(|_| no_url())?, worker.target_host.clone()));
+        }
+        let url = Url::parse(&self.text).map_err(|_| no_url())?;
+        parts_of(&url).ok_or_else(no_url)
+    }
+
+    fn body(&self, plan: &Plan, body: &Body) -> Result<Bytes, MessageError> {
+        let mut text = String::new();
+        match body {
+            Body::Empty => return Ok(Bytes::new()),
+            Body::Text(template) => template.render(&plan.program, &self.scope, &mut text)?,
+            Body::Json(template) => template.render(&plan.program, &self.scope, &mut text)?,
+        }
+        Ok(Bytes::from(text))
+    }
+}
+
+impl Message {
+    /// The request as it goes over a connection.
+    pub(crate) fn to_http(
+        &self,
+        fixed: &HeaderMap,
+        cookies: Option<HeaderValue>,
+        connection: &Connection,
+    ) -> http::Request<Full<Bytes>> {
+        let mut headers = fixed.clone();
+        for (name, value) in &self.dynamic {
+            headers.insert(name, value.clone());
+        }
+        if self.without_body {
+            [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING]
+                .iter()
+                .for_each(|name| drop(headers.remove(name)));
+        }
+        if self.without_credentials {
+            [AUTHORIZATION, COOKIE, HOST].iter().for_each(|name| drop(headers.remove(name)));
+        }
+        if let Some(cookies) = cookies {
+            headers.insert(COOKIE, cookies);
+        }
+        let mut uri = self.uri.clone();
+        if connection.is_http2() {
+            // What HTTP/1.1 says in `Host` is a part of the URL here.
+            let authority = headers.remove(HOST).or_else(|| self.host.clone());
+            uri = authority.and_then(|authority| self.absolute(authority.as_bytes())).unwrap_or(uri);
+        } else {
+            if let Some(host) = &self.host {
+                headers.insert(HOST, host.clone());
+            }
+            if let Some(proxy) = &connection.proxy {
+                uri = self.absolute(self.origin.authority().as_bytes()).unwrap_or(uri);
+                proxy.authorization.iter().for_each(|value| {
+                    headers.insert(PROXY_AUTHORIZATION, value.clone());
+                });
+            }
+        }
+        let mut message = http::Request::new(Full::new(self.body.clone()));
+        *message.method_mut() = self.method.clone();
+        *message.uri_mut() = uri;
+        *message.headers_mut() = headers;
+        message
+    }
+
+    fn absolute(&self, authority: &[u8]) -> Option<Uri> {
+        let path = self.uri.path_and_query()?.clone();
+        let builder = Uri::builder().scheme(self.origin.scheme());
+        builder.authority(authority).path_and_query(path).build().ok()
+    }
+
+    /// Its URL.
+    pub(crate) fn url(&self) -> Option<Url> {
+        Url::parse(&format!("{}{}", self.origin, self.uri)).ok()
+    }
+
+    /// Whether sending it twice does what sending it once does (RFC 9110, section 9.2.2).
+    pub(crate) fn is_idempotent(&self) -> bool {
+        [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS].contains(&self.method)
+    }
+
+    /// What to send when the answer leads elsewhere; `None` if it does not (RFC 9110, section 15.4).
+    pub(crate) fn redirected(
+        &self,
+        status: StatusCode,
+        headers: Option<&HeaderMap>,
+    ) -> Option<Result<Self, BadRedirect>> {
+        let keeps_method = match status.as_u16() {
+            301 | 302 => self.method != Method::POST,
+            303 => self.method == Method::HEAD,
+            307 | 308 => true,
+            _ => return None,
+        };
+        let location = String::from_utf8_lossy(headers?.get(LOCATION)?.as_bytes()).into_owned();
+        let next = self.url().and_then(|url| url.join(&location).ok()).and_then(|url| parts_of(&url));
+        let Some((origin, uri, host)) = next else { return Some(Err(BadRedirect(location))) };
+        let elsewhere = origin != self.origin;
+        Some(Ok(Self {
+            method: if keeps_method { self.method.clone() } else { Method::GET },
+            uri,
+            // Its own `Host` goes on with a request that stays where it is.
+            host: if elsewhere { Some(host) } else { self.host.clone() },
+            dynamic: self.dynamic.clone(),
+            body: if keeps_method { self.body.clone() } else { Bytes::new() },
+            without_body: self.without_body || !keeps_method,
+            without_credentials: self.without_credentials || elsewhere,
+            origin,
+        }))
+    }
+}
+
+/// Origin, path with query, and `Host` of a URL.
+fn parts_of(url: &Url) -> Option<(Rc<Origin>, Uri, HeaderValue)> {
+    let uri = Uri::try_from(&url[Position::BeforePath..Position::AfterQuery]).ok()?;
+    Some((Rc::new(Origin::of(url)?), uri, host_header(url)?))
+}
