@@ -142,6 +142,46 @@ fn too_few_users_drop_arrivals_and_the_run_is_not_valid() {
 }
 
 #[test]
+fn more_than_a_generator_can_do_is_no_measurement() {
+    let (place, server) = (Place::new(), target(false));
+    let address = format!("http://{}", server.address());
+    let load = "{ rate: 400000/s, duration: 3s, max_users: 400, graceful_stop: 2s }";
+    place.write("plan.yaml", &plan(&address, load, "{ get: /healthz }"));
+    let ran = place.run(&["run", "plan.yaml", "--generators", "1", "--out", "out"]);
+    let result = place.result("out");
+    let (load, totals) = (&result["coverage"]["load"], &result["totals"]);
+    assert_eq!(ran.code, 98, "{}", ran.stdout);
+    let [planned, started, dropped, unknown] =
+        ["planned", "started", "dropped", "unknown"].map(|key| load[key].as_f64().unwrap());
+    assert!(
+        (planned - 1_200_000.0).abs() < 0.5 && (started + dropped + unknown - planned).abs() < 0.5,
+        "{load}"
+    );
+    assert!(dropped + unknown > 100_000.0, "{load}");
+    assert!(totals["tainted_ratio"].as_f64().unwrap() > 0.05, "{totals}");
+    assert!(
+        result["generators"][0]["tainted_by"]["send_lag"].as_u64().unwrap() > 0,
+        "{}",
+        result["generators"]
+    );
+    assert!(ran.stdout.contains("generators were the bottleneck"), "{}", ran.stdout);
+}
+
+#[test]
+fn more_users_than_open_files_are_refused_before_any_load() {
+    let (place, server) = (Place::new(), target(false));
+    let address = format!("http://{}", server.address());
+    place.write("plan.yaml", &plan(&address, "{ users: 300, duration: 1s }", "{ get: /healthz }"));
+    let script = "ulimit -n 256; exec \"$0\" run plan.yaml --generators 1 --out out";
+    let squall = place.command(&[]).get_program().to_owned();
+    let output =
+        Command::new("bash").args(["-c", script]).arg(squall).current_dir(place.path()).output().unwrap();
+    let ran = Ran::from(output);
+    assert_eq!((ran.code, server.counts().total), (104, 0), "{}", ran.stderr);
+    assert!(ran.stderr.contains("300 connections") && ran.stderr.contains("ulimit -n"), "{}", ran.stderr);
+}
+
+#[test]
 fn an_abort_of_the_plan_ends_the_run() {
     let (place, server) = (Place::new(), target(false));
     let address = format!("http://{}", server.address());
