@@ -13,7 +13,7 @@ use squall_seat::{SystemClock, machine_of};
 use crate::failure::Failure;
 use crate::plan::Loaded;
 use crate::progress::Progress;
-use crate::run::{Begun, Finished, Order, Place, check_connections};
+use crate::run::{Begun, Finished, Order, Place, check_connections, check_slices};
 use crate::signals::interrupted;
 use crate::surroundings;
 
@@ -29,7 +29,9 @@ const GATHER: Duration = Duration::from_secs(20);
 /// Runs a plan to its end and keeps its result.
 pub(crate) fn run(order: Order) -> Result<Finished, Failure> {
     surroundings::raise_file_limit();
-    let generators = order.generators.unwrap_or_else(processors);
+    let most = order.loaded.plan.most_slices();
+    let generators = order.generators.unwrap_or_else(|| processors().min(most));
+    check_slices(generators, most)?;
     check_connections(&order.loaded.plan, generators, machine_of(generators).connections)?;
     let begun = Begun::new(&order)?;
     begun.make_folder(&order.loaded.bundle.text)?;

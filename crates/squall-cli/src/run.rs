@@ -79,6 +79,15 @@ pub(crate) fn command(args: &RunArgs) -> Result<ExitCode, Failure> {
     exit_code(&finished.result)
 }
 
+/// Whether each generator has a user: an arrival must find one where it is.
+pub(crate) fn check_slices(generators: u32, most: u32) -> Result<(), Failure> {
+    if generators <= most {
+        return Ok(());
+    }
+    let what = anyhow!("{generators} generators cannot share {most} users");
+    Err(Failure::wrong(what).with_hint(format!("take at most --generators {most}, or raise `max_users`")))
+}
+
 /// Whether the users of each generator can have their connections, of which it may have `most` open.
 pub(crate) fn check_connections(plan: &Plan, generators: u32, most: u32) -> Result<(), Failure> {
     const HINT: &str = "allow more open files (`ulimit -n`), take more --generators, or share connections \

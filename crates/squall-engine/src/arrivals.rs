@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Duration;
 
 use squall_plan::schedule::ArrivalSchedule;
 use squall_plan::{OpenLoad, PlacedLoad, Users, WhenFull};
@@ -24,6 +25,12 @@ const READY_FOR_SECONDS: f64 = 1.0;
 /// This part of them is few.
 const FEW: usize = 4;
 
+/// Arrivals that are late are let happen without a pause, so many in a row.
+const MAX_IN_A_ROW: u32 = 128;
+
+/// How long no user of a scenario logs in after a login has failed: first and at most.
+const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
 /// Arrivals of a thread that wait for a user at most; more are dropped.
 const MAX_QUEUED: usize = 1_000_000;
 
@@ -40,19 +47,37 @@ pub(crate) async fn dispatch(
     for scenario in 0..worker.plan.scenarios.len() {
         pools.grow(scenario, tasks);
     }
+    let mut in_a_row = 0;
     for arrival in schedule.arrivals(worker.share, worker.seed) {
         let offset_us = offset_us(placed, arrival.at_us);
         let due = worker.instant(offset_us);
         // Behind schedule, nobody waits: what is late starts at once, and its lateness is in its record.
         if due > worker.clock.now() {
             worker.clock.sleep_until(due).await;
+            in_a_row = 0;
+        } else if in_a_row >= MAX_IN_A_ROW {
+            // Users, and whoever wants to stop all this, must get their turn, too.
+            tokio::task::yield_now().await;
+            in_a_row = 0;
         }
+        in_a_row += 1;
         while let Some(ended) = tasks.try_join_next() {
             reap(ended);
         }
         let offset_us = i64::try_from(offset_us).unwrap_or(i64::MAX);
         pools.arrive(Queued { ordinal: arrival.ordinal, offset_us, due }, tasks);
     }
+    let all_ended = async {
+        while let Some(ended) = tasks.join_next().await {
+            reap(ended);
+        }
+    };
+    tokio::select! {
+        () = all_ended => return,
+        () = worker.clock.sleep_until(worker.epoch + placed.latest_end()) => {}
+    }
+    // Other loads may go on.
+    tasks.abort_all();
     while let Some(ended) = tasks.join_next().await {
         reap(ended);
     }
@@ -79,7 +104,7 @@ struct Pooled {
 struct Pools {
     worker: Rc<Worker>,
     run: Rc<LoadRun>,
-    free: Vec<RefCell<Vec<Pooled>>>,
+    free: Vec<RefCell<VecDeque<Pooled>>>,
     queued: Vec<RefCell<VecDeque<Queued>>>,
     /// Free users that each scenario whose users log in should have.
     ready: Vec<usize>,
@@ -88,6 +113,8 @@ struct Pools {
     next_ordinal: Cell<u64>,
     /// Logins under way, for each scenario.
     logins: Vec<Cell<usize>>,
+    /// When the next login may be tried after one has failed, and how long that pause was.
+    not_before: Vec<Cell<Option<(Instant, Duration)>>>,
     queues: bool,
     fresh: bool,
 }
@@ -117,6 +144,7 @@ impl Pools {
             max_users,
             next_ordinal: Cell::new(u64::from(worker.share.index())),
             logins: scenarios.iter().map(|_| Cell::new(0)).collect(),
+            not_before: scenarios.iter().map(|_| Cell::new(None)).collect(),
             queues: load.when_full == WhenFull::Queue,
             fresh,
             worker: Rc::clone(worker),
@@ -158,7 +186,7 @@ impl Pools {
 
     /// The most recently freed user, or a new one where that takes no login beside the arrival.
     fn take(&self, scenario: usize) -> Option<Pooled> {
-        let freed = self.free[scenario].borrow_mut().pop();
+        let freed = self.free[scenario].borrow_mut().pop_back();
         let logs_in = !self.worker.plan.scenarios[scenario].before.is_empty() && !self.fresh;
         if freed.is_some() || logs_in {
             return freed;
@@ -174,7 +202,8 @@ impl Pools {
         let to_spare =
             |other: &usize| *other != scenario && self.free[*other].borrow().len() > self.ready[*other];
         if let Some(other) = (0..self.free.len()).find(to_spare) {
-            drop(self.free[other].borrow_mut().remove(0));
+            let spared = self.free[other].borrow_mut().pop_front();
+            drop(spared);
             self.end();
         }
     }
@@ -207,7 +236,7 @@ impl Pools {
             (0..self.queued.len()).filter(|scenario| oldest(scenario).is_some() && can_serve(scenario));
         let Some(scenario) = waiting.min_by_key(oldest) else {
             if let Some(freed) = freed {
-                self.free[freed.scenario].borrow_mut().push(freed);
+                self.free[freed.scenario].borrow_mut().push_back(freed);
             }
             return None;
         };
@@ -220,15 +249,27 @@ impl Pools {
         Some((user, arrival))
     }
 
+    /// A login has ended. After one that failed there is a pause, longer each time.
+    fn logged_in(&self, scenario: usize, well: bool) {
+        let pause =
+            self.not_before[scenario].get().map_or(BACK_OFF.0, |(_, last)| (last * 2).min(BACK_OFF.1));
+        let next = (!well).then(|| (self.worker.clock.now() + pause, pause));
+        self.not_before[scenario].set(next);
+    }
+
     /// When few are free, logs users in beside the schedule until enough are, so that no arrival waits for a
     /// login.
     fn grow(self: &Rc<Self>, scenario: usize, tasks: &mut JoinSet<()>) {
         let (logins, ready) = (&self.logins[scenario], self.ready[scenario]);
         let free = self.free[scenario].borrow().len();
-        if free + logins.get() >= ready.div_ceil(FEW) {
+        let backs_off = self.not_before[scenario].get().is_some_and(|(at, _)| self.worker.clock.now() < at);
+        if backs_off || free + logins.get() >= ready.div_ceil(FEW) {
             return;
         }
         while free + logins.get() < ready && logins.get() < CONCURRENT_LOGINS {
+            if self.users.get() >= self.max_users {
+                self.make_room(scenario);
+            }
             let Some(pooled) = self.create(scenario) else { return };
             logins.set(logins.get() + 1);
             tasks.spawn_local(log_in(Rc::clone(self), pooled));
@@ -270,6 +311,7 @@ async fn log_in(pools: Rc<Pools>, mut pooled: Pooled) {
     let scenario = pooled.scenario;
     loop {
         let ready = pooled.user.before().await == After::Next;
+        pools.logged_in(scenario, ready);
         if ready {
             if let Some((user, arrival)) = pools.next(Some(pooled)) {
                 let due = Due { at: arrival.due, ready: pools.worker.clock.now() };

@@ -102,6 +102,9 @@ pub enum ConnectError {
     /// The TLS handshake failed.
     #[error("TLS handshake failed")]
     Tls(#[source] io::Error),
+    /// The name leads to where no load is ever to go, and where that is.
+    #[error("`{0}` is an address that no load may go to")]
+    Forbidden(IpAddr),
     /// The server does not speak what it should.
     #[error("server does not speak HTTP/2")]
     NoHttp2,

@@ -184,6 +184,14 @@ impl Connection {
         }
     }
 
+    /// Whether it is known to be of no more use.
+    pub(crate) fn has_ended(&self) -> bool {
+        match &self.link {
+            Link::Http1 { driver, .. } => driver.is_none(),
+            Link::Http2(shared) => !shared.is_alive(),
+        }
+    }
+
     /// Whether a request can be sent, as far as was known when the last one ended.
     pub(crate) fn was_ready(&self) -> bool {
         match &self.link {

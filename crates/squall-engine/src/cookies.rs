@@ -40,7 +40,9 @@ impl Cookies {
         let mut turned_away = !too_long.is_empty();
         for cookie in kept.into_iter().filter_map(|text| RawCookie::parse(text.to_owned()).ok()) {
             let is_known = store.iter_any().any(|known| known.name() == cookie.name());
-            if is_known || store.iter_any().count() < MAX_COOKIES {
+            // One name may stand for many cookies, of different paths.
+            let most = if is_known { 2 * MAX_COOKIES } else { MAX_COOKIES };
+            if store.iter_any().count() < most {
                 store.store_response_cookies(std::iter::once(cookie), url);
             } else {
                 turned_away = true;

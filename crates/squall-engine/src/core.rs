@@ -66,8 +66,11 @@ impl Core {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         runtime.block_on(async {
             let clock = Box::new(FineClock::start()?);
-            let connect =
-                Box::new(NetworkConnector::new(&self.order.plan.http, Arc::clone(&self.prepared.tls)));
+            let connect = Box::new(NetworkConnector::new(
+                &self.order.plan.http,
+                Arc::clone(&self.prepared.tls),
+                self.order.share.index() as usize,
+            ));
             let worker = self.worker(clock, connect).ok_or(io::ErrorKind::InvalidInput)?;
             self.offer(&Rc::new(worker)).await;
             Ok(())
@@ -106,7 +109,8 @@ impl Core {
 
     /// Offers the load until it has ended, is stopped or overstays; then hands over the rest.
     pub(crate) async fn offer(&self, worker: &Rc<Worker>) {
-        let helpers = self.start_helpers(worker);
+        let look = Rc::new(RefCell::new(Look::start(worker)));
+        let helpers = self.start_helpers(worker, &look);
         let mut users: Vec<JoinSet<()>> = worker.plan.loads.iter().map(|_| JoinSet::new()).collect();
         let stop = self.stopper.stops.get(self.part as usize);
         let stopped = async {
@@ -121,6 +125,8 @@ impl Core {
             () = worker.aborted.notified() => {}
             () = worker.clock.sleep_until(worker.latest_end) => {}
         }
+        // The last second is looked at while it is what it was: a part of one.
+        look.borrow_mut().look(worker, worker.second() + 1);
         // Whatever is cut off here records itself: requests as unfinished, iterations as interrupted.
         for users in &mut users {
             users.abort_all();
@@ -134,16 +140,21 @@ impl Core {
         if abort.is_some() {
             self.stopper.stop();
         }
-        self.gatherer.leave(worker.recorder.borrow_mut().take(), abort);
+        self.gatherer.leave(self.part, worker.recorder.borrow_mut().take(), abort);
     }
 
     /// What goes on beside the users.
-    fn start_helpers(&self, worker: &Rc<Worker>) -> [AbortHandle; 4] {
+    fn start_helpers(&self, worker: &Rc<Worker>, look: &Rc<RefCell<Look>>) -> [AbortHandle; 4] {
         let watched = Rc::clone(worker);
         let watch = spawn_local(async move { watched.watchdog.watch(&*watched.clock).await });
         let warm_up = spawn_local(worker.connect.warm_up(&worker.target));
         let interval_s = i64::try_from(self.order.interval.as_secs()).unwrap_or(i64::MAX).max(1);
-        let tick = spawn_local(tick(Rc::clone(worker), interval_s, Arc::clone(&self.gatherer)));
+        let tick = spawn_local(tick(
+            Rc::clone(worker),
+            Rc::clone(look),
+            interval_s,
+            (Arc::clone(&self.gatherer), self.part),
+        ));
         let probe = spawn_local(probe(Rc::clone(worker), self.probe));
         [watch.abort_handle(), warm_up.abort_handle(), tick.abort_handle(), probe.abort_handle()]
     }
@@ -185,35 +196,55 @@ pub(crate) fn reap(ended: Result<(), JoinError>) {
 }
 
 /// Samples what is going on once a second, and hands over what was measured once an interval.
-async fn tick(worker: Rc<Worker>, interval_s: i64, gatherer: Arc<Gatherer>) {
-    let mut meter = Meter::start(worker.clock.now());
-    let mut looked_until = worker.now_us().div_euclid(1_000_000);
+async fn tick(
+    worker: Rc<Worker>,
+    look: Rc<RefCell<Look>>,
+    interval_s: i64,
+    (gatherer, part): (Arc<Gatherer>, u32),
+) {
     loop {
-        let next = worker.now_us().div_euclid(1_000_000) + 1;
+        let next = worker.second() + 1;
         worker.clock.sleep_until(worker.instant_at(next * 1_000_000)).await;
         // Later than it should be if the thread was held up.
-        let now = worker.now_us().div_euclid(1_000_000).max(next);
-        let us = (now - 1) * 1_000_000;
+        let now = worker.second().max(next);
+        let before = look.borrow_mut().look(&worker, now);
+        // An interval whose end was slept through is handed over with the next second.
+        if now > 0 && now.div_euclid(interval_s) > before.div_euclid(interval_s) {
+            let recording = worker.recorder.borrow_mut().take();
+            gatherer.hand_over(part, now.div_euclid(interval_s), recording);
+        }
+    }
+}
+
+/// How the thread looks at itself.
+struct Look {
+    meter: Meter,
+    /// The first second that was not looked at yet.
+    from: i64,
+}
+
+impl Look {
+    fn start(worker: &Worker) -> Self {
+        Self { meter: Meter::start(worker.clock.now()), from: worker.second() }
+    }
+
+    /// Looks at what has been going on up to a second; says from which one on.
+    fn look(&mut self, worker: &Worker, until: i64) -> i64 {
+        let from = std::mem::replace(&mut self.from, until);
+        let us = (until - 1) * 1_000_000;
         worker.count_user_time();
         let (users, in_flight) = (worker.users(), worker.in_flight.get());
+        let mut observation = self.meter.read(worker.clock.now());
+        observation.connections = u64::from(worker.connections.get());
         // Before the epoch there is nothing to see unless users are made ready.
         let visible = us >= 0 || users > 0;
-        let mut observation = meter.read(worker.clock.now());
-        observation.connections = u64::from(worker.connections.get());
-        if visible {
+        if visible && observation.observed_us >= LEAST_OBSERVED_US {
+            let second = |s: i64| i32::try_from(s).unwrap_or(i32::MAX);
             let mut recorder = worker.recorder.borrow_mut();
             recorder.gauge(us, users, in_flight);
-            if observation.observed_us >= LEAST_OBSERVED_US {
-                let second = |s: i64| i32::try_from(s).unwrap_or(i32::MAX);
-                recorder.observe(second(looked_until)..second(now), observation);
-            }
+            recorder.observe(second(from)..second(until), observation);
         }
-        // An interval whose end was slept through is handed over with the next second.
-        if now > 0 && now.div_euclid(interval_s) > looked_until.div_euclid(interval_s) {
-            let recording = worker.recorder.borrow_mut().take();
-            gatherer.hand_over(now.div_euclid(interval_s), recording);
-        }
-        looked_until = now;
+        from
     }
 }
 

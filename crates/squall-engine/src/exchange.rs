@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use crate::connect::Origin;
 use crate::connection::{Connection, SendError};
 use crate::decode::MAX_CAPTURED_BYTES;
-use crate::flight::{Due, Ended, InFlight};
+use crate::flight::{Due, Ended, InFlight, micros};
 use crate::judge::Answer;
 use crate::message::Message;
 use crate::outcome;
@@ -51,6 +51,11 @@ impl User {
         };
         let ended_at = worker.clock.now();
         self.attempt.close(&mut flight.sample, ended_at);
+        if let Some(since) = self.attempt.waiting_since.take() {
+            // It never had a connection, so nothing of it is the target's.
+            flight.sample.waited_us += micros(since, ended_at);
+            flight.sample.started_us = worker.offset_us(ended_at);
+        }
         let ended = match result {
             Ok(answer) => self.judge(request, answer, &mut flight.sample),
             Err(outcome) => Ended::failed(outcome),
@@ -191,19 +196,24 @@ impl User {
         begun: Instant,
     ) -> Result<Result<Response<Incoming>, SendError>, Outcome> {
         let Timeouts { send, first_byte, .. } = self.worker.plan.http.timeouts;
-        let wire = Rc::clone(&connection.wire);
+        let (wire, http2) = (Rc::clone(&connection.wire), connection.is_http2());
         let mut head = pin!(connection.send(outgoing));
         let mut alarm: Option<(Instant, LocalBoxFuture<'static, ()>)> = None;
         poll_fn(|context| {
             if let Poll::Ready(head) = head.as_mut().poll(context) {
                 return Poll::Ready(Ok(head));
             }
-            let limit = if wire.is_sending() {
+            let limit = if http2 {
+                // Others use the wire, too; the head is what the server has to send first.
+                first_byte.map(|first_byte| begun + first_byte + send.unwrap_or_default())
+            } else if wire.first_received().is_some() {
+                None
+            } else if wire.is_sending() {
                 send.map(|send| begun + send)
             } else {
                 first_byte.zip(wire.last_sent()).map(|(first_byte, sent)| sent + first_byte)
             };
-            let Some(limit) = limit.filter(|_| wire.first_received().is_none()) else { return Poll::Pending };
+            let Some(limit) = limit else { return Poll::Pending };
             if alarm.as_ref().is_none_or(|(at, _)| *at != limit) {
                 alarm = Some((limit, self.worker.clock.sleep_until(limit)));
             }

@@ -79,6 +79,8 @@ pub(crate) struct Attempt {
     /// From when on the request was on its way, over what, and when its head came, if only HTTP/2 knows.
     pub(crate) sent: Option<(Instant, Rc<Wire>, bool)>,
     pub(crate) head_at: Option<Instant>,
+    /// Since when it has waited for a connection of the pool.
+    pub(crate) waiting_since: Option<Instant>,
 }
 
 impl Attempt {

@@ -17,7 +17,9 @@ impl User {
     pub(crate) async fn wait_for_place(&mut self, origin: &Origin, sample: &mut Sample) -> Place {
         let worker = Rc::clone(&self.worker);
         let begin = worker.clock.now();
+        self.attempt.waiting_since = Some(begin);
         let place = worker.pool.acquire(origin, || worker.clock.now()).await;
+        self.attempt.waiting_since = None;
         let started = worker.clock.now();
         sample.waited_us += micros(begin, started);
         sample.started_us = worker.offset_us(started);
@@ -91,6 +93,9 @@ impl User {
     }
 
     pub(crate) fn give_back(&mut self, origin: &Rc<Origin>, connection: Connection) {
+        if connection.has_ended() {
+            return;
+        }
         if self.worker.plan.http.connections == Connections::Shared {
             self.worker.pool.give_back(origin, connection);
         } else {

@@ -124,7 +124,8 @@ impl Message {
             [AUTHORIZATION, COOKIE, HOST].iter().for_each(|name| drop(headers.remove(name)));
         }
         if let Some(cookies) = cookies {
-            headers.insert(COOKIE, cookies);
+            let both = headers.get(COOKIE).and_then(|own| joined(own, &cookies));
+            headers.insert(COOKIE, both.unwrap_or(cookies));
         }
         let mut uri = self.uri.clone();
         if connection.is_http2() {
@@ -193,6 +194,11 @@ impl Message {
             origin,
         }))
     }
+}
+
+/// The plan's own cookies and those that responses have set.
+fn joined(own: &HeaderValue, set: &HeaderValue) -> Option<HeaderValue> {
+    HeaderValue::from_bytes(&[own.as_bytes(), b"; ", set.as_bytes()].concat()).ok()
 }
 
 /// Origin, path with query, and `Host` of a URL.

@@ -15,6 +15,7 @@ pub(crate) fn of_connect(error: &ConnectError) -> Outcome {
         ConnectError::Tls(_) => Outcome::Tls,
         ConnectError::Tcp(error) => of_io(error).unwrap_or(Outcome::Refused),
         ConnectError::Proxy(_) => Outcome::Refused,
+        ConnectError::Forbidden(_) => Outcome::Forbidden,
         ConnectError::NoHttp2 => Outcome::Protocol,
     }
 }

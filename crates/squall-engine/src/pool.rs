@@ -56,7 +56,13 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.shelf.waiting.borrow_mut().retain(|bell| !Rc::ptr_eq(bell, &self.bell));
+        let mut waiting = self.shelf.waiting.borrow_mut();
+        if waiting.front().is_some_and(|bell| Rc::ptr_eq(bell, &self.bell)) {
+            waiting.pop_front();
+        } else {
+            waiting.retain(|bell| !Rc::ptr_eq(bell, &self.bell));
+        }
+        drop(waiting);
         self.shelf.ring();
     }
 }
@@ -71,8 +77,10 @@ pub(crate) enum Place {
 
 /// The right to make a connection, and the connection's place when it is made.
 pub(crate) struct Room {
+    /// The connection's own count.
     held: Open,
-    _opening: Open,
+    /// Until it is there, so that others may wait for it.
+    opening: Open,
     tenancy: Tenancy,
 }
 
@@ -88,9 +96,9 @@ impl Drop for Tenancy {
 }
 
 impl Room {
-    /// The count that the new connection holds, and its tenancy.
-    pub(crate) fn split(self) -> (Open, Tenancy) {
-        (self.held, self.tenancy)
+    /// What the new connection holds, while it is being made, and while it is in use.
+    pub(crate) fn split(self) -> (Open, (Open, Tenancy)) {
+        (self.held, (self.opening, self.tenancy))
     }
 }
 
@@ -186,7 +194,7 @@ impl Pool {
         }
         let held = Open::try_new(&shelf.held, self.limit)?;
         let opening = Open::try_new(&shelf.opening, u32::MAX)?;
-        Some(Place::Room(Room { held, _opening: opening, tenancy: tenancy() }))
+        Some(Place::Room(Room { held, opening, tenancy: tenancy() }))
     }
 
     /// A stream on a connection that has one to spare.

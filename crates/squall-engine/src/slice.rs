@@ -109,7 +109,9 @@ pub fn prepare(plan: &Plan, machine: Machine) -> Result<Prepared, StartError> {
 
 /// Starts a slice, on a thread of its own for each processor.
 pub fn start(order: &SliceOrder, prepared: &Prepared) -> Result<Running, StartError> {
-    let cores = prepared.machine.cores;
+    // An arrival must find a user on its own thread.
+    let most = NonZeroU32::new(order.plan.most_slices() / order.share.count()).unwrap_or(NonZeroU32::MIN);
+    let cores = prepared.machine.cores.min(most);
     let (sender, recordings) = mpsc::unbounded();
     let (finished_sender, finished) = oneshot::channel();
     let stopper = Stopper { stops: (0..cores.get()).map(|_| Notify::new()).collect() };

@@ -157,7 +157,15 @@ impl User {
     async fn steps(&mut self, steps: &[Step], due: &mut Option<Due>) -> After {
         for step in steps {
             match step {
-                Step::Think(think) => self.pause(self.duration_of(*think)).await,
+                Step::Think(think) => {
+                    let pause = self.duration_of(*think);
+                    self.pause(pause).await;
+                    // What comes after a pause is due so much later.
+                    if let Some(due) = due {
+                        due.at += pause;
+                        due.ready = due.ready.max(self.ready);
+                    }
+                }
                 Step::Request(request) => {
                     let ended = self.send(request, due.take()).await;
                     if !ended.failed {

@@ -15,6 +15,9 @@ use crate::worker::{Life, Worker};
 /// How long a user whose `before` failed waits before it tries again: first and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
+/// A user that begins later than this has not been there from the beginning.
+const LATE_US: i64 = 50_000;
+
 /// What the users of a load have in common.
 struct Crowd {
     worker: Rc<Worker>,
@@ -34,7 +37,9 @@ pub(crate) fn start(
     let schedule = UserSchedule::new(load);
     let (shared, per_user) = match load.iterations {
         None => (u64::MAX, u64::MAX),
-        Some(Iterations::Shared(all)) => (worker.share.size_of(all), u64::MAX),
+        Some(Iterations::Shared(all)) => {
+            (worker.share.size_among(all, u64::from(schedule.users())), u64::MAX)
+        }
         Some(Iterations::PerUser(each)) => (u64::MAX, each),
     };
     let crowd = Rc::new(Crowd {
@@ -77,7 +82,10 @@ async fn lives(crowd: Rc<Crowd>, ordinal: u64, spans: Vec<Span>) {
 async fn live(crowd: &Crowd, scenario: usize, ordinal: u64, span: Span, iterations: &mut u64) {
     let worker = &crowd.worker;
     let offset = |us: u64| i64::try_from(us).unwrap_or(i64::MAX);
-    let _life = Life::begin(worker, crowd.run.id, offset(span.from_us), offset(span.until_us));
+    // Who is woken late has not lived meanwhile, but for what a timer may be late.
+    let (planned_us, now_us) = (offset(span.from_us), worker.now_us());
+    let from_us = if now_us > planned_us + LATE_US { now_us } else { planned_us };
+    let _life = Life::begin(worker, crowd.run.id, from_us, offset(span.until_us));
     let until = worker.instant(span.until_us);
     let mut back_off = BACK_OFF.0;
     while worker.clock.now() < until && crowd.has_more(*iterations) {

@@ -62,6 +62,11 @@ impl Worker {
         self.offset_us(self.clock.now())
     }
 
+    /// The second since the epoch, now.
+    pub(crate) fn second(&self) -> i64 {
+        self.now_us().div_euclid(1_000_000)
+    }
+
     /// The instant so many microseconds after the epoch.
     pub(crate) fn instant(&self, offset_us: u64) -> Instant {
         self.epoch + Duration::from_micros(offset_us)
@@ -90,14 +95,15 @@ impl Worker {
         let dialed = self.connect.connect(origin, phases).await;
         let dialed = dialed.map_err(|error| (outcome::of_connect(&error), outcome::in_words(&error)))?;
         let remote = dialed.remote.map(|address| self.recorder.borrow_mut().remote(address));
-        let (held, tenancy) = room.map(Room::split).unzip();
+        let (held, rest) = room.map(Room::split).unzip();
         let counted = Counted { _of_generator: open, _of_pool: held };
         let opened = Connection::open(dialed, remote, counted, self.plan.http.max_streams).await;
         let broken = |error: hyper::Error| (outcome::of_exchange(&error), outcome::in_words(&error));
         let mut connection = opened.map_err(broken)?;
-        if tenancy.is_some() {
+        if let Some((opening, tenancy)) = rest {
+            drop(opening);
             self.pool.opened(origin, &connection);
-            connection.tenancy = tenancy;
+            connection.tenancy = Some(tenancy);
         }
         if connection.ready().await {
             Ok(connection)

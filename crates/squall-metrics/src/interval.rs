@@ -11,6 +11,9 @@ use crate::{LoadId, Outcome, SeriesId};
 /// Distinct problems that are kept; more are counted under the last of them.
 pub(crate) const MAX_PROBLEMS: usize = 20;
 
+/// Longer problems are cut: what a target says may be of any length.
+pub(crate) const MAX_PROBLEM_BYTES: usize = 300;
+
 /// Distinct addresses whose requests are counted; those of more are counted under the unspecified address.
 pub(crate) const MAX_REMOTES: usize = 64;
 
@@ -265,7 +268,8 @@ pub(crate) fn add_remotes(sum: &mut BTreeMap<IpAddr, u64>, more: &BTreeMap<IpAdd
 }
 
 /// Counts a problem under its own words while there is room, else under a common name.
-pub(crate) fn add_problem(problems: &mut BTreeMap<String, u64>, problem: String, count: u64) {
+pub(crate) fn add_problem(problems: &mut BTreeMap<String, u64>, mut problem: String, count: u64) {
+    problem.truncate(problem.floor_char_boundary(MAX_PROBLEM_BYTES));
     let room = problems.len() < MAX_PROBLEMS || problems.contains_key(&problem);
     let problem = if room { problem } else { "other problems".to_owned() };
     add(problems.entry(problem).or_default(), count);

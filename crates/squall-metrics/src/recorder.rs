@@ -12,6 +12,11 @@ use crate::phases::Phase;
 use crate::sample::second_of;
 use crate::{ConnectionUse, LoadId, Outcome, RemoteId, Sample, SeriesId};
 
+/// From so many requests on a second says how late they are usually, and how late one in a hundred is. Fewer are looked at
+/// together with those of the next second.
+const LEAST_JUDGED: u64 = 20;
+const LEAST_JUDGED_IN_HUNDRED: u64 = 100;
+
 /// Takes samples in. Made for one thread; nothing in it is shared.
 #[derive(Debug)]
 pub struct Recorder {
@@ -113,6 +118,7 @@ impl Recorder {
 
     /// The name of an address in samples. Of many addresses those that find no room share one.
     pub fn remote(&mut self, address: IpAddr) -> RemoteId {
+        let address = address.to_canonical();
         let known = self.remotes.iter().position(|known| *known == address);
         let index = known.unwrap_or_else(|| {
             let room = self.remotes.len() < MAX_REMOTES;
@@ -251,14 +257,19 @@ impl Recorder {
     /// What the generator saw of itself from one second up to another, without that; normally one second, more if
     /// it was held up. Its delays are those that were told since the last time.
     pub fn observe(&mut self, seconds: std::ops::Range<i32>, observation: Observation) {
+        let judged = self.send_lag.count();
+        let lag =
+            |quantile, least| self.send_lag.quantile_us(quantile).filter(|_| judged >= least).unwrap_or(0);
         let observation = Observation {
-            send_lag_p50_us: self.send_lag.quantile_us(0.5).unwrap_or(0),
-            send_lag_p99_us: self.send_lag.quantile_us(0.99).unwrap_or(0),
+            send_lag_p50_us: lag(0.5, LEAST_JUDGED),
+            send_lag_p99_us: lag(0.99, LEAST_JUDGED_IN_HUNDRED),
             loop_delay_p90_us: self.loop_delay.quantile_us(0.9).unwrap_or(0),
             loop_delay_max_us: self.loop_delay.max_us().unwrap_or(0),
             ..observation
         };
-        self.send_lag.clear();
+        if judged >= LEAST_JUDGED {
+            self.send_lag.clear();
+        }
         self.loop_delay.clear();
         let health = Health::of(&observation);
         // What was used up counts once; what it says of the seconds holds for each.

@@ -77,7 +77,7 @@ impl Sample {
             waited_us: 0,
             ended_us: started_us,
             outcome: Outcome::Unfinished,
-            failed: true,
+            failed: false,
             phases: Phases::default(),
             bytes_sent: 0,
             bytes_received: 0,

@@ -258,7 +258,7 @@ impl Load {
         let schedule = UserSchedule::new(load);
         let users = u64::from(schedule.users());
         match load.iterations {
-            Some(Iterations::Shared(iterations)) => Planned::Iterations(share.size_of(iterations)),
+            Some(Iterations::Shared(iterations)) => Planned::Iterations(share.size_among(iterations, users)),
             Some(Iterations::PerUser(iterations)) => {
                 Planned::Iterations(iterations.saturating_mul(share.size_of(users)))
             }
@@ -272,6 +272,16 @@ impl Load {
 }
 
 impl Plan {
+    /// Slices that the plan can be divided over: an arrival must find a user in its own slice.
+    #[must_use]
+    pub fn most_slices(&self) -> u32 {
+        let users = self.loads.iter().filter_map(|placed| match &placed.load {
+            Load::Open(load) => Some(load.max_users),
+            Load::Closed(_) => None,
+        });
+        users.min().unwrap_or(u32::MAX).max(1)
+    }
+
     /// Users that there can be at the same time, at most, in the whole fleet.
     #[must_use]
     pub fn most_users(&self) -> u64 {

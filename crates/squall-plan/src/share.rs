@@ -42,6 +42,14 @@ impl Share {
         total / count + u64::from(index < total % count)
     }
 
+    /// How many of `total` are this share's, if only the first `takers` shares take any.
+    #[must_use]
+    pub fn size_among(self, total: u64, takers: u64) -> u64 {
+        let takers = takers.clamp(1, u64::from(self.count));
+        let index = u64::from(self.index);
+        if index < takers { total / takers + u64::from(index < total % takers) } else { 0 }
+    }
+
     /// The ordinals of this share below `total`, ascending.
     pub fn ordinals(self, total: u64) -> impl Iterator<Item = u64> {
         (u64::from(self.index)..total).step_by(self.count as usize)
@@ -83,7 +91,12 @@ mod tests {
             let mut union: Vec<u64> = shares.clone().flat_map(|share| share.ordinals(total)).collect();
             union.sort_unstable();
             prop_assert_eq!(union, (0..total).collect::<Vec<_>>());
-            prop_assert_eq!(shares.map(|share| share.size_of(total)).sum::<u64>(), total);
+            prop_assert_eq!(shares.clone().map(|share| share.size_of(total)).sum::<u64>(), total);
+            for takers in [1, 3, u64::from(count), 1_000] {
+                let among = shares.clone().map(|share| share.size_among(total, takers));
+                prop_assert_eq!(among.clone().sum::<u64>(), total);
+                prop_assert!(among.skip(usize::try_from(takers).unwrap()).all(|size| size == 0));
+            }
         }
 
         #[test]

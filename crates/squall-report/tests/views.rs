@@ -162,7 +162,7 @@ fn what_is_missing_is_said() {
 fn generators_that_were_the_bottleneck_make_no_verdict() {
     let mut late = recorder(0, 60);
     // Two slices of ten seconds, and one of those once more, in which it was late.
-    late.begun(25_000);
+    (0..20).for_each(|_| late.begun(25_000));
     late.observe(9..10, Observation { observed_us: 1_000_000, ..Observation::default() });
     let plan = plan(OPEN, &["GET /a"]);
     let few = build(&plan, &merged([late, recorder(0, 0)]), facts(Ending::Finished, &[]));

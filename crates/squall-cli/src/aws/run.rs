@@ -19,7 +19,7 @@ use crate::args::AwsArgs;
 use crate::failure::Failure;
 use crate::plan::Loaded;
 use crate::progress::Progress;
-use crate::run::{Begun, Finished, Order, Place, check_connections, write};
+use crate::run::{Begun, Finished, Order, Place, check_connections, check_slices, write};
 use crate::signals::interrupted;
 
 /// The file in a run's folder that says which fleet it is made on.
@@ -42,7 +42,8 @@ pub(crate) fn run(order: Order, args: &AwsArgs) -> Result<Finished, Failure> {
         let site = Site::open(args).await?;
         let deployed = site.fleet().await?;
         let plan = &order.loaded.plan;
-        let seats = order.generators.unwrap_or_else(|| sizing::seats(plan));
+        let seats = order.generators.unwrap_or_else(|| sizing::seats(plan).min(plan.most_slices()));
+        check_slices(seats, plan.most_slices())?;
         check_clock(&site).await?;
         check_lifetime(plan, &deployed.fleet)?;
         check_connections(plan, seats, sizing::CONNECTIONS_OF_SEAT)?;

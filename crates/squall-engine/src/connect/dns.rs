@@ -1,7 +1,7 @@
 //! From a name to its addresses.
 
-use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -19,25 +19,28 @@ const ATTEMPTS: usize = 2;
 
 /// Names that are remembered, at most.
 const CACHE_SIZE: u64 = 1_024;
+const MAX_TURNS: usize = 1_024;
 
 /// Looks names up, remembers answers for as long as they say, and hands out all addresses of a name in turn.
 pub(super) struct Resolver {
     given: BTreeMap<String, Vec<IpAddr>>,
     lookup: Result<TokioResolver, String>,
-    turn: Cell<usize>,
+    /// Whose turn it is among the addresses of each name.
+    turns: RefCell<HashMap<String, usize>>,
+    first_turn: usize,
 }
 
 impl Resolver {
-    /// Must be called within a runtime.
-    pub(super) fn new(settings: &HttpSettings) -> Self {
+    /// One that begins with another address than those of other slices. Must be called within a runtime.
+    pub(super) fn new(settings: &HttpSettings, first_turn: usize) -> Self {
         let lookup = resolver(&settings.dns);
-        Self { given: settings.resolve.clone(), lookup, turn: Cell::new(0) }
+        Self { given: settings.resolve.clone(), lookup, turns: RefCell::default(), first_turn }
     }
 
     /// The addresses of a host, each time another one first. `None` for a host that is an address itself.
     pub(super) fn known(&self, host: &str) -> Option<Vec<IpAddr>> {
         match self.given.get(&host.to_ascii_lowercase()) {
-            Some(addresses) => Some(self.rotated(addresses.clone())),
+            Some(addresses) => Some(self.rotated(host, addresses.clone())),
             None => host.parse().ok().map(|address| vec![address]),
         }
     }
@@ -50,15 +53,19 @@ impl Resolver {
         if addresses.is_empty() {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
         }
-        Ok(self.rotated(addresses))
+        Ok(self.rotated(name, addresses))
     }
 
-    fn rotated(&self, mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
-        let turn = self.turn.get();
-        self.turn.set(turn.wrapping_add(1));
+    fn rotated(&self, name: &str, mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+        let mut turns = self.turns.borrow_mut();
+        if !turns.contains_key(name) && turns.len() >= MAX_TURNS {
+            turns.clear();
+        }
+        let turn = turns.entry(name.to_owned()).or_insert(self.first_turn);
+        let first = *turn % addresses.len().max(1);
+        *turn = turn.wrapping_add(1);
         // Answers come in any order, so that turns would repeat some and leave out others.
         addresses.sort_unstable();
-        let first = turn % addresses.len().max(1);
         addresses.rotate_left(first);
         addresses
     }
@@ -99,7 +106,7 @@ mod tests {
         let addresses: Vec<IpAddr> =
             ["127.0.0.3", "127.0.0.1", "127.0.0.2"].map(|a| a.parse().unwrap()).into();
         let resolve = BTreeMap::from([("api.test".to_owned(), addresses)]);
-        let resolver = Resolver::new(&HttpSettings { resolve, ..HttpSettings::default() });
+        let resolver = Resolver::new(&HttpSettings { resolve, ..HttpSettings::default() }, 3);
         let first = || resolver.known("API.test").unwrap()[0].to_string();
         assert_eq!(
             [first(), first(), first(), first()],

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::io;
+use std::net::{IpAddr, Ipv6Addr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,9 @@ use super::dial::dial;
 use super::dns::Resolver;
 use super::proxy::{Proxy, tunnel};
 use super::{Connect, ConnectError, Dialed, Io, Origin, ProxyForm};
+
+/// Where AWS keeps an instance's metadata, in IPv6.
+const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
 /// What ALPN calls HTTP/2.
 const H2: &[u8] = b"h2";
@@ -40,12 +44,13 @@ struct Way {
 }
 
 impl NetworkConnector {
-    /// With the TLS configuration of the whole slice. Must be called within a runtime.
+    /// With the TLS configuration of the whole slice. Slices with different turns begin with different addresses of a
+    /// name. Must be called within a runtime.
     #[must_use]
-    pub fn new(settings: &HttpSettings, tls: Arc<ClientConfig>) -> Self {
+    pub fn new(settings: &HttpSettings, tls: Arc<ClientConfig>, first_turn: usize) -> Self {
         let way = Way {
             tls: TlsConnector::from(tls),
-            resolver: Resolver::new(settings),
+            resolver: Resolver::new(settings, first_turn),
             timeouts: settings.timeouts,
             version: settings.version,
             server_name: settings.server_name.clone(),
@@ -95,6 +100,9 @@ impl Way {
                 timed(phases, Phase::Dns, self.timeouts.dns, found).await.map_err(ConnectError::Dns)?
             }
         };
+        if let Some(forbidden) = addresses.iter().find(|address| is_never_a_target(**address)) {
+            return Err(ConnectError::Forbidden(*forbidden));
+        }
         let connected = timed(phases, Phase::Connect, self.timeouts.connect, dial(addresses, port)).await;
         let (mut stream, remote) = connected.map_err(ConnectError::Tcp)?;
         let mut form = None;
@@ -151,6 +159,14 @@ impl Way {
     }
 }
 
+/// Link-local addresses, where clouds keep their metadata, and addresses that stand for none.
+fn is_never_a_target(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_link_local() || v4.is_unspecified() || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.is_unspecified() || v6 == METADATA_V6,
+    }
+}
+
 /// Does a phase's work within its limit, and keeps how long it took, also where it is given up.
 async fn timed<T>(
     phases: &Cell<Phases>,
@@ -175,5 +191,25 @@ async fn timed<T>(
     match limit {
         None => work.await,
         Some(limit) => timeout(limit, work).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_never_a_target_in_whatever_notation() {
+        let check = |address: &str, never| {
+            assert_eq!(is_never_a_target(address.parse().unwrap()), never, "{address}");
+        };
+        for address in
+            ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "0.0.0.0", "::", "fd00:ec2::254"]
+        {
+            check(address, true);
+        }
+        for address in ["127.0.0.1", "::1", "10.0.0.1", "192.0.2.1", "2001:db8::1"] {
+            check(address, false);
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! A tunnel through an HTTP proxy (RFC 9110, section 9.3.6).
 
+use std::pin::pin;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use futures_util::future::{Either, select};
 use http::header::{HOST, PROXY_AUTHORIZATION};
 use http::{HeaderValue, Method, Request};
 use http_body_util::Empty;
@@ -57,14 +60,22 @@ pub(super) async fn tunnel(
     if let Some(authorization) = &proxy.authorization {
         request.headers_mut().insert(PROXY_AUTHORIZATION, authorization.clone());
     }
-    let (answer, parts) =
-        futures_util::future::join(sender.send_request(request), connection.without_shutdown()).await;
-    let answer = answer.map_err(broken)?;
+    let mut connection = pin!(connection.without_shutdown());
+    // A proxy that refuses may keep the connection open, so its answer is not waited for with the connection's end.
+    let (answer, parts) = match select(pin!(sender.send_request(request)), &mut connection).await {
+        Either::Left((answer, _)) => (answer.map_err(broken)?, None),
+        Either::Right((Ok(parts), answer)) => (answer.await.map_err(broken)?, Some(parts)),
+        Either::Right((Err(error), _)) => return Err(broken(error)),
+    };
     if !answer.status().is_success() {
         return Err(ConnectError::Proxy(answer.status().as_str().to_owned()));
     }
     // Whoever speaks first behind a tunnel is the client, so nothing has been read beyond the answer.
-    Ok(parts.map_err(broken)?.io.into_inner())
+    let parts = match parts {
+        Some(parts) => parts,
+        None => connection.await.map_err(broken)?,
+    };
+    Ok(parts.io.into_inner())
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::clock::TokioClock;
 use crate::connect::{ConnectError, Dialed, Origin};
-use crate::slice::{Machine, prepare};
+use crate::slice::{Finished, Machine, prepare, start};
 
 /// Answers everything after the same time; may close each connection after its first answer, unannounced; may not
 /// answer at all for some time at the end of each cycle.
@@ -375,6 +375,8 @@ fn a_number_of_iterations_ends_the_load() {
     check("{ users: 3, duration: 1m, iterations: 20 }", 20);
     check("{ users: 3, duration: 1m, iterations_per_user: 4 }", 12);
     check("{ users: 3, duration: 1m, iterations: 2 }", 2);
+    // A slice without a user has no iterations, either.
+    check("{ users: 1, duration: 1m, iterations: 20 }", 20);
 }
 
 #[test]
@@ -497,4 +499,110 @@ fn phases_are_what_service_times_are_made_of() {
             && (99_000..=102_500).contains(&p50(Phase::FirstByte))
             && p50(Phase::Body) < 2_000
     );
+}
+
+#[test]
+fn every_second_is_looked_at_also_the_last_and_broken_one() {
+    let plan = plan("{ users: 2, duration: 2500ms }", "{ a: { think: 50ms, steps: [ { get: / } ] } }");
+    let merged = run(&plan, Share::WHOLE, GOOD);
+    let looked: Vec<i32> = merged
+        .seconds()
+        .iter()
+        .filter(|(_, second)| second.health.slice_seconds == 1)
+        .map(|(s, _)| *s)
+        .collect();
+    assert_eq!(looked, [0, 1, 2]);
+    assert_eq!(merged.seconds()[&1].health.connections, 2);
+}
+
+#[test]
+fn a_pause_before_the_first_request_of_an_arrival_is_not_lateness() {
+    let scenario = "{ a: { steps: [ { think: 2s }, { get: / } ] } }";
+    let merged = run(&plan("{ rate: 10/s, duration: 3s }", scenario), Share::WHOLE, GOOD);
+    let (response, _) = times(&merged);
+    assert_eq!((merged.requests(), arrivals(&merged)), (30, (30, 30, 0)));
+    assert!(response.max_us().unwrap() <= 103_000, "{:?}", response.max_us());
+    assert!(merged.generators()["0"].send_lag.max_us().unwrap() <= 1_010);
+}
+
+#[test]
+fn a_login_that_fails_is_not_tried_again_with_every_arrival() {
+    let scenarios = "{ a: { before: [ { post: /login, expect: { status: 201 } } ], steps: [ { get: / } ] } }";
+    let plan = plan("{ rate: 1000/s, duration: 10s, max_users: 500 }", scenarios);
+    let merged = run(&plan, Share::WHOLE, GOOD);
+    let (scheduled, started, dropped) = arrivals(&merged);
+    assert_eq!((scheduled, started, dropped), (10_000, 0, 10_000));
+    // 32 at a time, after 1, 2, 4 and 8 s.
+    let logins = requests_of(&plan, &merged, "POST /login");
+    assert!((32..=6 * 32).contains(&logins), "{logins}");
+}
+
+#[test]
+fn an_open_load_ends_when_its_own_time_is_over_whatever_others_do() {
+    let load = "[ { rate: 10/s, duration: 2s, max_users: 1, when_full: queue, graceful_stop: 1s, scenarios: [a] }, \
+                  { users: 1, duration: 20s, scenarios: [b] } ]";
+    let plan = plan(load, "{ a: { steps: [ { get: /a } ] }, b: { think: 1s, steps: [ { get: /b } ] } }");
+    let slow = Service { takes: Duration::from_secs(1), ..GOOD };
+    let merged = run(&plan, Share::WHOLE, slow);
+    let late = merged.seconds().range(4..).any(|(_, second)| second.series.contains_key(&SeriesId(0)));
+    assert!(!late && requests_of(&plan, &merged, "b") >= 9);
+    let counts = merged.loads()[&LoadId(0)].arrivals;
+    assert_eq!((counts.scheduled, counts.started + counts.dropped), (20, 20));
+}
+
+#[test]
+fn a_request_that_never_had_a_connection_says_nothing_of_the_target() {
+    let http = "{ connections: shared, max_connections: 1, timeout: 1s }";
+    let plan = plan_with(http, "{ rate: 20/s, duration: 4s }", "{ a: { steps: [ { get: / } ] } }");
+    let merged = run(&plan, Share::WHOLE, GOOD);
+    let (response, service) = times(&merged);
+    assert!(merged.outcomes()[&Outcome::Timeout] > 10, "{:?}", merged.outcomes());
+    assert!(response.max_us().unwrap() >= 999_000 && service.max_us().unwrap() <= 103_000);
+}
+
+/// The slice as it is started in a generator: on real threads, over the loopback.
+#[test]
+fn a_slice_on_three_processors_is_one_slice() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = format!(
+        "target: http://{}\nload: {{ rate: 90/s, duration: 2s }}\nscenarios: {{ a: {{ steps: [ {{ get: / }} ] }} }}",
+        listener.local_addr().unwrap()
+    );
+    std::thread::spawn(move || serve_each(&listener));
+    let plan = compile(&Bundle::new("p.yaml", text.as_str(), Inputs::default())).unwrap().plan;
+    let machine = Machine { cores: NonZeroU32::new(3).unwrap(), connections: 300 };
+    let prepared = prepare(&plan, machine).unwrap();
+    let epoch = Instant::now() + Duration::from_millis(100);
+    let (plan, interval) = (Arc::new(plan), Duration::from_secs(1));
+    let order = SliceOrder { plan, share: Share::try_new(1, 2).unwrap(), seed: 1, epoch, interval };
+    let running = start(&order, &prepared).unwrap();
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let recordings: Vec<Recording> = runtime.block_on(running.recordings.collect());
+    let finished = runtime.block_on(running.finished);
+    assert_eq!(finished, Ok(Finished { abort: None }));
+    // One for each whole second, and what the threads had left, each by itself.
+    assert!((3..=6).contains(&recordings.len()), "{}", recordings.len());
+    let mut whole = Interval::default();
+    recordings.into_iter().for_each(|recording| whole.merge(&recording.into_interval()));
+    let counts = &whole.series[&SeriesId(0)];
+    assert_eq!((counts.requests, counts.errors, whole.loads[&LoadId(0)].arrivals.scheduled), (90, 0, 90));
+    assert_eq!(whole.seconds[&0].health.slice_seconds, 3);
+    assert_eq!(whole.remotes.values().sum::<u64>(), 90);
+}
+
+/// Answers every request, each connection on a thread of its own.
+fn serve_each(listener: &std::net::TcpListener) {
+    use std::io::{BufRead, BufReader, Write};
+    for stream in listener.incoming() {
+        let Ok(mut stream) = stream else { return };
+        std::thread::spawn(move || {
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            while let Some(Ok(line)) = lines.next() {
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+                if line.is_empty() && stream.write_all(answer).is_err() {
+                    return;
+                }
+            }
+        });
+    }
 }
