@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 use squall_metrics::{
-    ConnectionUse, DecodeError, LoadId, Merge, Merged, Observation, Outcome, Phase, Phases, Recorder, Sample,
-    Second, SeriesId, Snapshot,
+    ConnectionUse, DecodeError, Health, LoadId, Merge, Merged, Observation, Outcome, Phase, Phases, Recorder,
+    Sample, Second, SeriesId, Snapshot,
 };
 
 fn any_sample() -> impl Strategy<Value = Sample> {
@@ -94,9 +94,14 @@ proptest! {
     ) {
         let (parts, whole) = (merge(snapshots(&samples, chunk)), merge([snapshot(0, 0, &samples)]));
         prop_assert_eq!(parts.series(), whole.series());
-        // What is tainted differs: a slice answers for all its requests of a second, be they one's or another's.
+        // What is tainted differs: a slice answers for all its requests of a second, be they one's or another's, and
+        // how late they are is judged from many.
         let untainted = |merged: &Merged| -> Vec<_> {
-            let without = |second: &Second| Second { tainted: BTreeMap::new(), ..second.clone() };
+            let without = |second: &Second| Second {
+                tainted: BTreeMap::new(),
+                health: Health { tainted: 0, tainted_by: [0; 3], ..second.health },
+                ..second.clone()
+            };
             merged.seconds().iter().map(|(second, content)| (*second, without(content))).collect()
         };
         prop_assert_eq!(untainted(&parts), untainted(&whole));
