@@ -31,6 +31,17 @@ pub(crate) fn duration_ms(ms: f64) -> String {
     }
 }
 
+/// A duration that may as well be longer, in two significant digits and so a character less: `≥4.5ms`, `≥2.3s`.
+pub(crate) fn at_least_ms(ms: f64) -> String {
+    let text = duration_ms(ms);
+    let cut = text.find('.').filter(|_| (1.0..60_000.0).contains(&ms)).and_then(|dot| {
+        let unit = text.find(|c: char| c.is_ascii_alphabetic())?;
+        let digits = if dot == 1 { dot + 2 } else { dot };
+        Some(format!("{}{}", &text[..digits.min(unit)], &text[unit..]))
+    });
+    format!("≥{}", cut.unwrap_or(text))
+}
+
 /// A duration of seconds and more: `45s`, `5m30s`, `1h2m`.
 pub(crate) fn duration_s(seconds: f64) -> String {
     #[expect(
@@ -84,6 +95,9 @@ mod tests {
         let durations = [0.41, 1.0, 9.87, 91.04, 310.0, 2_310.0, 12_345.0, 60_000.0, 330_000.0];
         let expected = ["410µs", "1.00ms", "9.87ms", "91.0ms", "310ms", "2.31s", "12.3s", "1m", "5m30s"];
         assert_eq!(durations.map(duration_ms), expected);
+        // Cut, not rounded: it is at least that.
+        let expected = ["≥410µs", "≥1.0ms", "≥9.8ms", "≥91ms", "≥310ms", "≥2.3s", "≥12s", "≥1m", "≥5m30s"];
+        assert_eq!(durations.map(at_least_ms), expected);
         assert_eq!(
             [15.0, 0.5, 90.0, 3_720.0, 3_600.0].map(duration_s),
             ["15s", "0.50s", "1m30s", "1h2m", "1h"]

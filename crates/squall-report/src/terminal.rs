@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::numbers::{count, duration_ms, duration_s, percent, significant};
+use crate::numbers::{at_least_ms, count, duration_ms, duration_s, percent, significant};
 use crate::result::{Endpoint, RunResult, Times};
 use crate::verdict::Outcome;
 
 /// Columns of the endpoint table's first column.
-const NAME_WIDTH: usize = 24;
+const NAME_WIDTH: usize = 28;
 
 /// How the report is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -158,7 +158,7 @@ fn table(result: &RunResult) -> Vec<String> {
 fn values(name: &str, requests: u64, rps: f64, times: &Times, errors: u64, dropped: Option<f64>) -> String {
     let time = |quantile: f64, ms: Option<f64>| {
         let reached = dropped.is_some_and(|dropped| dropped > 1.0 - quantile);
-        ms.map_or("–".to_owned(), |ms| format!("{}{}", if reached { "≥" } else { "" }, duration_ms(ms)))
+        ms.map_or("–".to_owned(), if reached { at_least_ms } else { duration_ms })
     };
     let errors = if errors == 0 { "–".to_owned() } else { count(errors) };
     let cells = [
@@ -177,7 +177,7 @@ fn values(name: &str, requests: u64, rps: f64, times: &Times, errors: u64, dropp
 fn row(cells: [&str; 8], tail: &str) -> String {
     let [name, requests, rps, p50, p95, p99, max, errors] = cells;
     let line = format!(
-        " {name:<NAME_WIDTH$} {requests:>8} {rps:>6} {p50:>7} {p95:>7} {p99:>7} {max:>7} {errors:>6}"
+        " {name:<NAME_WIDTH$} {requests:>8} {rps:>6} {p50:>6} {p95:>6} {p99:>6} {max:>6} {errors:>6}"
     );
     format!("{line}{tail}").trim_end().to_owned()
 }
