@@ -9,6 +9,7 @@
 //! queue, no store and no other slice.
 
 mod arrivals;
+mod checkout;
 mod clock;
 mod connect;
 mod connection;
@@ -19,7 +20,6 @@ mod exchange;
 mod flight;
 mod gather;
 mod judge;
-mod lease;
 mod load;
 mod message;
 mod meter;

@@ -390,23 +390,19 @@ fn a_pace_is_from_begin_to_begin() {
 
 #[test]
 fn users_of_a_ramp_down_end_after_their_iteration_or_are_cut_off() {
-    let load = |graceful: &str| {
-        format!(
-            "{{ start_users: 4, stages: [ {{ duration: 0s, users: 1 }}, {{ duration: 20s, users: 1 }} ], graceful_stop: {graceful} }}"
-        )
-    };
-    let load_of_two = "{ start_users: 4, stages: [ { duration: 1s, users: 4 }, { duration: 0s, users: 1 }, \
+    let ramp_down = "{ start_users: 4, stages: [ { duration: 1s, users: 4 }, { duration: 0s, users: 1 }, \
                          { duration: 20s, users: 1 } ], graceful_stop: GRACE }";
     let slow = Service { takes: Duration::from_secs(5), ..GOOD };
     let unfinished = |grace: &str| {
-        let plan = plan(&load_of_two.replace("GRACE", grace), "{ a: { steps: [ { get: / } ] } }");
+        let plan = plan(&ramp_down.replace("GRACE", grace), "{ a: { steps: [ { get: / } ] } }");
         let merged = run(&plan, Share::WHOLE, slow);
         merged.outcomes().get(&Outcome::Unfinished).copied().unwrap_or(0)
     };
     assert_eq!(unfinished("30s"), 0, "they have time to end");
     // Three users of the ramp, and the last one at the end.
     assert_eq!(unfinished("2s"), 4);
-    let plan = plan(&load("30s"), "{ a: { steps: [ { get: / } ] } }");
+    let load = "{ start_users: 4, stages: [ { duration: 0s, users: 1 }, { duration: 20s, users: 1 } ] }";
+    let plan = plan(load, "{ a: { steps: [ { get: / } ] } }");
     assert_eq!(run(&plan, Share::WHOLE, GOOD).requests(), 200);
 }
 
