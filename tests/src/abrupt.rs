@@ -3,6 +3,7 @@
 mod bodies;
 mod heads;
 mod http2;
+mod proxies;
 mod redirects;
 mod stage;
 mod tls;
@@ -176,7 +177,7 @@ impl Row {
 /// All rows.
 #[must_use]
 pub fn table() -> Vec<Row> {
-    [bodies::rows(), heads::rows(), redirects::rows(), tls::rows(), http2::rows()].concat()
+    [bodies::rows(), heads::rows(), redirects::rows(), tls::rows(), http2::rows(), proxies::rows()].concat()
 }
 
 /// Reads a request and does the rest.

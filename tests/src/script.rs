@@ -25,6 +25,8 @@ use link::Link;
 pub enum Act {
     /// Reads a request's head to the empty line, and counts it.
     Head,
+    /// Goes on if the latest head has this in it, in small letters.
+    Told(String),
     /// Reads the body whose length the head said.
     Body,
     /// Reads whatever comes next, once.
@@ -45,6 +47,8 @@ pub enum Act {
     Cut,
     /// Resets the connection.
     Reset,
+    /// From here on within TLS.
+    Secure(Arc<ServerConfig>),
     /// HTTP/2: reads the peer's preface.
     Preface,
     /// HTTP/2: reads frames to the end of a request's head, and counts it; acknowledges settings and pings.
@@ -60,6 +64,12 @@ impl Act {
     #[must_use]
     pub fn text(text: &str) -> Self {
         Self::Write(text.as_bytes().to_vec())
+    }
+
+    /// Goes on if the latest head has this in it.
+    #[must_use]
+    pub fn told(text: &str) -> Self {
+        Self::Told(text.to_ascii_lowercase())
     }
 
     /// Writes it over and over, with a pause after each time.
@@ -286,6 +296,11 @@ impl Shared {
     fn act(&self, act: &Act, link: &mut Link) -> io::Result<Next> {
         match act {
             Act::Head => self.count(link.head()?),
+            Act::Told(text) => {
+                if !link.latest_head().contains(text) {
+                    return Ok(Next::End);
+                }
+            }
             Act::Body => link.body()?,
             Act::Read => link.read_once()?,
             Act::Write(bytes) => link.write(&self.named(bytes))?,
@@ -312,6 +327,7 @@ impl Shared {
                 SockRef::from(link.stream()).set_linger(Some(Duration::ZERO))?;
                 return Ok(Next::End);
             }
+            Act::Secure(config) => link.secure(config)?,
             Act::Preface => link.take(http2::PREFACE.len()).map(drop)?,
             Act::Request => self.count(link.request()?),
             Act::RequestEnd => link.request_end()?,

@@ -76,6 +76,16 @@ fn data_goes_to_standard_output_and_the_rest_elsewhere() {
 }
 
 #[test]
+fn more_generators_than_users_are_refused() {
+    let place = Place::new();
+    place.write("plan.yaml", "target: http://127.0.0.1:1\nload: { rate: 9/s, duration: 1s, max_users: 2 }\nscenarios: { a: { steps: [ { get: / } ] } }");
+    let ran = place.run(&["run", "plan.yaml", "--generators", "3"]);
+    assert_eq!(ran.code, 104, "{}", ran.stderr);
+    assert!(ran.stderr.contains("3 generators cannot share 2 users"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("--generators 2"), "{}", ran.stderr);
+}
+
+#[test]
 fn problems_of_a_plan_can_be_read_by_programs() {
     let place = Place::new();
     place.write("plan.yaml", "target: http://127.0.0.1:1\nload: { users: 1, duration: 1s }\nscenarios: { a: { step: 1, steps: [ { get: x } ] } }");

@@ -6,24 +6,23 @@ use std::rc::Rc;
 use squall_metrics::{Outcome, Phases, Sample};
 use squall_plan::{Connections, Request};
 
+use crate::clock::micros;
 use crate::connect::Origin;
 use crate::connection::Connection;
-use crate::flight::micros;
 use crate::pool::{Place, Room, is_spent};
 use crate::user::User;
 
 impl User {
-    /// Waits for a connection of the pool. The request counts as begun when it has one.
-    pub(crate) async fn wait_for_place(&mut self, origin: &Origin, sample: &mut Sample) -> Place {
+    /// Waits for a connection of the pool. That time is none of the target's.
+    async fn wait_for_place(&mut self, origin: &Origin, sample: &mut Sample) -> Place {
         let worker = Rc::clone(&self.worker);
         let begin = worker.clock.now();
         self.attempt.waiting_since = Some(begin);
         let place = worker.pool.acquire(origin, || worker.clock.now()).await;
         self.attempt.waiting_since = None;
-        let started = worker.clock.now();
-        sample.waited_us += micros(begin, started);
-        sample.started_us = worker.offset_us(started);
-        self.leash.move_to(started + worker.plan.http.timeout);
+        let now = worker.clock.now();
+        sample.wait(micros(begin, now));
+        self.leash.extend(now.saturating_duration_since(begin));
         place
     }
 
@@ -32,11 +31,11 @@ impl User {
         &mut self,
         request: &Request,
         origin: &Rc<Origin>,
-        place: Option<Place>,
-    ) -> Result<(Connection, bool), Outcome> {
+        sample: &mut Sample,
+    ) -> Result<(Box<Connection>, bool), Outcome> {
         let worker = Rc::clone(&self.worker);
         if worker.plan.http.connections == Connections::Shared {
-            return Box::pin(self.pooled(request, origin, place)).await;
+            return Box::pin(self.pooled(request, origin, sample)).await;
         }
         while let Some(at) = self.connections.iter().position(|(known, _)| known == origin) {
             let (_, mut connection) = self.connections.swap_remove(at);
@@ -56,15 +55,10 @@ impl User {
         &mut self,
         request: &Request,
         origin: &Rc<Origin>,
-        mut place: Option<Place>,
-    ) -> Result<(Connection, bool), Outcome> {
-        let worker = Rc::clone(&self.worker);
+        sample: &mut Sample,
+    ) -> Result<(Box<Connection>, bool), Outcome> {
         loop {
-            let next = match place.take() {
-                Some(place) => place,
-                None => worker.pool.acquire(origin, || worker.clock.now()).await,
-            };
-            match next {
+            match self.wait_for_place(origin, sample).await {
                 Place::Room(room) => return self.open(request, origin, Some(room)).await,
                 Place::Taken(mut connection) => {
                     if connection.ready().await {
@@ -80,7 +74,7 @@ impl User {
         request: &Request,
         origin: &Origin,
         room: Option<Room>,
-    ) -> Result<(Connection, bool), Outcome> {
+    ) -> Result<(Box<Connection>, bool), Outcome> {
         let dialing = Rc::new(Cell::new(Phases::default()));
         self.attempt.dialing = Some(Rc::clone(&dialing));
         match self.worker.open(origin, room, dialing).await {
@@ -92,7 +86,7 @@ impl User {
         }
     }
 
-    pub(crate) fn give_back(&mut self, origin: &Rc<Origin>, connection: Connection) {
+    pub(crate) fn give_back(&mut self, origin: &Rc<Origin>, connection: Box<Connection>) {
         if connection.has_ended() {
             return;
         }
@@ -104,7 +98,7 @@ impl User {
     }
 
     /// A failed exchange ends a connection, or with HTTP/2 only its stream.
-    pub(crate) fn keep_if_alive(&mut self, origin: &Rc<Origin>, connection: Connection) {
+    pub(crate) fn keep_if_alive(&mut self, origin: &Rc<Origin>, connection: Box<Connection>) {
         if connection.multiplexed().is_some_and(|shared| shared.is_alive()) {
             self.give_back(origin, connection);
         }

@@ -157,6 +157,16 @@ impl Drop for Sleep {
     }
 }
 
+/// Microseconds between two instants.
+pub(crate) fn micros(from: Instant, until: Instant) -> u64 {
+    in_micros(until.saturating_duration_since(from))
+}
+
+/// A duration in microseconds. Those of a run fit; `as_micros` would calculate with twice as many bits.
+pub(crate) fn in_micros(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(duration.subsec_micros()))
+}
+
 #[cfg(test)]
 mod tests {
     use futures_util::future::join_all;

@@ -7,10 +7,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use futures_util::future::Either;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::TokioIo;
 use squall_metrics::RemoteId;
 use tokio::task::{AbortHandle, unconstrained};
@@ -21,7 +22,7 @@ use crate::pool::Tenancy;
 use crate::wire::{Watched, Wire};
 
 /// hyper's side of a connection; `None` once it has ended.
-type Driver = Option<Pin<Box<http1::Connection<TokioIo<Watched>, Full<Bytes>>>>>;
+pub(crate) type Driver = Option<Pin<Box<http1::Connection<TokioIo<Watched>, Full<Bytes>>>>>;
 
 /// An open connection, in use by one user; of one that speaks HTTP/2 this is a place for one stream.
 pub(crate) struct Connection {
@@ -36,6 +37,9 @@ pub(crate) struct Connection {
     /// Its place in a pool while it is in use.
     pub(crate) tenancy: Option<Tenancy>,
 }
+
+/// The head of a response, or why there is none.
+pub(crate) type Answered = Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>>;
 
 /// hyper splits a connection into a handle and a driver that wants to be polled.
 enum Link {
@@ -121,16 +125,8 @@ impl Connection {
             let (sender, driver) = http1::Builder::new().writev(false).handshake(io).await?;
             let link = Link::Http1 { sender, driver: Some(Box::pin(driver)) };
             let proxy = dialed.proxy;
-            return Ok(Self {
-                link,
-                wire,
-                remote,
-                proxy,
-                made,
-                requests: 0,
-                _open: Some(open),
-                tenancy: None,
-            });
+            let open = Some(open);
+            return Ok(Self { link, wire, remote, proxy, made, requests: 0, _open: open, tenancy: None });
         }
         let mut builder = http2::Builder::new(LocalExecutor);
         builder.initial_max_send_streams(usize::try_from(max_streams).unwrap_or(usize::MAX));
@@ -212,7 +208,7 @@ impl Connection {
                     *driver = None;
                     return false;
                 }
-                let ready = drive(driver, poll_fn(|context| sender.poll_ready(context))).await;
+                let ready = drive(Some(driver), pin!(poll_fn(|context| sender.poll_ready(context)))).await;
                 ready.is_ok() && driver.is_some()
             }
             Link::Http2(shared) => {
@@ -222,31 +218,36 @@ impl Connection {
         }
     }
 
-    /// Sends a request and waits for the head of its response.
-    pub(crate) async fn send(
+    /// Sends a request. What comes is the head of its response, once it is driven.
+    pub(crate) fn send(
         &mut self,
         request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, SendError> {
+    ) -> (Option<&mut Driver>, impl Future<Output = Answered> + use<>) {
         self.wire.begin();
         match &mut self.link {
             Link::Http1 { sender, driver } => {
                 self.requests += 1;
-                let response = sender.try_send_request(request);
-                drive(driver, response).await.map_err(send_error)
+                (Some(driver), Either::Left(sender.try_send_request(request)))
             }
             Link::Http2(shared) => {
                 shared.requests.set(shared.requests.get() + 1);
                 // Boxed, so that requests over HTTP/1.1 need no room for it.
-                Box::pin(shared.sender.clone().try_send_request(request)).await.map_err(send_error)
+                (None, Either::Right(Box::pin(shared.sender.clone().try_send_request(request))))
             }
         }
     }
 
     /// Waits for what comes over this connection, such as a part of a body.
     pub(crate) async fn drive<F: Future>(&mut self, future: F) -> F::Output {
-        match &mut self.link {
-            Link::Http1 { driver, .. } => drive(driver, future).await,
-            Link::Http2(_) => future.await,
+        let mut future = pin!(unconstrained(future));
+        let driver = match &mut self.link {
+            Link::Http1 { driver, .. } => Some(driver),
+            Link::Http2(_) => None,
+        };
+        // The driver is a little ahead: nearly always it is there already.
+        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => output,
+            Poll::Pending => drive(driver, future).await,
         }
     }
 }
@@ -266,30 +267,30 @@ impl Multiplexed {
     }
 }
 
-fn send_error(mut error: hyper::client::conn::TrySendError<Request<Full<Bytes>>>) -> SendError {
-    match error.take_message() {
-        Some(_) => SendError::Unsent,
-        None => SendError::Broken(error.into_error()),
+impl From<TrySendError<Request<Full<Bytes>>>> for SendError {
+    fn from(mut error: TrySendError<Request<Full<Bytes>>>) -> Self {
+        match error.take_message() {
+            Some(_) => Self::Unsent,
+            None => Self::Broken(error.into_error()),
+        }
     }
 }
 
-/// Polls the future that waits for something, and the driver, which moves the bytes, only if it is not there yet.
+/// Polls the driver, which moves the bytes, and then the future that waits for what comes of it.
 ///
 /// Only the driver brings the future on, and the future is looked at each time after it: were the future to wake the
 /// task as well, each request would have the task polled once more, for nothing. So it gets a waker that wakes nobody,
-/// and no budget, for whose end it would want to be woken.
-async fn drive<F: Future>(driver: &mut Driver, future: F) -> F::Output {
-    let mut future = pin!(unconstrained(future));
+/// and no budget, for whose end it would want to be woken. Without a driver here, it is an ordinary future.
+pub(crate) async fn drive<F: Future>(driver: Option<&mut Driver>, future: Pin<&mut F>) -> F::Output {
+    let Some(driver) = driver else { return future.await };
+    let mut future = unconstrained(future);
     let mut silent = Context::from_waker(Waker::noop());
     poll_fn(|context| {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut silent) {
-            return Poll::Ready(output);
-        }
         // How the driver ended is told to the future, too.
         if driver.as_mut().is_some_and(|driver| driver.as_mut().poll(context).is_ready()) {
             *driver = None;
         }
-        future.as_mut().poll(&mut silent)
+        Pin::new(&mut future).poll(&mut silent)
     })
     .await
 }

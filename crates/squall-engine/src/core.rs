@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinError, JoinSet, spawn_local};
 
-use crate::clock::{Clock, FineClock};
+use crate::clock::{Clock, FineClock, in_micros};
 use crate::connect::{Connect, NetworkConnector};
 use crate::gather::Gatherer;
 use crate::load::LoadRun;
@@ -80,7 +80,8 @@ impl Core {
     pub(crate) fn worker(&self, clock: Box<dyn Clock>, connect: Box<dyn Connect>) -> Option<Worker> {
         let (order, machine) = (&self.order, self.prepared.machine);
         let plan = &order.plan;
-        let connections = machine.connections / machine.cores;
+        // Of few users there may be fewer threads than processors.
+        let threads = u32::try_from(self.stopper.stops.len()).unwrap_or(u32::MAX).max(1);
         Some(Worker {
             target_host: host_header(&plan.target)?,
             target: Rc::new(self.prepared.target.clone()),
@@ -97,10 +98,11 @@ impl Core {
             pool: Pool::new(&plan.http, pool_limit(&plan.http, order.share)),
             watchdog: Watchdog::default(),
             recorder: RefCell::new(Recorder::new(plan.series.len())),
+            headers: Cell::default(),
             lives: RefCell::default(),
             in_flight: Cell::new(0),
             connections: Rc::default(),
-            max_connections: connections,
+            max_connections: machine.connections / threads,
             abort: RefCell::default(),
             aborted: Notify::new(),
             plan: Arc::clone(plan),
@@ -254,8 +256,7 @@ async fn probe(worker: Rc<Worker>, every: Duration) {
         let due = worker.clock.now() + every;
         worker.clock.sleep_until(due).await;
         let delay = worker.clock.now().saturating_duration_since(due);
-        let delay_us = u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
-        worker.recorder.borrow_mut().loop_delay(delay_us);
+        worker.recorder.borrow_mut().loop_delay(in_micros(delay));
     }
 }
 

@@ -11,19 +11,19 @@ use http::StatusCode;
 use http::header::SET_COOKIE;
 use http_body_util::{BodyExt, Full};
 use hyper::Response;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use squall_metrics::{ConnectionUse, Outcome, Sample};
 use squall_plan::{Connections, Request, Timeouts};
 use tokio::time::Instant;
 
+use crate::clock::micros;
 use crate::connect::Origin;
-use crate::connection::{Connection, SendError};
+use crate::connection::{Answered, Connection, SendError, drive};
 use crate::decode::MAX_CAPTURED_BYTES;
-use crate::flight::{Due, Ended, InFlight, micros};
+use crate::flight::{Due, Ended, InFlight};
 use crate::judge::Answer;
 use crate::message::Message;
 use crate::outcome;
-use crate::pool::Place;
 use crate::user::User;
 
 impl User {
@@ -39,10 +39,10 @@ impl User {
                 self.note(request, &error.to_string());
                 Err(Outcome::Expression)
             }
-            Ok(message) => {
+            Ok(mut message) => {
                 let deadline = Some(started + worker.plan.http.timeout);
                 let leash = Rc::clone(&self.leash);
-                let exchange = pin!(self.exchange(request, message, started, &mut flight.sample));
+                let exchange = pin!(self.exchange(request, &mut message, started, &mut flight.sample));
                 match worker.watchdog.within(&leash, deadline, exchange).await {
                     Ok(result) => result,
                     Err(_) => Err(Outcome::Timeout),
@@ -52,9 +52,8 @@ impl User {
         let ended_at = worker.clock.now();
         self.attempt.close(&mut flight.sample, ended_at);
         if let Some(since) = self.attempt.waiting_since.take() {
-            // It never had a connection, so nothing of it is the target's.
-            flight.sample.waited_us += micros(since, ended_at);
-            flight.sample.started_us = worker.offset_us(ended_at);
+            // It had no connection meanwhile, so nothing of that is the target's.
+            flight.sample.wait(micros(since, ended_at));
         }
         let ended = match result {
             Ok(answer) => self.judge(request, answer, &mut flight.sample),
@@ -75,19 +74,15 @@ impl User {
     async fn exchange(
         &mut self,
         request: &Request,
-        mut message: Message,
+        message: &mut Message<'_>,
         mut begun: Instant,
         sample: &mut Sample,
     ) -> Result<Answer, Outcome> {
         let worker = Rc::clone(&self.worker);
-        let mut place = None;
-        if self.is_allowed(request, &message.origin)? && worker.plan.http.connections == Connections::Shared {
-            place = Some(Box::pin(self.wait_for_place(&message.origin, sample)).await);
-            begun = worker.clock.now();
-        }
+        self.check_allowed(request, &message.origin)?;
         worker.recorder.borrow_mut().begun(sample.send_lag_us());
         loop {
-            let answer = self.attempt(request, &message, place.take(), begun, sample).await?;
+            let answer = self.attempt(request, message, begun, sample).await?;
             let follows = worker.plan.http.follow_redirects > 0
                 && !request.expect.status.contains(&answer.status.as_u16());
             let next =
@@ -95,11 +90,11 @@ impl User {
             let Some(next) = next else { return Ok(answer) };
             begun = worker.clock.now();
             self.attempt.close(sample, begun);
-            message = next.map_err(|error| {
+            *message = next.map_err(|error| {
                 self.note(request, &error.to_string());
                 Outcome::Redirect
             })?;
-            self.is_allowed(request, &message.origin)?;
+            self.check_allowed(request, &message.origin)?;
             if sample.redirects == worker.plan.http.follow_redirects {
                 self.note(request, &format!("more than {} redirects", sample.redirects));
                 return Err(Outcome::Redirect);
@@ -108,13 +103,13 @@ impl User {
         }
     }
 
-    /// Whether the plan allows requests to a host; always true, or the outcome of one that is not allowed.
-    fn is_allowed(&self, request: &Request, origin: &Rc<Origin>) -> Result<bool, Outcome> {
+    /// The outcome of a request to a host that the plan does not allow.
+    fn check_allowed(&self, request: &Request, origin: &Rc<Origin>) -> Result<(), Outcome> {
         if Rc::ptr_eq(origin, &self.worker.target)
             || **origin == *self.worker.target
             || self.worker.plan.allow.allows(&origin.host)
         {
-            return Ok(true);
+            return Ok(());
         }
         self.note(request, &format!("host `{}` is not in the plan's `allow`", origin.host));
         Err(Outcome::Forbidden)
@@ -124,15 +119,14 @@ impl User {
     async fn attempt(
         &mut self,
         request: &Request,
-        message: &Message,
-        mut place: Option<Place>,
+        message: &Message<'_>,
         mut begun: Instant,
         sample: &mut Sample,
     ) -> Result<Answer, Outcome> {
         let worker = Rc::clone(&self.worker);
         let mut retried = false;
         loop {
-            let (mut connection, reused) = self.connection(request, &message.origin, place.take()).await?;
+            let (mut connection, reused) = self.connection(request, &message.origin, sample).await?;
             self.sent = true;
             sample.connection = if reused { ConnectionUse::Reused } else { ConnectionUse::New };
             sample.http2 = connection.is_http2();
@@ -140,21 +134,23 @@ impl User {
             // Without cookies the URL need not be made.
             let cookies = if self.cookies.is_empty() { None } else { message.url() }
                 .and_then(|url| self.cookies.header(&url));
-            let outgoing = message.to_http(&request.headers.fixed, cookies, &connection);
+            let outgoing = message.to_http(worker.headers.take(), cookies, &connection);
             let wire = Rc::clone(&connection.wire);
-            if !reused {
+            if !reused || worker.plan.http.connections == Connections::Shared {
                 begun = worker.clock.now();
             }
             self.attempt.sent = Some((begun, Rc::clone(&wire), connection.is_http2()));
             let Timeouts { send, first_byte, .. } = worker.plan.http.timeouts;
-            let head = if send.is_none() && first_byte.is_none() {
-                connection.send(outgoing).await
+            let mut head = if send.is_none() && first_byte.is_none() {
+                let (driver, response) = connection.send(outgoing);
+                drive(driver, pin!(response)).await
             } else {
                 Box::pin(self.head_in_time(&mut connection, outgoing, begun)).await?
             };
             let error = match head {
-                Ok(response) => return self.read(request, message, connection, response).await,
-                Err(error) => error,
+                // Where it is, for it is large.
+                Ok(ref mut response) => return self.read(request, message, connection, response).await,
+                Err(error) => SendError::from(error),
             };
             begun = worker.clock.now();
             self.attempt.close(sample, begun);
@@ -194,10 +190,12 @@ impl User {
         connection: &mut Connection,
         outgoing: http::Request<Full<Bytes>>,
         begun: Instant,
-    ) -> Result<Result<Response<Incoming>, SendError>, Outcome> {
+    ) -> Result<Answered, Outcome> {
         let Timeouts { send, first_byte, .. } = self.worker.plan.http.timeouts;
         let (wire, http2) = (Rc::clone(&connection.wire), connection.is_http2());
-        let mut head = pin!(connection.send(outgoing));
+        let (driver, response) = connection.send(outgoing);
+        let response = pin!(response);
+        let mut head = pin!(drive(driver, response));
         let mut alarm: Option<(Instant, LocalBoxFuture<'static, ()>)> = None;
         poll_fn(|context| {
             if let Poll::Ready(head) = head.as_mut().poll(context) {
@@ -229,26 +227,26 @@ impl User {
     async fn read(
         &mut self,
         request: &Request,
-        message: &Message,
-        mut connection: Connection,
-        response: Response<Incoming>,
+        message: &Message<'_>,
+        mut connection: Box<Connection>,
+        response: &mut Response<Incoming>,
     ) -> Result<Answer, Outcome> {
         let worker = Rc::clone(&self.worker);
-        let (head, body) = response.into_parts();
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        let status = response.status();
+        if status == StatusCode::SWITCHING_PROTOCOLS {
             self.note(request, "the server switched to a protocol that nobody asked for");
             return Err(Outcome::Protocol);
         }
         if connection.is_http2() {
             self.attempt.head_at = Some(worker.clock.now());
         }
-        if head.headers.contains_key(SET_COOKIE)
+        if response.headers().contains_key(SET_COOKIE)
             && let Some(url) = message.url()
         {
-            self.cookies.keep(&head.headers, &url).unwrap_or_else(|problem| self.note(request, problem));
+            self.cookies.keep(response.headers(), &url).unwrap_or_else(|problem| self.note(request, problem));
         }
         let keep = !request.captures.is_empty();
-        let reading = self.body_of(request, &mut connection, body, keep);
+        let reading = self.body_of(request, &mut connection, response.body_mut(), keep);
         let body = match worker.plan.http.timeouts.body {
             None => reading.await,
             Some(limit) => {
@@ -263,8 +261,15 @@ impl User {
             Ok(_) => self.give_back(&message.origin, connection),
             Err(_) => self.keep_if_alive(&message.origin, connection),
         }
-        let headers = (keep || head.status.is_redirection()).then(|| Box::new(head.headers));
-        Ok(Answer { status: head.status, headers, body: body? })
+        let mut headers = std::mem::take(response.headers_mut());
+        let headers = if keep || status.is_redirection() {
+            Some(Box::new(headers))
+        } else {
+            headers.clear();
+            worker.headers.set(headers);
+            None
+        };
+        Ok(Answer { status, headers, body: body? })
     }
 
     /// Reads a body to its end; its bytes are kept only if something is to be captured from them.
@@ -272,11 +277,14 @@ impl User {
         &self,
         request: &Request,
         connection: &mut Connection,
-        mut body: Incoming,
+        body: &mut Incoming,
         keep: bool,
     ) -> Result<Vec<u8>, Outcome> {
         let mut kept = Vec::new();
-        while let Some(frame) = connection.drive(body.frame()).await {
+        // After the last byte nothing is asked for that says so.
+        while !body.is_end_stream()
+            && let Some(frame) = connection.drive(body.frame()).await
+        {
             let frame = frame.map_err(|error| self.broken(request, &error))?;
             if let Some(data) = frame.data_ref().filter(|_| keep) {
                 if kept.len() + data.len() > MAX_CAPTURED_BYTES {

@@ -7,6 +7,7 @@ use squall_metrics::{Outcome, Phase, Phases, Sample, SeriesId};
 use squall_plan::Request;
 use tokio::time::Instant;
 
+use crate::clock::micros;
 use crate::wire::Wire;
 use crate::worker::Worker;
 
@@ -110,9 +111,4 @@ impl Attempt {
             sample.phases.add(Phase::Body, micros(first, now));
         }
     }
-}
-
-/// Microseconds between two instants.
-pub(crate) fn micros(from: Instant, until: Instant) -> u64 {
-    u64::try_from(until.saturating_duration_since(from).as_micros()).unwrap_or(u64::MAX)
 }

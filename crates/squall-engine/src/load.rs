@@ -1,8 +1,12 @@
 //! A slice's part of one of the plan's loads.
 
+use std::cell::RefCell;
+
 use squall_metrics::LoadId;
 use squall_plan::random::Deck;
 use squall_plan::{PlacedLoad, Plan};
+
+use crate::clock::in_micros;
 
 /// Users and arrivals of different loads must be different people: their numbers differ from this bit on.
 const ORDINAL_BITS: u32 = 40;
@@ -11,7 +15,7 @@ const ORDINAL_BITS: u32 = 40;
 #[derive(Debug)]
 pub(crate) struct LoadRun {
     pub(crate) id: LoadId,
-    deck: Deck,
+    deck: RefCell<Deck>,
     scenarios: Vec<usize>,
 }
 
@@ -20,12 +24,12 @@ impl LoadRun {
         let scenarios = plan.loads[index].scenarios.clone();
         let weights: Vec<u32> = scenarios.iter().map(|&scenario| plan.scenarios[scenario].weight).collect();
         let id = LoadId(u16::try_from(index).unwrap_or(u16::MAX));
-        Self { id, deck: Deck::new(&weights, seed), scenarios }
+        Self { id, deck: RefCell::new(Deck::new(&weights, seed)), scenarios }
     }
 
     /// The scenario of user or arrival number `ordinal`.
     pub(crate) fn scenario(&self, ordinal: u64) -> usize {
-        self.scenarios[self.deck.deal(ordinal)]
+        self.scenarios[self.deck.borrow_mut().deal(ordinal)]
     }
 
     /// The number of a user or arrival among those of all loads.
@@ -36,5 +40,5 @@ impl LoadRun {
 
 /// From the epoch to an instant of a load, in microseconds.
 pub(crate) fn offset_us(placed: &PlacedLoad, at_us: u64) -> u64 {
-    at_us.saturating_add(u64::try_from(placed.start.as_micros()).unwrap_or(u64::MAX))
+    at_us.saturating_add(in_micros(placed.start))
 }

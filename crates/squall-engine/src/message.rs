@@ -1,5 +1,6 @@
 //! A request with its expressions evaluated: what is sent, as often as it takes.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -17,14 +18,16 @@ use crate::connection::Connection;
 use crate::user::User;
 
 /// What is sent.
-pub(crate) struct Message {
+pub(crate) struct Message<'a> {
     pub(crate) origin: Rc<Origin>,
     pub(crate) method: Method,
     /// Path and query.
-    uri: Uri,
+    uri: Cow<'a, Uri>,
     /// What `Host` says, unless the fixed headers say it.
     host: Option<HeaderValue>,
-    /// Headers with expressions.
+    /// Headers without expressions.
+    fixed: &'a HeaderMap,
+    /// Headers with them.
     dynamic: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
     /// What a redirect took away: the body, and what must not be told to another host.
@@ -50,16 +53,16 @@ pub(crate) struct BadRedirect(String);
 
 impl User {
     /// Evaluates the request's expressions.
-    pub(crate) fn message(&mut self, request: &Request) -> Result<Message, MessageError> {
+    pub(crate) fn message<'a>(&mut self, request: &'a Request) -> Result<Message<'a>, MessageError> {
         let worker = Rc::clone(&self.worker);
         let plan = &*worker.plan;
         let (origin, uri, host) = match &request.fixed_path {
-            Some(path) => (Rc::clone(&self.worker.target), path.clone(), None),
+            Some(path) => (Rc::clone(&self.worker.target), Cow::Borrowed(path), None),
             None => {
                 self.text.clear();
                 request.url.render(&plan.program, &self.scope, &mut self.text)?;
                 let (origin, uri, host) = self.destination()?;
-                (origin, uri, Some(host).filter(|_| !request.headers.has(&HOST)))
+                (origin, Cow::Owned(uri), Some(host).filter(|_| !request.headers.has(&HOST)))
             }
         };
         let mut dynamic = Vec::with_capacity(request.headers.dynamic.len());
@@ -70,9 +73,9 @@ impl User {
             dynamic.push((name.clone(), value));
         }
         let body = self.body(plan, &request.body)?;
-        let method = request.method.clone();
+        let (method, fixed) = (request.method.clone(), &request.headers.fixed);
         let (without_body, without_credentials) = (false, false);
-        Ok(Message { origin, method, uri, host, dynamic, body, without_body, without_credentials })
+        Ok(Message { origin, method, uri, host, fixed, dynamic, body, without_body, without_credentials })
     }
 
     /// Where the URL in `self.text` leads: origin, path with query, and `Host`.
@@ -103,15 +106,17 @@ impl User {
     }
 }
 
-impl Message {
-    /// The request as it goes over a connection.
+impl Message<'_> {
+    /// The request as it goes over a connection. Its headers are put into a map that is empty, but may have room.
     pub(crate) fn to_http(
         &self,
-        fixed: &HeaderMap,
+        mut headers: HeaderMap,
         cookies: Option<HeaderValue>,
         connection: &Connection,
     ) -> http::Request<Full<Bytes>> {
-        let mut headers = fixed.clone();
+        for (name, value) in self.fixed {
+            headers.append(name, value.clone());
+        }
         for (name, value) in &self.dynamic {
             headers.insert(name, value.clone());
         }
@@ -127,7 +132,7 @@ impl Message {
             let both = headers.get(COOKIE).and_then(|own| joined(own, &cookies));
             headers.insert(COOKIE, both.unwrap_or(cookies));
         }
-        let mut uri = self.uri.clone();
+        let mut uri = Uri::clone(&self.uri);
         if connection.is_http2() {
             // What HTTP/1.1 says in `Host` is a part of the URL here.
             let authority = headers.remove(HOST).or_else(|| self.host.clone());
@@ -137,7 +142,10 @@ impl Message {
                 headers.insert(HOST, host.clone());
             }
             if let Some(proxy) = &connection.proxy {
-                uri = self.absolute(self.origin.authority().as_bytes()).unwrap_or(uri);
+                let authority = self.origin.authority();
+                // As usual, the port is not said where it is that of plain HTTP.
+                let authority = authority.strip_suffix(":80").unwrap_or(&authority);
+                uri = self.absolute(authority.as_bytes()).unwrap_or(uri);
                 proxy.authorization.iter().for_each(|value| {
                     headers.insert(PROXY_AUTHORIZATION, value.clone());
                 });
@@ -184,9 +192,10 @@ impl Message {
         let elsewhere = origin != self.origin;
         Some(Ok(Self {
             method: if keeps_method { self.method.clone() } else { Method::GET },
-            uri,
+            uri: Cow::Owned(uri),
             // Its own `Host` goes on with a request that stays where it is.
             host: if elsewhere { Some(host) } else { self.host.clone() },
+            fixed: self.fixed,
             dynamic: self.dynamic.clone(),
             body: if keeps_method { self.body.clone() } else { Bytes::new() },
             without_body: self.without_body || !keeps_method,

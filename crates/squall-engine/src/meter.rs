@@ -7,6 +7,8 @@ use rustix::time::{ClockId, clock_gettime};
 use squall_metrics::Observation;
 use tokio::time::Instant;
 
+use crate::clock::in_micros;
+
 /// A tick of the counters in `/proc/stat`.
 const TICK_US: u64 = 10_000;
 
@@ -33,19 +35,15 @@ impl Meter {
     pub(crate) fn read(&mut self, now: Instant) -> Observation {
         let (cpu, stolen_us) = (thread_time(), self::stolen_us());
         let observation = Observation {
-            cpu_us: us(cpu.saturating_sub(self.cpu)),
+            cpu_us: in_micros(cpu.saturating_sub(self.cpu)),
             stolen_us: stolen_us.saturating_sub(self.stolen_us),
-            observed_us: us(now.saturating_duration_since(self.read_at)),
+            observed_us: in_micros(now.saturating_duration_since(self.read_at)),
             memory_bytes: resident_pages().unwrap_or(0) * self.page_bytes,
             ..Observation::default()
         };
         (self.read_at, self.cpu, self.stolen_us) = (now, cpu, stolen_us);
         observation
     }
-}
-
-fn us(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn thread_time() -> Duration {

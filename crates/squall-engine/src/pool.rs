@@ -21,7 +21,8 @@ pub(crate) struct Pool {
 /// The connections to one origin.
 pub(crate) struct Shelf {
     /// HTTP/1.1, not in use; the last used last.
-    idle: RefCell<Vec<Connection>>,
+    #[expect(clippy::vec_box, reason = "each moves in and out with every request")]
+    idle: RefCell<Vec<Box<Connection>>>,
     /// HTTP/2. Who has a stream on one holds it, too.
     shared: RefCell<Vec<Rc<Multiplexed>>>,
     /// How many there are, those being made included.
@@ -70,7 +71,7 @@ impl Drop for Turn {
 /// What a user gets.
 pub(crate) enum Place {
     /// A connection that is there.
-    Taken(Connection),
+    Taken(Box<Connection>),
     /// The right to make one.
     Room(Room),
 }
@@ -133,7 +134,7 @@ impl Pool {
     }
 
     /// Takes a connection back after a request.
-    pub(crate) fn give_back(&self, origin: &Origin, mut connection: Connection) {
+    pub(crate) fn give_back(&self, origin: &Origin, mut connection: Box<Connection>) {
         let tenancy = connection.tenancy.take();
         let shelf = self.shelf(origin);
         shelf.http2.set(Some(connection.is_http2()));
@@ -173,7 +174,7 @@ impl Pool {
 
     fn take(&self, shelf: &Rc<Shelf>, origin: &Origin, now: Instant) -> Option<Place> {
         let tenancy = || Tenancy { shelf: Rc::clone(shelf) };
-        let in_use = |mut connection: Connection| {
+        let in_use = |mut connection: Box<Connection>| {
             connection.tenancy = Some(tenancy());
             Place::Taken(connection)
         };
@@ -198,7 +199,7 @@ impl Pool {
     }
 
     /// A stream on a connection that has one to spare.
-    fn stream(&self, shelf: &Shelf, now: Instant) -> Option<Connection> {
+    fn stream(&self, shelf: &Shelf, now: Instant) -> Option<Box<Connection>> {
         let mut shared = shelf.shared.borrow_mut();
         // One that is left out here ends with its last stream.
         shared.retain(|shared| {
@@ -207,7 +208,7 @@ impl Pool {
         let streams = |shared: &&Rc<Multiplexed>| Rc::strong_count(shared) - 1;
         let most = usize::try_from(self.settings.max_streams).unwrap_or(usize::MAX);
         let free = shared.iter().filter(|shared| streams(shared) < most).min_by_key(streams)?;
-        Some(Connection::on(Rc::clone(free)))
+        Some(Box::new(Connection::on(Rc::clone(free))))
     }
 
     fn may_speak_http2(&self, origin: &Origin) -> bool {

@@ -37,7 +37,7 @@ pub(crate) struct User {
     pub(crate) worker: Rc<Worker>,
     pub(crate) scope: Arc<Scope>,
     pub(crate) cookies: Cookies,
-    pub(crate) connections: Vec<(Rc<Origin>, Connection)>,
+    pub(crate) connections: Vec<(Rc<Origin>, Box<Connection>)>,
     /// Scratch space for rendered text, kept to save allocations.
     pub(crate) text: String,
     pub(crate) leash: Rc<Leash>,

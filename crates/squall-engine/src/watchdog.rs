@@ -10,6 +10,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -136,9 +137,9 @@ impl Watchdog {
 }
 
 impl Leash {
-    /// Moves the deadline of the wait that is under way; not to an earlier one.
-    pub(crate) fn move_to(&self, deadline: Instant) {
-        self.deadline.set(Some(deadline));
+    /// Moves the deadline of the wait that is under way.
+    pub(crate) fn extend(&self, by: Duration) {
+        self.deadline.set(self.deadline.get().map(|deadline| deadline + by));
     }
 }
 
@@ -154,7 +155,6 @@ impl Drop for Loosen<'_> {
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
-    use std::time::Duration;
 
     use super::*;
     use crate::clock::TokioClock;

@@ -6,14 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use squall_metrics::{LoadId, Outcome, Phases, Recorder};
 use squall_plan::expression::Constants;
 use squall_plan::{Plan, Share};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, in_micros};
 use crate::connect::{Connect, Origin};
 use crate::connection::{Connection, Counted, Open};
 use crate::outcome;
@@ -36,6 +36,8 @@ pub(crate) struct Worker {
     pub(crate) pool: Pool,
     pub(crate) watchdog: Watchdog,
     pub(crate) recorder: RefCell<Recorder>,
+    /// An empty map with room, so that each request need not make one.
+    pub(crate) headers: Cell<HeaderMap>,
     pub(crate) lives: RefCell<Lives>,
     pub(crate) in_flight: Cell<u32>,
     /// Connections that are open or being made, and how many there may be.
@@ -50,7 +52,7 @@ pub(crate) struct Worker {
 impl Worker {
     /// Microseconds since the epoch; negative before it.
     pub(crate) fn offset_us(&self, instant: Instant) -> i64 {
-        let us = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        let us = |duration| i64::try_from(in_micros(duration)).unwrap_or(i64::MAX);
         match instant.checked_duration_since(self.epoch) {
             Some(after) => us(after),
             None => -us(self.epoch - instant),
@@ -84,7 +86,7 @@ impl Worker {
         origin: &Origin,
         room: Option<Room>,
         phases: Rc<Cell<Phases>>,
-    ) -> Result<Connection, (Outcome, String)> {
+    ) -> Result<Box<Connection>, (Outcome, String)> {
         let Some(open) = Open::try_new(&self.connections, self.max_connections) else {
             let most = self.max_connections;
             return Err((
@@ -99,7 +101,7 @@ impl Worker {
         let counted = Counted { _of_generator: open, _of_pool: held };
         let opened = Connection::open(dialed, remote, counted, self.plan.http.max_streams).await;
         let broken = |error: hyper::Error| (outcome::of_exchange(&error), outcome::in_words(&error));
-        let mut connection = opened.map_err(broken)?;
+        let mut connection = Box::new(opened.map_err(broken)?);
         if let Some((opening, tenancy)) = rest {
             drop(opening);
             self.pool.opened(origin, &connection);

@@ -26,6 +26,8 @@ pub struct Recorder {
     /// Since it was last looked at.
     send_lag: Distribution,
     loop_delay: Distribution,
+    /// The first second that was not looked at.
+    unobserved: i32,
 }
 
 /// What a recorder took in, still in the form that is fast to fill. Swapping it out takes no time;
@@ -59,9 +61,11 @@ struct DenseSeries {
 struct DenseSecond {
     counts: Second,
     series: Vec<Option<Box<DenseSeriesSecond>>>,
+    /// What went with the recording before, and is as tainted as the rest.
+    begun: Vec<Option<Box<DenseSeriesSecond>>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct DenseSeriesSecond {
     counts: SeriesSecond,
     outcomes: Outcomes,
@@ -69,7 +73,7 @@ struct DenseSeriesSecond {
 }
 
 /// A few outcomes, of which the first is nearly all.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Outcomes(Vec<(Outcome, u64)>);
 
 impl Outcomes {
@@ -113,6 +117,7 @@ impl Recorder {
             remotes: Vec::new(),
             send_lag: Distribution::coarse(),
             loop_delay: Distribution::coarse(),
+            unobserved: i32::MIN,
         }
     }
 
@@ -274,6 +279,7 @@ impl Recorder {
         let health = Health::of(&observation);
         // What was used up counts once; what it says of the seconds holds for each.
         let mut rest = Health { cpu_us: 0, stolen_us: 0, observed_us: 0, ..health };
+        self.unobserved = seconds.end;
         for second in seconds.clone() {
             let content = &mut second_mut(&mut self.content.seconds, second).counts;
             content.health.merge(if second == seconds.end - 1 { &health } else { &rest });
@@ -286,11 +292,16 @@ impl Recorder {
         add_problem(&mut self.content.problems, problem, 1);
     }
 
-    /// Swaps out what was taken in since the last time.
+    /// Swaps out what was taken in since the last time. Whether a second that goes on is tainted will be known later.
     #[must_use]
     pub fn take(&mut self) -> Recording {
+        let last = self.content.seconds.last().filter(|(second, _)| *second >= self.unobserved);
+        let going_on = last.map(|(second, content)| {
+            (*second, DenseSecond { begun: content.series.clone(), ..DenseSecond::default() })
+        });
         let next = Recording {
             series: (0..self.content.series.len()).map(|_| None).collect(),
+            seconds: going_on.into_iter().collect(),
             ..Recording::default()
         };
         Recording { addresses: self.remotes.clone(), ..std::mem::replace(&mut self.content, next) }
@@ -386,7 +397,13 @@ impl DenseSeries {
 impl DenseSecond {
     fn into_second(self) -> Second {
         let series = by_id(self.series, DenseSeriesSecond::into_series);
-        let tainted = if self.counts.health.tainted > 0 { series.clone() } else { BTreeMap::new() };
+        let mut tainted = BTreeMap::new();
+        if self.counts.health.tainted > 0 {
+            tainted = series.clone();
+            for (id, begun) in by_id(self.begun, DenseSeriesSecond::into_series) {
+                tainted.entry(id).or_default().merge(&begun);
+            }
+        }
         Second { series, tainted, ..self.counts }
     }
 }

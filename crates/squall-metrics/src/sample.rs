@@ -91,6 +91,13 @@ impl Sample {
         }
     }
 
+    /// It has waited, after its begin, for what only the generator holds back. From now on it counts as begun so much
+    /// later.
+    pub fn wait(&mut self, us: u64) {
+        self.waited_us = self.waited_us.saturating_add(us);
+        self.started_us = self.started_us.saturating_add_unsigned(us);
+    }
+
     /// From when it was due to its end, in microseconds.
     #[must_use]
     pub fn response_us(&self) -> u64 {

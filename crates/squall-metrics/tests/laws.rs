@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 use squall_metrics::{
     ConnectionUse, DecodeError, Health, LoadId, Merge, Merged, Observation, Outcome, Phase, Phases, Recorder,
-    Sample, Second, SeriesId, Snapshot,
+    Sample, Second, SeriesId, SeriesSecond, Snapshot,
 };
 
 fn any_sample() -> impl Strategy<Value = Sample> {
@@ -193,6 +193,35 @@ proptest! {
         let bytes = snapshot(0, 0, &samples).encode();
         prop_assert!(Snapshot::decode(&bytes[..at.index(bytes.len())]).is_err());
     }
+}
+
+/// A second that goes on when an interval is handed over is as tainted in its first part as in its last.
+#[test]
+fn a_second_is_tainted_in_all_its_parts() {
+    let sample = |ended_us| Sample { ended_us, ..Sample::begun(SeriesId(0), 0, 0) };
+    let stolen = |stolen_us| Observation { stolen_us, observed_us: 1_000_000, ..Observation::default() };
+    let requests = |tainted: bool| {
+        let mut recorder = Recorder::new(1);
+        recorder.record(&sample(900_000));
+        recorder.observe(0..1, stolen(0));
+        // Late: two of the next second have ended already.
+        recorder.record(&sample(1_000_100));
+        recorder.record(&sample(1_000_200));
+        let first = recorder.take().into_interval();
+        recorder.record(&sample(1_500_000));
+        recorder.observe(1..2, stolen(if tainted { 500_000 } else { 0 }));
+        let mut whole = recorder.take().into_interval();
+        whole.merge(&first);
+        let count =
+            |list: &BTreeMap<SeriesId, SeriesSecond>| list.values().map(|of| of.requests).sum::<u64>();
+        whole
+            .seconds
+            .values()
+            .map(|second| (count(&second.series), count(&second.tainted)))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(requests(true), [(1, 0), (3, 3)]);
+    assert_eq!(requests(false), [(1, 0), (3, 0)]);
 }
 
 #[test]

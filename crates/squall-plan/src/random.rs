@@ -58,8 +58,20 @@ pub fn pick_weighted(random: &mut Random, weights: impl Iterator<Item = u32> + C
 /// only; a draw per user would mix well, but be exact only on average.
 #[derive(Debug, Clone)]
 pub struct Deck {
+    /// In their order of before.
     cards: Vec<u16>,
     seed: u64,
+    /// The deck that was dealt from last, of which a few more may be asked for.
+    last: Option<Shuffle>,
+}
+
+/// A deck that is shuffled as far as was needed.
+#[derive(Debug, Clone)]
+struct Shuffle {
+    deck: u64,
+    cards: Vec<u16>,
+    shuffled: usize,
+    random: Random,
 }
 
 impl Deck {
@@ -77,24 +89,36 @@ impl Deck {
             let copies = (u64::from(weight / divisor) / scale).max(1);
             cards.extend((0..copies).map(|_| scenario));
         }
-        Self { cards, seed }
+        Self { cards, seed, last: None }
     }
 
     /// The scenario of user or arrival number `ordinal`.
-    #[must_use]
-    pub fn deal(&self, ordinal: u64) -> usize {
+    pub fn deal(&mut self, ordinal: u64) -> usize {
         let size = self.cards.len() as u64;
         if size <= 1 {
             return 0;
         }
-        let mut random = deck_stream(self.seed, ordinal / size);
-        let mut cards = self.cards.clone();
+        let (deck, position) = (ordinal / size, usize::try_from(ordinal % size).unwrap_or(0));
+        let last = self.last.take().filter(|last| last.deck == deck);
+        let last = self.last.insert(last.unwrap_or_else(|| Shuffle {
+            deck,
+            cards: self.cards.clone(),
+            shuffled: 0,
+            random: deck_stream(self.seed, deck),
+        }));
+        usize::from(last.card(position))
+    }
+}
+
+impl Shuffle {
+    fn card(&mut self, position: usize) -> u16 {
         // Fisher and Yates, from the front, only as far as the card that is asked for.
-        let position = usize::try_from(ordinal % size).unwrap_or(0);
-        for place in 0..=position {
-            cards.swap(place, random.random_range(place..self.cards.len()));
+        for place in self.shuffled..=position {
+            let with = self.random.random_range(place..self.cards.len());
+            self.cards.swap(place, with);
         }
-        usize::from(cards[position])
+        self.shuffled = self.shuffled.max(position + 1);
+        self.cards[position]
     }
 }
 
@@ -118,7 +142,7 @@ mod tests {
             let divisor = weights.iter().copied().fold(0, greatest_common_divisor);
             let size: u64 = weights.iter().map(|weight| u64::from(weight / divisor)).sum();
             let mut counts = vec![0_u32; weights.len()];
-            let dealer = Deck::new(&weights, seed);
+            let mut dealer = Deck::new(&weights, seed);
             for ordinal in deck * size..(deck + 1) * size {
                 counts[dealer.deal(ordinal)] += 1;
             }
@@ -129,12 +153,25 @@ mod tests {
 
     #[test]
     fn a_slice_that_takes_every_fourth_user_sees_every_scenario() {
-        let deck = Deck::new(&[3, 1], 7);
+        let mut deck = Deck::new(&[3, 1], 7);
         let rare = (0..400).step_by(4).filter(|&ordinal| deck.deal(ordinal) == 1).count();
         assert!(
             (15..=35).contains(&rare),
             "{rare} of 100 users got the scenario with a quarter of the weight"
         );
+    }
+
+    #[test]
+    fn the_order_of_asking_changes_nothing() {
+        let dealt = |ordinals: &mut dyn Iterator<Item = u64>| {
+            let mut deck = Deck::new(&[5, 3, 2], 7);
+            ordinals
+                .map(|ordinal| (ordinal, deck.deal(ordinal)))
+                .collect::<std::collections::BTreeMap<_, _>>()
+        };
+        let expected = dealt(&mut (0..40));
+        assert_eq!(dealt(&mut (0..40).rev()), expected);
+        assert_eq!(dealt(&mut (0..40).map(|ordinal| ordinal * 7 % 40)), expected);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::script::Act;
+use crate::script::{Act, Script};
 
 use super::{OK, Row, after_request, last_reply, reply};
 
@@ -100,10 +100,16 @@ fn cookies() -> Vec<Row> {
         reply(&with(&lines.join("\r\n")))
     };
     let value = "v".repeat(1024);
+    let set = with("Set-Cookie: theirs=2");
+    let first = [Act::Head, Act::told("cookie: own=1\r"), Act::text(&set)];
+    let joined = [Act::Head, Act::told("cookie: own=1; theirs=2\r"), Act::text(&set)];
     vec![
         Row::new("2000-cookies-at-once", cookies(2_000, &|n| format!("c{n}=value")), "200 too_large"),
         // Others in every response; what goes back must not grow for ever.
         Row::new("ever-more-cookies", cookies(40, &|n| format!("c$N-{n}={value}")), "200").kept(),
+        Row::new("cookies-of-plan-and-target", Script::new(joined).opening(first), "200")
+            .steps("{ get: $URL/, headers: { Cookie: own=1 } }")
+            .kept(),
         Row::new("cookie-for-another-host", cookies(1, &|_| "a=b; Domain=other.test".to_owned()), "200")
             .kept(),
         Row::new(

@@ -116,6 +116,9 @@ fn stalls() -> Vec<Row> {
     let streams = with_settings(vec![(setting::MAX_CONCURRENT_STREAMS, 0)], vec![Act::Hold]);
     vec![
         timeout("h2-silent", script(vec![Act::Hold])),
+        timeout("timeout-of-h2-first-byte", script(vec![Act::Hold]))
+            .http("timeouts", "{ first_byte: 200ms }")
+            .alone(),
         timeout("h2-no-settings", Script::new([Act::Preface, Act::Hold])).unheard(),
         timeout("h2-flow-control-stall", at_head(vec![Act::Hold])).steps(big()),
         timeout("h2-window-of-nothing", window).steps("{ post: $URL/, body: text }"),

@@ -120,7 +120,8 @@ impl Stage {
         let scenarios: String = self.actors.iter().map(Actor::scenario).collect();
         let target = self.actors.first().map(Actor::url).unwrap_or_default();
         let http: Vec<String> = self.settings.iter().map(|(key, value)| format!("{key}: {value}")).collect();
-        let http = http.join(", ").replace("$DNS", &self.names.address().to_string());
+        let port = self.actors.first().map(Actor::port).unwrap_or_default();
+        let http = http.join(", ").replace("$DNS", &self.names.address().to_string()).replace("$PORT", &port);
         let allow = if self.allow.is_empty() {
             String::new()
         } else {
@@ -142,14 +143,17 @@ impl Actor {
         self.server.as_ref().map(Server::address).or(self.full.as_ref().map(FullListener::address))
     }
 
+    fn port(&self) -> String {
+        self.address().map(|address| address.port().to_string()).unwrap_or_default()
+    }
+
     fn url(&self) -> String {
         let scheme = if self.server.as_ref().is_some_and(Server::is_secure) { "https" } else { "http" };
         self.address().map(|address| format!("{scheme}://{address}")).unwrap_or_default()
     }
 
     fn scenario(&self) -> String {
-        let port = self.address().map(|address| address.port().to_string()).unwrap_or_default();
-        let steps = self.row.steps.replace("$URL", &self.url()).replace("$PORT", &port);
+        let steps = self.row.steps.replace("$URL", &self.url()).replace("$PORT", &self.port());
         format!("  {}: {{ think: 40ms, steps: [ {steps} ] }}\n", self.row.id)
     }
 }

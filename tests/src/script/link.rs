@@ -16,7 +16,8 @@ pub(super) struct Link {
     tls: Option<Box<ServerConnection>>,
     /// Read, but not looked at.
     buffer: Vec<u8>,
-    /// How long the body of the latest request is.
+    /// The head of the latest request, in small letters, and how long its body is.
+    head: String,
     body: usize,
     /// HTTP/2: the stream of the latest request, and whether the request has ended.
     stream_id: u32,
@@ -25,9 +26,22 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(stream: Arc<TcpStream>, tls: Option<&Arc<ServerConfig>>) -> io::Result<Self> {
-        let tls = tls.map(|config| ServerConnection::new(Arc::clone(config)).map(Box::new));
-        let tls = tls.transpose().map_err(io::Error::other)?;
-        Ok(Self { stream, tls, buffer: Vec::new(), body: 0, stream_id: 0, ended: false })
+        let (head, buffer) = (String::new(), Vec::new());
+        let mut link = Self { stream, tls: None, buffer, head, body: 0, stream_id: 0, ended: false };
+        tls.map(|config| link.secure(config)).transpose()?;
+        Ok(link)
+    }
+
+    /// From here on TLS is spoken.
+    pub(super) fn secure(&mut self, config: &Arc<ServerConfig>) -> io::Result<()> {
+        let tls = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
+        self.tls = Some(Box::new(tls));
+        Ok(())
+    }
+
+    /// The head of the latest request, in small letters.
+    pub(super) fn latest_head(&self) -> &str {
+        &self.head
     }
 
     pub(super) fn stream(&self) -> &TcpStream {
@@ -108,8 +122,8 @@ impl Link {
             self.fill()?;
         };
         let head: Vec<u8> = self.buffer.drain(..length).collect();
-        let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
-        let said = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+        self.head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+        let said = self.head.lines().find_map(|line| line.strip_prefix("content-length:"));
         self.body = said.and_then(|length| length.trim().parse().ok()).unwrap_or(0);
         Ok(length)
     }

@@ -17,6 +17,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
+use crate::clock::in_micros;
+
 use super::dial::dial;
 use super::dns::Resolver;
 use super::proxy::{Proxy, tunnel};
@@ -182,8 +184,7 @@ async fn timed<T>(
     impl Drop for Stopwatch<'_> {
         fn drop(&mut self) {
             let mut phases = self.phases.get();
-            let us = self.begin.elapsed().as_micros();
-            phases.add(self.phase, u64::try_from(us).unwrap_or(u64::MAX));
+            phases.add(self.phase, in_micros(self.begin.elapsed()));
             self.phases.set(phases);
         }
     }

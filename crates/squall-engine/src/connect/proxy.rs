@@ -70,11 +70,14 @@ pub(super) async fn tunnel(
     if !answer.status().is_success() {
         return Err(ConnectError::Proxy(answer.status().as_str().to_owned()));
     }
-    // Whoever speaks first behind a tunnel is the client, so nothing has been read beyond the answer.
     let parts = match parts {
         Some(parts) => parts,
         None => connection.await.map_err(broken)?,
     };
+    // Whoever speaks first behind a tunnel is the client.
+    if !parts.read_buf.is_empty() {
+        return Err(ConnectError::Proxy("more than an answer".to_owned()));
+    }
     Ok(parts.io.into_inner())
 }
 

@@ -103,21 +103,8 @@ fn run_with(plan: &Arc<Plan>, share: Share, service: impl FnOnce(Instant) -> Ser
     runtime.block_on(async {
         let (sender, recordings) = mpsc::unbounded();
         let machine = Machine { cores: NonZeroU32::MIN, connections: 1_000 };
-        let core = Core {
-            order: SliceOrder {
-                plan: Arc::clone(plan),
-                share,
-                seed: 5,
-                epoch: Instant::now() + Duration::from_millis(500),
-                interval: Duration::from_mins(1),
-            },
-            part: 0,
-            // Virtual time would be spent on little else.
-            probe: Duration::from_secs(1),
-            prepared: prepare(plan, machine).unwrap(),
-            stopper: Stopper { stops: Arc::new([Notify::new()]) },
-            gatherer: Arc::new(Gatherer::new(1, sender, oneshot::channel().0)),
-        };
+        let stopper = Stopper { stops: Arc::new([Notify::new()]) };
+        let core = core_of(plan, share, machine, stopper, sender);
         let worker = core.worker(Box::new(TokioClock), Box::new(service(core.order.epoch))).unwrap();
         core.offer(&Rc::new(worker)).await;
         let intervals: Vec<Interval> = recordings.map(Recording::into_interval).collect().await;
@@ -128,6 +115,31 @@ fn run_with(plan: &Arc<Plan>, share: Share, service: impl FnOnce(Instant) -> Ser
         }
         merged
     })
+}
+
+/// The first thread of a slice.
+fn core_of(
+    plan: &Arc<Plan>,
+    share: Share,
+    machine: Machine,
+    stopper: Stopper,
+    sender: mpsc::UnboundedSender<Recording>,
+) -> Core {
+    Core {
+        order: SliceOrder {
+            plan: Arc::clone(plan),
+            share,
+            seed: 5,
+            epoch: Instant::now() + Duration::from_millis(500),
+            interval: Duration::from_mins(1),
+        },
+        part: 0,
+        // Virtual time would be spent on little else.
+        probe: Duration::from_secs(1),
+        prepared: prepare(plan, machine).unwrap(),
+        stopper,
+        gatherer: Arc::new(Gatherer::new(1, sender, oneshot::channel().0)),
+    }
 }
 
 fn arrivals(merged: &Merged) -> (u64, u64, u64) {
@@ -466,6 +478,35 @@ fn waiting_for_a_connection_of_the_pool_is_in_the_response_and_not_in_the_servic
         "{response_s} {service_s}"
     );
     assert!(merged.generators()["0"].send_lag.max_us().unwrap() <= 1_010);
+}
+
+#[test]
+fn waiting_again_for_a_connection_is_no_more_the_targets_than_waiting_once() {
+    let load = "{ users: 3, duration: 4s }";
+    let http = "{ connections: shared, max_connections: 1 }";
+    let plan = plan_with(http, load, "{ a: { steps: [ { get: / } ] } }");
+    // Whoever has waited finds a connection that the server has closed, and may have to wait again.
+    let merged = run(&plan, Share::WHOLE, Service { closes: true, ..GOOD });
+    let (response, service) = times(&merged);
+    assert!(response.max_us().unwrap() >= 299_000, "{:?}", response.max_us());
+    assert!(service.max_us().unwrap() <= 103_000, "{:?}", service.max_us());
+    assert!(merged.generators()["0"].send_lag.max_us().unwrap() <= 1_010);
+}
+
+#[test]
+fn connections_are_divided_among_the_threads_that_there_are() {
+    let plan = plan("{ users: 2, duration: 1s }", "{ a: { steps: [ { get: / } ] } }");
+    let machine = Machine { cores: NonZeroU32::new(8).unwrap(), connections: 800 };
+    let core = |threads| {
+        let stops = std::iter::repeat_with(Notify::new).take(threads).collect();
+        core_of(&plan, Share::WHOLE, machine, Stopper { stops }, mpsc::unbounded().0)
+    };
+    let most = |threads| {
+        let worker = core(threads).worker(Box::new(TokioClock), Box::new(GOOD)).unwrap();
+        worker.max_connections
+    };
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { assert_eq!((most(2), most(8)), (400, 100)) });
 }
 
 #[test]
