@@ -132,7 +132,7 @@ impl Connection {
         builder.initial_max_send_streams(usize::try_from(max_streams).unwrap_or(usize::MAX));
         // A load generator takes what comes: windows must not be what limits it.
         builder.initial_stream_window_size(1 << 20).initial_connection_window_size(16 << 20);
-        let (sender, connection) = builder.handshake(io).await?;
+        let (sender, connection) = Box::pin(builder.handshake(io)).await?;
         let driver = tokio::task::spawn_local(async move {
             // How it ended is told to the requests on it.
             let _ = connection.await;

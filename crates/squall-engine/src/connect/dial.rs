@@ -15,6 +15,13 @@ const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Connects to the first of the addresses that answers; the last failure is the one that is told.
 pub(super) async fn dial(addresses: Vec<IpAddr>, port: u16) -> io::Result<(TcpStream, IpAddr)> {
+    if let [address] = addresses.as_slice() {
+        return connect(*address, port).await;
+    }
+    Box::pin(race(addresses, port)).await
+}
+
+async fn race(addresses: Vec<IpAddr>, port: u16) -> io::Result<(TcpStream, IpAddr)> {
     let mut waiting = by_turns(addresses).into_iter();
     let mut attempts = FuturesUnordered::new();
     let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);

@@ -93,12 +93,13 @@ impl Way {
         }
     }
 
+    /// Boxed is what few connections need: many are made at the same time.
     async fn connect(&self, origin: &Origin, phases: &Cell<Phases>) -> Result<Dialed, ConnectError> {
         let (host, port) = self.next_hop(origin);
         let addresses = match self.resolver.known(host) {
             Some(addresses) => addresses,
             None => {
-                let found = self.resolver.resolve(host);
+                let found = Box::pin(self.resolver.resolve(host));
                 timed(phases, Phase::Dns, self.timeouts.dns, found).await.map_err(ConnectError::Dns)?
             }
         };
@@ -110,7 +111,7 @@ impl Way {
         let mut form = None;
         if let Some(proxy) = &self.proxy {
             if origin.secure {
-                stream = self.through(stream, proxy, origin, phases).await?;
+                stream = Box::pin(self.through(stream, proxy, origin, phases)).await?;
             } else {
                 form = Some(ProxyForm { authorization: proxy.authorization.clone() });
             }
@@ -120,7 +121,7 @@ impl Way {
             // Without TLS nobody asks which protocol it shall be.
             return Ok(dialed(Box::new(stream), self.version == HttpVersion::Http2));
         }
-        let (io, http2) = self.secure(stream, origin, phases).await?;
+        let (io, http2) = Box::pin(self.secure(stream, origin, phases)).await?;
         Ok(dialed(io, http2))
     }
 
