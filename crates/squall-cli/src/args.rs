@@ -241,12 +241,15 @@ pub(crate) struct TargetArgs {
     /// Where to listen; port 0 takes any free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
-    /// What its delays are derived from.
+    /// What its ids, its tokens and its delays are derived from.
     #[arg(long, default_value = "1")]
     pub(crate) seed: u64,
     /// Answer at once.
     #[arg(long)]
     pub(crate) no_delays: bool,
+    /// A file that gets a line of JSON for every request to a known route.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
 }
 
 fn with_hint(error: &UnitError) -> String {

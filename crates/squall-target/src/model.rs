@@ -2,178 +2,179 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use serde_json::{Value, json};
 
-const CATEGORIES: [&str; 4] = ["electronics", "appliances", "gaming", "books"];
-const PRODUCTS: u64 = 240;
+use crate::body::Body;
+use crate::input::{Outcome, Refusal, json};
+use crate::route::{Found, Route, Row, find, methods};
+use crate::state::State;
+use crate::{auth, carts, catalog, jobs, uploads};
 
-/// A request, as far as the service looks at it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Request<'a> {
-    /// The method.
-    pub method: &'a str,
-    /// The path, without query.
-    pub path: &'a str,
-    /// The query, without `?`.
-    pub query: &'a str,
+/// A request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request<'a> {
+    pub(crate) method: &'a str,
+    /// Without query.
+    pub(crate) path: &'a str,
+    /// Without `?`.
+    pub(crate) query: &'a str,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: &'a Body,
 }
 
 /// What the service makes of a request.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
-    /// Under which name it is counted.
-    pub route: &'static str,
-    /// The status.
-    pub status: u16,
-    /// The body.
-    pub body: Value,
+pub(crate) struct Answer {
+    /// Under which name the request is counted.
+    pub(crate) route: &'static str,
+    pub(crate) status: u16,
+    /// `null` for none.
+    pub(crate) body: Value,
+    /// The methods that the path takes, if it was another.
+    pub(crate) allow: Option<String>,
     /// Half of these answers take longer.
-    pub median: Duration,
+    pub(crate) median: Duration,
 }
 
-/// Answers a request.
-#[must_use]
-pub fn answer(request: Request<'_>) -> Answer {
-    let path: Vec<&str> = request.path.trim_matches('/').split('/').collect();
-    let known = match path.as_slice() {
-        ["healthz"] => Some(("GET /healthz", 1, ok(json!({ "status": "ok" })))),
-        ["api", "v1", "catalog", "products"] => Some(("GET /catalog/products", 6, products(request.query))),
-        ["api", "v1", "catalog", "products", sku] => Some(("GET /catalog/products/:sku", 3, product(sku))),
-        ["api", "v1", "search"] => Some(("GET /search", 12, search(request.query))),
-        _ => None,
-    };
-    let (route, median_ms, (status, body)) = match known {
-        Some((route, median_ms, _)) if !["GET", "HEAD"].contains(&request.method) => {
-            (route, median_ms, (405, json!({ "error": "method not allowed" })))
-        }
-        Some(known) => known,
-        None => ("unknown", 1, (404, json!({ "error": "no such path" }))),
-    };
-    Answer { route, status, body, median: Duration::from_millis(median_ms) }
-}
-
-/// How long the `n`-th answer takes: log-normal around its median, with a long tail as services have.
-#[must_use]
-pub fn delay(median: Duration, seed: u64, n: u64) -> Duration {
-    // The sum of twelve uniform numbers is nearly normal, with variance 1 around 6.
-    let sum: f64 = (0..12).map(|draw| uniform(seed, n.wrapping_mul(12).wrapping_add(draw))).sum();
-    median.mul_f64((0.35 * (sum - 6.0)).exp())
-}
-
-/// A number in 0..1 from a position, by the finaliser of `SplitMix64`.
-fn uniform(seed: u64, position: u64) -> f64 {
-    let mut z = seed ^ position.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-}
-
-fn products(query: &str) -> (u16, Value) {
-    let (page, limit) = (number(query, "page", 1), number(query, "limit", 20));
-    let (Some(page @ 1..), Some(limit @ 1..=100)) = (page, limit) else {
-        return (400, json!({ "error": "page must be at least 1, limit 1 to 100" }));
-    };
-    let category = parameter(query, "category");
-    let matches = (0..PRODUCTS).filter(|n| category.is_none_or(|category| category_of(*n) == category));
-    let total = matches.clone().count();
-    let skip = usize::try_from((page - 1).saturating_mul(limit)).unwrap_or(usize::MAX);
-    let take = usize::try_from(limit).unwrap_or(0);
-    let items: Vec<Value> = matches.skip(skip).take(take).map(item).collect();
-    ok(json!({ "items": items, "page": page, "limit": limit, "total": total }))
-}
-
-fn product(sku: &str) -> (u16, Value) {
-    let number =
-        sku.strip_prefix("SKU-").filter(|digits| digits.len() == 6).and_then(|digits| digits.parse().ok());
-    match number {
-        Some(number) => ok(item(number)),
-        None => (404, json!({ "error": "no such product" })),
+impl Answer {
+    /// Why the request is one that a correct client would never send, if it is. A conflict may happen to anybody.
+    pub(crate) fn invalid(&self) -> Option<&str> {
+        let is_invalid = [400, 401, 403, 404, 405, 413, 415].contains(&self.status);
+        if is_invalid { self.body["error"].as_str() } else { None }
     }
 }
 
-fn search(query: &str) -> (u16, Value) {
-    match parameter(query, "q") {
-        Some(words) if !words.is_empty() => {
-            let items: Vec<Value> = (0..words.len() as u64 % 7).map(|n| item(n * 31)).collect();
-            ok(json!({ "query": words, "items": items }))
+/// What is counted where there is no route.
+pub(crate) const UNKNOWN: &str = "unknown";
+
+/// Under which name a request is counted.
+pub(crate) fn name(method: &str, path: &str, headers: &HeaderMap) -> &'static str {
+    match find(method, path) {
+        // The guide's users who have logged in look at the same list under another name.
+        Found::Route(Row { route: Route::Products, .. }, _) if headers.contains_key(AUTHORIZATION) => {
+            "GET /catalog/products (auth)"
         }
-        _ => (400, json!({ "error": "q is missing" })),
+        Found::Route(row, _) | Found::WrongMethod(row) => row.name,
+        Found::Unknown => UNKNOWN,
     }
 }
 
-fn item(number: u64) -> Value {
-    json!({
-        "sku": format!("SKU-{number:06}"),
-        "category": category_of(number),
-        "price": 5.0 + (number * 37 % 5_000) as f64 / 10.0,
-        "in_stock": !number.is_multiple_of(9),
-    })
+/// Answers a request that came at an instant since 1970.
+pub(crate) fn answer(request: &Request<'_>, state: &mut State, now: Duration) -> Answer {
+    let (mut median, mut allow) = (Duration::from_millis(1), None);
+    let outcome = match find(request.method, request.path) {
+        Found::Route(row, id) => {
+            median = row.median();
+            serve(row, id, request, state, now)
+        }
+        Found::WrongMethod(row) => {
+            allow = Some(methods(row));
+            Err(Refusal::new(405, "method not allowed"))
+        }
+        Found::Unknown => Err(Refusal::new(404, "no such path")),
+    };
+    let (status, body) =
+        outcome.unwrap_or_else(|Refusal { status, reason }| (status, json!({ "error": reason })));
+    let route = name(request.method, request.path, request.headers);
+    Answer { route, status, body, allow, median }
 }
 
-fn category_of(number: u64) -> &'static str {
-    CATEGORIES[usize::try_from(number % 4).unwrap_or(0)]
-}
-
-fn ok(body: Value) -> (u16, Value) {
-    (200, body)
-}
-
-/// The value of a query parameter, as it is written.
-pub(crate) fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
-    query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| value)
-}
-
-/// `None` if it is there and no number.
-fn number(query: &str, name: &str, default: u64) -> Option<u64> {
-    parameter(query, name).map_or(Some(default), |value| value.parse().ok())
+fn serve(row: &Row, id: &str, request: &Request<'_>, state: &mut State, now: Duration) -> Outcome {
+    let Request { query, headers, .. } = *request;
+    let user = auth::admit(row.guard, headers, state, now)?;
+    let body = || json(headers, request.body);
+    match row.route {
+        Route::Health => Ok((200, json!({ "status": "ok" }))),
+        Route::Products => catalog::products(query),
+        Route::Product => catalog::product(id),
+        Route::Search => catalog::search(query),
+        Route::Login => auth::login(body()?, state, now),
+        Route::Refresh => auth::refresh(body()?, state, now),
+        Route::CreateCart => carts::create(&user, body()?, state),
+        Route::Cart => carts::show(&user, id, state),
+        Route::DeleteCart => carts::delete(&user, id, state),
+        Route::AddItem => carts::add_item(&user, id, body()?, state),
+        Route::Order => carts::order(&user, body()?, state),
+        Route::Report => jobs::report(body()?, state, now),
+        Route::Jobs => jobs::list(query, state, now),
+        Route::Job => jobs::show(id, state, now),
+        Route::JobResult => jobs::result(id, state, now),
+        Route::Presign => uploads::presign(headers, body()?, state, now),
+        Route::Store => uploads::store(id, query, request.body, state, now),
+        Route::Process => uploads::process(body()?, state, now),
+        Route::Documents => uploads::documents(query, state, now),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::{API_KEY, UPLOAD_KEY};
+    use crate::route::{Guard, ROUTES};
+    use crate::testing::Client;
 
-    fn get(path: &str, query: &str) -> Answer {
-        answer(Request { method: "GET", path, query })
+    /// Somebody whom a guard lets in.
+    fn admitted(guard: Guard) -> Client {
+        let mut client = Client::default();
+        match guard {
+            Guard::Open | Guard::Shop => {}
+            Guard::User => client.authorization = Some(format!("Bearer {}", client.login())),
+            Guard::ApiKey => client.authorization = Some(format!("Api-Key {API_KEY}")),
+            Guard::UploadKey => client.api_key = Some(UPLOAD_KEY),
+        }
+        client
     }
 
     #[test]
-    fn the_guides_requests_are_answered_under_the_guides_names() {
-        let check = |path: &str, query: &str, route: &str, status: u16| {
-            let answer = get(path, query);
-            assert_eq!((answer.route, answer.status), (route, status), "{path}?{query}");
+    fn every_post_but_that_to_the_storage_takes_json_alone() {
+        for row in ROUTES.iter().filter(|row| row.method == "POST" && row.route != Route::Store) {
+            let mut client = admitted(row.guard);
+            let mut check = |headers: &[(&str, &str)], body: &str, status: u16| {
+                let answer = client.send("POST", row.path, headers, body);
+                assert_eq!(
+                    (answer.route, answer.status),
+                    (row.name, status),
+                    "{headers:?} {body}: {answer:?}"
+                );
+                assert!(answer.invalid().is_some());
+            };
+            let json = ("content-type", "application/json");
+            check(&[], "{}", 415);
+            check(&[("content-type", "text/plain")], "{}", 415);
+            check(&[json, json], "{}", 400);
+            check(&[json], "", 400);
+            check(&[json], "{", 400);
+            check(&[json], "{}", 400);
+            check(&[("content-type", "application/json; charset=utf-8")], "{}", 400);
+        }
+    }
+
+    #[test]
+    fn a_wrong_method_and_an_unknown_path_are_told() {
+        let mut client = Client::default();
+        let mut check = |method: &str, path: &str, status: u16, route: &str, allow: Option<&str>| {
+            let answer = client.send(method, path, &[], "");
+            assert_eq!((answer.status, answer.route, answer.allow.as_deref()), (status, route, allow));
+            assert_eq!(answer.invalid().is_some(), status >= 400);
         };
-        let catalog = "/api/v1/catalog/products";
-        check(catalog, "category=electronics&page=1&limit=20", "GET /catalog/products", 200);
-        check("/api/v1/catalog/products/SKU-104583", "", "GET /catalog/products/:sku", 200);
-        check("/api/v1/search", "q=wireless+headphones&sort=relevance", "GET /search", 200);
-        check("/healthz", "", "GET /healthz", 200);
-        check(catalog, "limit=0", "GET /catalog/products", 400);
-        check(catalog, "page=18446744073709551615&limit=100", "GET /catalog/products", 200);
-        check("/api/v1/catalog/products/nonsense", "", "GET /catalog/products/:sku", 404);
-        check("/elsewhere", "", "unknown", 404);
-        assert_eq!(answer(Request { method: "POST", path: "/healthz", query: "" }).status, 405);
+        check("POST", "/healthz", 405, "GET /healthz", Some("GET, HEAD"));
+        check("GET", "/api/v1/orders", 405, "POST /orders", Some("POST"));
+        check("PATCH", "/api/v1/cart/a", 405, "GET /cart/:id", Some("GET, HEAD, DELETE"));
+        check("PUT", "/storage/uploads/a", 405, "POST object-storage upload", Some("POST"));
+        check("GET", "/elsewhere", 404, "unknown", None);
+        check("GET", "//healthz", 404, "unknown", None);
+        check("HEAD", "/healthz", 200, "GET /healthz", None);
     }
 
     #[test]
-    fn pages_and_categories_are_kept_apart() {
-        let answer = get("/api/v1/catalog/products", "category=gaming&page=2&limit=20");
-        let items = answer.body["items"].as_array().unwrap();
-        assert_eq!(items.len(), 20);
-        assert!(items.iter().all(|item| item["category"] == "gaming"));
-        assert_eq!(answer.body["total"], 60);
-    }
-
-    #[test]
-    fn delays_repeat_by_seed_and_spread_around_their_median() {
-        let median = Duration::from_millis(10);
-        let mut delays: Vec<Duration> = (0..2_001).map(|n| delay(median, 7, n)).collect();
-        assert_eq!(delays[5], delay(median, 7, 5));
-        assert_ne!(delays[5], delay(median, 8, 5));
-        delays.sort();
-        assert!((9.0..11.0).contains(&(delays[1_000].as_secs_f64() * 1_000.0)), "{:?}", delays[1_000]);
+    fn a_conflict_is_nobodys_fault() {
+        let mut answer = Client::default().get("/elsewhere");
+        assert_eq!(answer.invalid(), Some("no such path"));
+        for (status, is_invalid) in [(403, true), (413, true), (409, false), (500, false), (200, false)] {
+            answer.status = status;
+            assert_eq!(answer.invalid().is_some(), is_invalid, "{status}");
+        }
     }
 }

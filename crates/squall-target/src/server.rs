@@ -3,8 +3,9 @@
 use std::cell::Cell;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,36 +13,45 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use http_body_util::{BodyExt, Either, Full, Limited};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::LocalOptions;
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
+use crate::body::Body;
+use crate::chance::delay;
 use crate::counts::Counts;
 use crate::fault::{Fault, frozen_for};
-use crate::model::{self, Request};
+use crate::model::{self, Answer, Request};
+use crate::record::{Record, line};
+use crate::state::State;
 
 /// A longer request body is refused.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+const TOO_LARGE: &str = "body is too large";
 
 /// How the service behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerOptions {
-    /// What its delays are derived from.
+    /// What its ids, its tokens and its delays are derived from.
     pub seed: u64,
     /// Whether it takes its time as services do, or answers at once.
     pub delays: bool,
+    /// How long an access token is good for.
+    pub token_lifetime: Duration,
+    /// A file that gets a line of JSON for every request to a known route.
+    pub record: Option<PathBuf>,
 }
 
 impl Default for ServerOptions {
     fn default() -> Self {
-        Self { seed: 1, delays: true }
+        Self { seed: 1, delays: true, token_lifetime: Duration::from_mins(15), record: None }
     }
 }
 
@@ -64,9 +74,11 @@ impl Server {
             tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
         // The runtime belongs to one thread, so it is made there; here it is only tried.
         drop(runtime?);
+        let record = options.record.as_deref().map(Record::open).transpose()?;
         let counts = Arc::new(Mutex::new(Counts::default()));
+        let state = Mutex::new(State::new(options.seed, options.token_lifetime));
         let (stop, stopped) = oneshot::channel();
-        let service = Arc::new(Service { counts: Arc::clone(&counts), options });
+        let service = Arc::new(Service { counts: Arc::clone(&counts), state, record, options });
         let thread =
             Builder::new().name("target".to_owned()).spawn(move || serve(listener, &service, stopped))?;
         Ok(Self { address, counts, stop: Some(stop), thread: Some(thread) })
@@ -141,6 +153,8 @@ async fn converse(stream: TcpStream, service: Arc<Service>) {
 
 struct Service {
     counts: Arc<Mutex<Counts>>,
+    state: Mutex<State>,
+    record: Option<Record>,
     options: ServerOptions,
 }
 
@@ -158,43 +172,74 @@ impl Service {
         is_first: bool,
     ) -> Result<Response<ResponseBody>, Close> {
         let (head, body) = request.into_parts();
-        let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
+        let path = head.uri.path();
         match (head.method.as_str(), path) {
             ("GET", "/_squall/counts") => {
-                let counts = serde_json::to_value(self.lock().clone()).unwrap_or_default();
+                let counts = serde_json::to_value(self.counts().clone()).unwrap_or_default();
                 return Ok(json_response(200, &counts));
             }
             ("POST", "/_squall/reset") => {
-                *self.lock() = Counts::default();
+                *self.counts() = Counts::default();
+                *self.state() = State::new(self.options.seed, self.options.token_lifetime);
                 return Ok(json_response(200, &json!({})));
             }
             _ => {}
         }
         if let Some((fault, route)) = Fault::of(path) {
-            self.lock().add(&format!("{} {route}", head.method), now_us(), is_first);
+            self.counts().add(&format!("{} {route}", head.method), now_us(), is_first);
             return misbehave(fault, &head, body).await;
         }
-        let answer = model::answer(Request { method: head.method.as_str(), path, query });
-        let number = {
-            let mut counts = self.lock();
-            counts.add(answer.route, now_us(), is_first);
-            counts.total
-        };
-        if Limited::new(body, MAX_BODY_BYTES).collect().await.is_err() {
-            return Ok(json_response(413, &json!({ "error": "body is too large" })));
-        }
-        if self.options.delays {
-            tokio::time::sleep(model::delay(answer.median, self.options.seed, number)).await;
-        }
-        let mut response = json_response(answer.status, &answer.body);
-        if answer.status == 405 {
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        }
-        Ok(response)
+        self.serve(&head, body, is_first).await
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {
+    async fn serve(
+        &self,
+        head: &http::request::Parts,
+        body: Incoming,
+        is_first: bool,
+    ) -> Result<Response<ResponseBody>, Close> {
+        let (method, headers) = (head.method.as_str(), &head.headers);
+        let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
+        let route = model::name(method, path, headers);
+        let number = {
+            let mut counts = self.counts();
+            counts.add(route, now_us(), is_first);
+            counts.total
+        };
+        let body = match Limited::new(body, MAX_BODY_BYTES).collect().await {
+            Ok(body) => Body::read(headers, body.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => {
+                self.counts().add_invalid(route, 413, TOO_LARGE);
+                return Ok(json_response(413, &json!({ "error": TOO_LARGE })));
+            }
+            Err(_) => return Err(Close),
+        };
+        let request = Request { method, path, query, headers, body: &body };
+        self.keep(route, &request);
+        let answer = model::answer(&request, &mut self.state(), Duration::from_micros(now_us()));
+        if let Some(reason) = answer.invalid() {
+            self.counts().add_invalid(route, answer.status, reason);
+        }
+        if self.options.delays {
+            tokio::time::sleep(delay(answer.median, self.options.seed, number)).await;
+        }
+        Ok(response(&answer))
+    }
+
+    /// Puts a request on record, if there is one.
+    fn keep(&self, route: &str, request: &Request<'_>) {
+        let Some(record) = self.record.as_ref().filter(|_| route != model::UNKNOWN) else { return };
+        if record.append(&line(route, request)).is_err() {
+            self.counts().unrecorded += 1;
+        }
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -228,7 +273,7 @@ async fn misbehave(
             json_response(if came_back { 200 } else { 400 }, &json!({ "came_back": came_back }))
         }
         Fault::Echo => match Limited::new(body, MAX_BODY_BYTES).collect().await {
-            Err(_) => json_response(413, &json!({ "error": "body is too large" })),
+            Err(_) => json_response(413, &json!({ "error": TOO_LARGE })),
             Ok(body) => {
                 let headers: serde_json::Map<_, _> = head
                     .headers
@@ -249,10 +294,26 @@ fn text(headers: &HeaderMap, name: &str) -> String {
     headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
 }
 
-fn json_response(status: u16, body: &serde_json::Value) -> Response<ResponseBody> {
-    let mut response = Response::new(Either::Left(Full::new(Bytes::from(body.to_string()))));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+fn response(answer: &Answer) -> Response<ResponseBody> {
+    let mut response = match &answer.body {
+        Value::Null => plain_response(answer.status, Bytes::new()),
+        body => json_response(answer.status, body),
+    };
+    if let Some(allow) = answer.allow.as_deref().and_then(|allow| HeaderValue::from_str(allow).ok()) {
+        response.headers_mut().insert(ALLOW, allow);
+    }
+    response
+}
+
+fn json_response(status: u16, body: &Value) -> Response<ResponseBody> {
+    let mut response = plain_response(status, Bytes::from(body.to_string()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn plain_response(status: u16, body: Bytes) -> Response<ResponseBody> {
+    let mut response = Response::new(Either::Left(Full::new(body)));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response
 }
 
@@ -268,7 +329,7 @@ struct Broken {
     sent: bool,
 }
 
-impl Body for Broken {
+impl hyper::body::Body for Broken {
     type Data = Bytes;
     type Error = Close;
 
