@@ -2,11 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use squall_plan::schedule::ArrivalSchedule;
 use squall_plan::{OpenLoad, PlacedLoad, Users, WhenFull};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -24,6 +27,9 @@ const READY_FOR_SECONDS: f64 = 1.0;
 
 /// This part of them is few.
 const FEW: usize = 4;
+
+/// Many arrivals share a timer: the next one is waited for so long at least, which is less than a timer is late.
+const GRAIN: Duration = Duration::from_micros(50);
 
 /// Arrivals that are late are let happen without a pause, so many in a row.
 const MAX_IN_A_ROW: u32 = 128;
@@ -47,14 +53,14 @@ pub(crate) async fn dispatch(
     for scenario in 0..worker.plan.scenarios.len() {
         pools.grow(scenario, tasks);
     }
-    let mut in_a_row = 0;
+    let (mut in_a_row, mut woken) = (0, worker.clock.now());
     for arrival in schedule.arrivals(worker.share, worker.seed) {
         let offset_us = offset_us(placed, arrival.at_us);
         let due = worker.instant(offset_us);
         // Behind schedule, nobody waits: what is late starts at once, and its lateness is in its record.
         if due > worker.clock.now() {
-            worker.clock.sleep_until(due).await;
-            in_a_row = 0;
+            pools.grow_until(due.max(woken + GRAIN), tasks).await;
+            (in_a_row, woken) = (0, worker.clock.now());
         } else if in_a_row >= MAX_IN_A_ROW {
             // Users, and whoever wants to stop all this, must get their turn, too.
             tokio::task::yield_now().await;
@@ -67,6 +73,7 @@ pub(crate) async fn dispatch(
         let offset_us = i64::try_from(offset_us).unwrap_or(i64::MAX);
         pools.arrive(Queued { ordinal: arrival.ordinal, offset_us, due }, tasks);
     }
+    pools.close();
     let all_ended = async {
         while let Some(ended) = tasks.join_next().await {
             reap(ended);
@@ -91,12 +98,50 @@ struct Queued {
     due: Instant,
 }
 
-/// A user between or within iterations, with its life.
+/// A user between or within iterations, with its life. It has a task of its own as long as it lives.
 struct Pooled {
     user: User,
     scenario: usize,
     iterations: u64,
+    bell: Rc<Bell>,
     _life: Life,
+}
+
+/// How a free user is told what comes next.
+#[derive(Default)]
+struct Bell {
+    next: Cell<Option<Next>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// What comes next for a free user.
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    Serve(Queued),
+    End,
+}
+
+impl Bell {
+    fn ring(&self, next: Next) {
+        self.next.set(Some(next));
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    async fn rung(&self) -> Next {
+        poll_fn(|context| {
+            if let Some(next) = self.next.take() {
+                return Poll::Ready(next);
+            }
+            let mut waker = self.waker.borrow_mut();
+            if !waker.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
+                *waker = Some(context.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await
+    }
 }
 
 /// The free users of each scenario, the most recently freed last, who waits for one, and how many more there may
@@ -104,7 +149,7 @@ struct Pooled {
 struct Pools {
     worker: Rc<Worker>,
     run: Rc<LoadRun>,
-    free: Vec<RefCell<VecDeque<Pooled>>>,
+    free: Vec<RefCell<VecDeque<Rc<Bell>>>>,
     queued: Vec<RefCell<VecDeque<Queued>>>,
     /// Free users that each scenario whose users log in should have.
     ready: Vec<usize>,
@@ -117,6 +162,16 @@ struct Pools {
     not_before: Vec<Cell<Option<(Instant, Duration)>>>,
     queues: bool,
     fresh: bool,
+    /// Whether the last arrival has come, so that users who are not needed end.
+    closed: Cell<bool>,
+    /// Told when a login has ended, so that the next may begin.
+    logged_in: Notify,
+}
+
+/// Who takes an arrival.
+enum Taker {
+    Free(Rc<Bell>),
+    New(Pooled),
 }
 
 impl Pools {
@@ -147,6 +202,8 @@ impl Pools {
             not_before: scenarios.iter().map(|_| Cell::new(None)).collect(),
             queues: load.when_full == WhenFull::Queue,
             fresh,
+            closed: Cell::new(false),
+            logged_in: Notify::new(),
             worker: Rc::clone(worker),
             run: Rc::clone(run),
         }
@@ -161,13 +218,10 @@ impl Pools {
         let user = if queue_is_empty { self.take(scenario) } else { None };
         self.grow(scenario, tasks);
         match user {
-            Some(user) => {
-                tasks.spawn_local(serve(
-                    Rc::clone(self),
-                    user,
-                    Due { at: arrival.due, ready: arrival.due },
-                    arrival,
-                ));
+            Some(Taker::Free(bell)) => bell.ring(Next::Serve(arrival)),
+            Some(Taker::New(user)) => {
+                let due = Due { at: arrival.due, ready: arrival.due };
+                tasks.spawn_local(serve(Rc::clone(self), user, due, arrival));
             }
             None if self.queues && self.waiting() < MAX_QUEUED => {
                 self.queued[scenario].borrow_mut().push_back(arrival);
@@ -185,16 +239,16 @@ impl Pools {
     }
 
     /// The most recently freed user, or a new one where that takes no login beside the arrival.
-    fn take(&self, scenario: usize) -> Option<Pooled> {
+    fn take(&self, scenario: usize) -> Option<Taker> {
         let freed = self.free[scenario].borrow_mut().pop_back();
         let logs_in = !self.worker.plan.scenarios[scenario].before.is_empty() && !self.fresh;
         if freed.is_some() || logs_in {
-            return freed;
+            return freed.map(Taker::Free);
         }
         if self.users.get() >= self.max_users {
             self.make_room(scenario);
         }
-        self.create(scenario)
+        self.create(scenario).map(Taker::New)
     }
 
     /// Ends a user that another scenario has to spare.
@@ -203,8 +257,16 @@ impl Pools {
             |other: &usize| *other != scenario && self.free[*other].borrow().len() > self.ready[*other];
         if let Some(other) = (0..self.free.len()).find(to_spare) {
             let spared = self.free[other].borrow_mut().pop_front();
-            drop(spared);
+            spared.inspect(|spared| spared.ring(Next::End));
             self.end();
+        }
+    }
+
+    /// No arrival will come any more: who is free ends, and who becomes free, too.
+    fn close(&self) {
+        self.closed.set(true);
+        for free in &self.free {
+            free.take().iter().for_each(|bell| bell.ring(Next::End));
         }
     }
 
@@ -221,11 +283,11 @@ impl Pools {
         self.next_ordinal.set(ordinal + u64::from(self.worker.share.count()));
         let life = Life::begin(&self.worker, self.run.id, self.worker.now_us(), i64::MAX);
         let user = User::new(&self.worker, &self.run, scenario, ordinal);
-        Some(Pooled { user, scenario, iterations: 0, _life: life })
+        Some(Pooled { user, scenario, iterations: 0, bell: Rc::default(), _life: life })
     }
 
-    /// What comes after an iteration: an arrival that waits, and who takes it.
-    fn next(&self, mut freed: Option<Pooled>) -> Option<(Pooled, Queued)> {
+    /// What comes after an iteration: an arrival that waits, and who takes it; or else the next one that comes.
+    async fn next(&self, freed: Option<Pooled>) -> Option<(Pooled, Due, Queued)> {
         let own = freed.as_ref().map(|freed| freed.scenario);
         // The arrival that has waited longest, of those whom the freed user or a new one can serve.
         let oldest = |scenario: &usize| self.queued[*scenario].borrow().front().map(|arrival| arrival.due);
@@ -235,22 +297,50 @@ impl Pools {
         let waiting =
             (0..self.queued.len()).filter(|scenario| oldest(scenario).is_some() && can_serve(scenario));
         let Some(scenario) = waiting.min_by_key(oldest) else {
-            if let Some(freed) = freed {
-                self.free[freed.scenario].borrow_mut().push_back(freed);
-            }
-            return None;
+            return self.rest(freed?).await;
         };
+        let mut freed = freed;
         if let Some(other) = freed.take_if(|freed| freed.scenario != scenario) {
             drop(other);
             self.end();
         }
         let user = freed.or_else(|| self.create(scenario))?;
         let arrival = self.queued[scenario].borrow_mut().pop_front()?;
-        Some((user, arrival))
+        Some((user, Due { at: arrival.due, ready: self.worker.clock.now() }, arrival))
+    }
+
+    /// A free user waits for an arrival.
+    async fn rest(&self, user: Pooled) -> Option<(Pooled, Due, Queued)> {
+        if self.closed.get() {
+            return None;
+        }
+        self.free[user.scenario].borrow_mut().push_back(Rc::clone(&user.bell));
+        match user.bell.rung().await {
+            Next::Serve(arrival) => Some((user, Due { at: arrival.due, ready: arrival.due }, arrival)),
+            Next::End => None,
+        }
+    }
+
+    /// Waits; each login that ends meanwhile makes way for the next.
+    async fn grow_until(self: &Rc<Self>, instant: Instant, tasks: &mut JoinSet<()>) {
+        let mut sleep = self.worker.clock.sleep_until(instant);
+        if self.ready.iter().all(|ready| *ready == 0) {
+            return sleep.await;
+        }
+        loop {
+            tokio::select! {
+                () = &mut sleep => return,
+                () = self.logged_in.notified() => {
+                    (0..self.ready.len()).for_each(|scenario| self.fill(scenario, tasks));
+                }
+            }
+        }
     }
 
     /// A login has ended. After one that failed there is a pause, longer each time.
-    fn logged_in(&self, scenario: usize, well: bool) {
+    fn end_login(&self, scenario: usize, well: bool) {
+        self.logins[scenario].set(self.logins[scenario].get().saturating_sub(1));
+        self.logged_in.notify_one();
         let pause =
             self.not_before[scenario].get().map_or(BACK_OFF.0, |(_, last)| (last * 2).min(BACK_OFF.1));
         let next = (!well).then(|| (self.worker.clock.now() + pause, pause));
@@ -260,10 +350,16 @@ impl Pools {
     /// When few are free, logs users in beside the schedule until enough are, so that no arrival waits for a
     /// login.
     fn grow(self: &Rc<Self>, scenario: usize, tasks: &mut JoinSet<()>) {
+        let free = self.free[scenario].borrow().len();
+        if free + self.logins[scenario].get() < self.ready[scenario].div_ceil(FEW) {
+            self.fill(scenario, tasks);
+        }
+    }
+
+    fn fill(self: &Rc<Self>, scenario: usize, tasks: &mut JoinSet<()>) {
         let (logins, ready) = (&self.logins[scenario], self.ready[scenario]);
         let free = self.free[scenario].borrow().len();
-        let backs_off = self.not_before[scenario].get().is_some_and(|(at, _)| self.worker.clock.now() < at);
-        if backs_off || free + logins.get() >= ready.div_ceil(FEW) {
+        if self.not_before[scenario].get().is_some_and(|(at, _)| self.worker.clock.now() < at) {
             return;
         }
         while free + logins.get() < ready && logins.get() < CONCURRENT_LOGINS {
@@ -286,7 +382,7 @@ impl Drop for Pools {
     }
 }
 
-/// Runs iterations: of the arrival that has just come, and then of those that wait, one after the other.
+/// Runs iterations, one after the other: of the arrival that has just come, and of those that come later.
 async fn serve(pools: Rc<Pools>, mut pooled: Pooled, mut due: Due, mut arrival: Queued) {
     loop {
         pools.worker.recorder.borrow_mut().arrival_started(pools.run.id, arrival.offset_us);
@@ -298,40 +394,26 @@ async fn serve(pools: Rc<Pools>, mut pooled: Pooled, mut due: Due, mut arrival: 
             drop(freed.take());
             pools.end();
         }
-        match pools.next(freed) {
-            Some(next) => (pooled, arrival) = next,
+        match pools.next(freed).await {
+            Some(next) => (pooled, due, arrival) = next,
             None => return,
         }
-        due = Due { at: arrival.due, ready: pools.worker.clock.now() };
     }
 }
 
-/// Runs `before`, then the next user's, until enough users are free.
+/// Runs `before`; then the user waits for its first arrival.
 async fn log_in(pools: Rc<Pools>, mut pooled: Pooled) {
     let scenario = pooled.scenario;
-    loop {
-        let ready = pooled.user.before().await == After::Next;
-        pools.logged_in(scenario, ready);
-        if ready {
-            if let Some((user, arrival)) = pools.next(Some(pooled)) {
-                let due = Due { at: arrival.due, ready: pools.worker.clock.now() };
-                // Whoever serves goes on serving; another login begins with the next arrival.
-                pools.logins[scenario].set(pools.logins[scenario].get().saturating_sub(1));
-                return Box::pin(serve(pools, user, due, arrival)).await;
-            }
-        } else {
-            drop(pooled);
-            pools.end();
-        }
-        if !ready || pools.free[scenario].borrow().len() >= pools.ready[scenario] {
-            break;
-        }
-        match pools.create(scenario) {
-            Some(next) => pooled = next,
-            None => break,
-        }
+    let ready = pooled.user.before().await == After::Next;
+    if !ready {
+        drop(pooled);
+        pools.end();
+        return pools.end_login(scenario, false);
     }
-    pools.logins[scenario].set(pools.logins[scenario].get().saturating_sub(1));
+    pools.end_login(scenario, true);
+    if let Some((user, due, arrival)) = pools.next(Some(pooled)).await {
+        Box::pin(serve(pools, user, due, arrival)).await;
+    }
 }
 
 #[expect(
