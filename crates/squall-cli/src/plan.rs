@@ -61,7 +61,9 @@ fn read(args: &PlanArgs) -> Result<Result<Bundle, Diagnostics>, Failure> {
         target: args.target.clone(),
         load,
     };
-    Ok(Ok(Bundle::new(file, text, inputs)))
+    let folder = args.plan.parent().unwrap_or(Path::new(""));
+    let read = |file: &str| fs::read(folder.join(file)).map_err(|error| error.to_string());
+    Ok(Ok(Bundle::new(file, text, inputs).with_files(read)))
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {

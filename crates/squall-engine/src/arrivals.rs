@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::core::reap;
 use crate::flight::Due;
 use crate::load::{LoadRun, offset_us};
-use crate::user::{After, Taken, User};
+use crate::user::{Taken, User};
 use crate::worker::{Life, Worker};
 
 /// Users of a scenario that log in at the same time, at most.
@@ -171,7 +171,7 @@ struct Pools {
 /// Who takes an arrival.
 enum Taker {
     Free(Rc<Bell>),
-    New(Pooled),
+    New(Box<Pooled>),
 }
 
 impl Pools {
@@ -221,7 +221,7 @@ impl Pools {
             Some(Taker::Free(bell)) => bell.ring(Next::Serve(arrival)),
             Some(Taker::New(user)) => {
                 let due = Due { at: arrival.due, ready: arrival.due };
-                tasks.spawn_local(serve(Rc::clone(self), user, due, arrival));
+                tasks.spawn_local(serve(Rc::clone(self), *user, due, arrival));
             }
             None if self.queues && self.waiting() < MAX_QUEUED => {
                 self.queued[scenario].borrow_mut().push_back(arrival);
@@ -248,7 +248,7 @@ impl Pools {
         if self.users.get() >= self.max_users {
             self.make_room(scenario);
         }
-        self.create(scenario).map(Taker::New)
+        self.create(scenario).map(|user| Taker::New(Box::new(user)))
     }
 
     /// Ends a user that another scenario has to spare.
@@ -310,15 +310,15 @@ impl Pools {
     }
 
     /// A free user waits for an arrival.
-    async fn rest(&self, user: Pooled) -> Option<(Pooled, Due, Queued)> {
-        if self.closed.get() {
-            return None;
+    async fn rest(&self, mut pooled: Pooled) -> Option<(Pooled, Due, Queued)> {
+        if !self.closed.get() {
+            self.free[pooled.scenario].borrow_mut().push_back(Rc::clone(&pooled.bell));
+            if let Next::Serve(arrival) = pooled.bell.rung().await {
+                return Some((pooled, Due { at: arrival.due, ready: arrival.due }, arrival));
+            }
         }
-        self.free[user.scenario].borrow_mut().push_back(Rc::clone(&user.bell));
-        match user.bell.rung().await {
-            Next::Serve(arrival) => Some((user, Due { at: arrival.due, ready: arrival.due }, arrival)),
-            Next::End => None,
-        }
+        pooled.user.after().await;
+        None
     }
 
     /// Waits; each login that ends meanwhile makes way for the next.
@@ -389,8 +389,11 @@ async fn serve(pools: Rc<Pools>, mut pooled: Pooled, mut due: Due, mut arrival: 
         pooled.iterations += 1;
         let taken = Taken { ordinal: arrival.ordinal, due };
         let after = pooled.user.iterate(pooled.iterations, Some(taken), pools.fresh).await;
+        if after.ends_user() || pools.fresh {
+            pooled.user.after().await;
+        }
         let mut freed = Some(pooled);
-        if after == After::Stop || pools.fresh {
+        if after.ends_user() || pools.fresh {
             drop(freed.take());
             pools.end();
         }
@@ -404,7 +407,8 @@ async fn serve(pools: Rc<Pools>, mut pooled: Pooled, mut due: Due, mut arrival: 
 /// Runs `before`; then the user waits for its first arrival.
 async fn log_in(pools: Rc<Pools>, mut pooled: Pooled) {
     let scenario = pooled.scenario;
-    let ready = pooled.user.before().await == After::Next;
+    let after = pooled.user.before().await;
+    let ready = !after.has_failed() && !after.ends_user();
     if !ready {
         drop(pooled);
         pools.end();

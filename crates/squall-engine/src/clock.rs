@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
+    timerfd_create, timerfd_settime,
 };
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
@@ -155,6 +156,12 @@ impl Drop for Sleep {
     fn drop(&mut self) {
         self.sleepers.waiting.borrow_mut().remove(&self.key);
     }
+}
+
+/// The wall's clock, in milliseconds since 1970: for texts that plans send, not for what is measured.
+pub(crate) fn unix_ms() -> i64 {
+    let now = clock_gettime(ClockId::Realtime);
+    now.tv_sec.saturating_mul(1_000).saturating_add(now.tv_nsec / 1_000_000)
 }
 
 /// Microseconds between two instants.

@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinError, JoinSet, spawn_local};
 
-use crate::clock::{Clock, FineClock, in_micros};
+use crate::clock::{Clock, FineClock, in_micros, unix_ms};
 use crate::connect::{Connect, NetworkConnector};
 use crate::gather::Gatherer;
 use crate::load::LoadRun;
@@ -92,6 +92,9 @@ impl Core {
             constants: Arc::new(Constants {
                 variables: plan.variables.clone(),
                 env: Value::from(plan.env.clone()),
+                now_ms: Some(unix_ms),
+                data: Arc::clone(&plan.data),
+                seed: order.seed,
             }),
             clock,
             connect,

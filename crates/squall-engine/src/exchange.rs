@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::Response;
 use hyper::body::{Body, Incoming};
 use squall_metrics::{ConnectionUse, Outcome, Sample};
-use squall_plan::{Connections, Request, Timeouts};
+use squall_plan::{Connections, Request, Retry, Timeouts};
 use tokio::time::Instant;
 
 use crate::clock::micros;
@@ -39,15 +39,12 @@ impl User {
                 self.note(request, &error.to_string());
                 Err(Outcome::Expression)
             }
-            Ok(mut message) => {
-                let deadline = Some(started + worker.plan.http.timeout);
-                let leash = Rc::clone(&self.leash);
-                let exchange = pin!(self.exchange(request, &mut message, started, &mut flight.sample));
-                match worker.watchdog.within(&leash, deadline, exchange).await {
-                    Ok(result) => result,
-                    Err(_) => Err(Outcome::Timeout),
+            Ok(mut message) => match &request.retry {
+                None => self.exchange_in_time(request, &mut message, started, &mut flight.sample).await,
+                Some(retry) => {
+                    Box::pin(self.try_again(request, retry, message, started, &mut flight.sample)).await
                 }
-            }
+            },
         };
         let ended_at = worker.clock.now();
         self.attempt.close(&mut flight.sample, ended_at);
@@ -56,7 +53,10 @@ impl User {
             flight.sample.wait(micros(since, ended_at));
         }
         let ended = match result {
-            Ok(answer) => self.judge(request, answer, &mut flight.sample),
+            Ok(answer) => {
+                let took = ended_at.saturating_duration_since(due.at);
+                self.judge(request, answer, took, &mut flight.sample)
+            }
             Err(outcome) => Ended::failed(outcome),
         };
         flight.end(ended, ended_at);
@@ -68,6 +68,54 @@ impl User {
     pub(crate) fn note(&self, request: &Request, problem: &str) {
         let name = &self.worker.plan.series[request.series].endpoint;
         self.worker.note(format!("`{name}`: {problem}"));
+    }
+
+    /// Sends the message, and waits for the answer as long as a request may take.
+    async fn exchange_in_time(
+        &mut self,
+        request: &Request,
+        message: &mut Message<'_>,
+        begun: Instant,
+        sample: &mut Sample,
+    ) -> Result<Answer, Outcome> {
+        let (worker, leash) = (Rc::clone(&self.worker), Rc::clone(&self.leash));
+        let deadline = Some(begun + request.timeout.unwrap_or(worker.plan.http.timeout));
+        let exchange = pin!(self.exchange(request, message, begun, sample));
+        let answer = worker.watchdog.within(&leash, deadline, exchange).await;
+        answer.unwrap_or(Err(Outcome::Timeout))
+    }
+
+    /// Sends the message again while the plan wants that. It all is one request.
+    async fn try_again(
+        &mut self,
+        request: &Request,
+        retry: &Retry,
+        message: Message<'_>,
+        mut begun: Instant,
+        sample: &mut Sample,
+    ) -> Result<Answer, Outcome> {
+        let worker = Rc::clone(&self.worker);
+        let mut wait = retry.wait;
+        for _ in 0..retry.times {
+            let result = self.exchange_in_time(request, &mut message.clone(), begun, sample).await;
+            let again = match &result {
+                Ok(answer) => {
+                    let status = answer.status.as_u16();
+                    retry.statuses.iter().any(|range| range.contains(&status))
+                        && !request.expect.names(status)
+                }
+                Err(Outcome::Generator | Outcome::Forbidden) => false,
+                Err(_) => retry.transport,
+            };
+            if !again {
+                return result;
+            }
+            self.attempt.close(sample, worker.clock.now());
+            worker.clock.sleep_until(worker.clock.now() + wait).await;
+            wait = (wait * 2).min(retry.max_wait);
+            begun = worker.clock.now();
+        }
+        self.exchange_in_time(request, &mut message.clone(), begun, sample).await
     }
 
     /// Sends the message, and goes where the answers lead, to the last byte of the last answer.
@@ -83,8 +131,8 @@ impl User {
         worker.recorder.borrow_mut().begun(sample.send_lag_us());
         loop {
             let answer = self.attempt(request, message, begun, sample).await?;
-            let follows = worker.plan.http.follow_redirects > 0
-                && !request.expect.status.contains(&answer.status.as_u16());
+            let most = request.follow_redirects.unwrap_or(worker.plan.http.follow_redirects);
+            let follows = most > 0 && !request.expect.names(answer.status.as_u16());
             let next =
                 if follows { message.redirected(answer.status, answer.headers.as_deref()) } else { None };
             let Some(next) = next else { return Ok(answer) };
@@ -95,7 +143,7 @@ impl User {
                 Outcome::Redirect
             })?;
             self.check_allowed(request, &message.origin)?;
-            if sample.redirects == worker.plan.http.follow_redirects {
+            if sample.redirects == most {
                 self.note(request, &format!("more than {} redirects", sample.redirects));
                 return Err(Outcome::Redirect);
             }
@@ -132,8 +180,8 @@ impl User {
             sample.http2 = connection.is_http2();
             sample.remote = connection.remote;
             // Without cookies the URL need not be made.
-            let cookies = if self.cookies.is_empty() { None } else { message.url() }
-                .and_then(|url| self.cookies.header(&url));
+            let cookies = if self.cookies.borrow().is_empty() { None } else { message.url() }
+                .and_then(|url| self.cookies.borrow().header(&url));
             let outgoing = message.to_http(worker.headers.take(), cookies, &connection);
             let wire = Rc::clone(&connection.wire);
             if !reused || worker.plan.http.connections == Connections::Shared {
@@ -243,9 +291,10 @@ impl User {
         if response.headers().contains_key(SET_COOKIE)
             && let Some(url) = message.url()
         {
-            self.cookies.keep(response.headers(), &url).unwrap_or_else(|problem| self.note(request, problem));
+            let kept = self.cookies.borrow_mut().keep(response.headers(), &url);
+            kept.unwrap_or_else(|problem| self.note(request, problem));
         }
-        let keep = !request.captures.is_empty();
+        let keep = request.looks_at.body || worker.plan.keeps_response;
         let reading = self.body_of(request, &mut connection, response.body_mut(), keep);
         let body = match worker.plan.http.timeouts.body {
             None => reading.await,
@@ -262,7 +311,7 @@ impl User {
             Err(_) => self.keep_if_alive(&message.origin, connection),
         }
         let mut headers = std::mem::take(response.headers_mut());
-        let headers = if keep || status.is_redirection() {
+        let headers = if keep || request.looks_at.headers || status.is_redirection() {
             Some(Box::new(headers))
         } else {
             headers.clear();

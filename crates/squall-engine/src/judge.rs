@@ -1,9 +1,14 @@
 //! Whether an answer is what the plan expects, and what it gives to later steps.
 
+use std::cell::OnceCell;
+use std::time::Duration;
+
+use http::header::SET_COOKIE;
 use http::{HeaderMap, StatusCode};
+use minijinja::Value;
 use squall_metrics::{Outcome, Sample};
-use squall_plan::expression::from_json;
-use squall_plan::{Capture, Expect, Request};
+use squall_plan::expression::{EvalError, Response, from_json, to_text};
+use squall_plan::{Capture, Check, Matches, Request, Source};
 
 use crate::decode::decode;
 use crate::flight::Ended;
@@ -12,52 +17,173 @@ use crate::user::User;
 /// What came back, as far as the plan wants to know it.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    /// Only where something is captured or the answer leads elsewhere.
+    /// Only where somebody looks at them or the answer leads elsewhere.
     pub(crate) headers: Option<Box<HeaderMap>>,
-    /// Empty unless something is captured.
+    /// Empty unless somebody looks at it.
     pub(crate) body: Vec<u8>,
+}
+
+/// An answer that is looked at; what its body means is found out once, and only if somebody asks.
+struct Reading<'a> {
+    status: u16,
+    headers: &'a HeaderMap,
+    body: &'a [u8],
+    json: OnceCell<Option<serde_json::Value>>,
+}
+
+impl Reading<'_> {
+    fn json(&self) -> Option<&serde_json::Value> {
+        self.json.get_or_init(|| serde_json::from_slice(self.body).ok()).as_ref()
+    }
+
+    fn text(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(self.body)
+    }
+
+    /// The values of a header.
+    fn header(&self, name: &http::HeaderName) -> impl Iterator<Item = String> {
+        self.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    }
 }
 
 impl User {
     /// Whether the answer is what the plan expects, and what it gives to later steps.
-    pub(crate) fn judge(&self, request: &Request, answer: Answer, sample: &mut Sample) -> Ended {
+    pub(crate) fn judge(
+        &self,
+        request: &Request,
+        answer: Answer,
+        took: Duration,
+        sample: &mut Sample,
+    ) -> Ended {
         let code = answer.status.as_u16();
         let status = Outcome::Status(code);
-        let as_expected = is_expected(&request.expect, code);
+        let as_expected = request.expect.accepts(code);
         if !request.expect.status.is_empty() {
-            sample.checks_passed += u32::from(as_expected);
-            sample.checks_failed += u32::from(!as_expected);
+            count(sample, as_expected);
         }
-        if !as_expected {
-            return Ended::failed(if code >= 400 { status } else { Outcome::Expectation });
+        let plain = request.captures.is_empty() && request.expect.checks.is_empty();
+        let ended = if as_expected {
+            Ended { outcome: status, failed: false }
+        } else {
+            Ended::failed(if code >= 400 { status } else { Outcome::Expectation })
+        };
+        if plain && !self.worker.plan.keeps_response {
+            return ended;
         }
-        if request.captures.is_empty() {
-            return Ended { outcome: status, failed: false };
+        let looked_at = self.look(request, answer, took, (as_expected, sample));
+        if ended.failed { ended } else { looked_at.map_or_else(Ended::failed, |()| ended) }
+    }
+
+    fn look(
+        &self,
+        request: &Request,
+        answer: Answer,
+        took: Duration,
+        (as_expected, sample): (bool, &mut Sample),
+    ) -> Result<(), Outcome> {
+        let body = decode(answer.headers.as_deref(), answer.body)?;
+        let none = HeaderMap::new();
+        let headers = answer.headers.as_deref().unwrap_or(&none);
+        let reading = Reading { status: answer.status.as_u16(), headers, body: &body, json: OnceCell::new() };
+        let mut good = true;
+        if as_expected {
+            for check in &request.expect.checks {
+                let holds = self.holds_for(check, &reading, took).map_err(|error| {
+                    self.note(request, &error.to_string());
+                    Outcome::Expression
+                })?;
+                count(sample, holds);
+                good &= holds;
+            }
+            good = good && self.capture(request, &reading)?;
         }
-        match decode(answer.headers.as_deref(), answer.body) {
-            Ok(body) if self.capture(&request.captures, &body) => Ended { outcome: status, failed: false },
-            Ok(_) => Ended::failed(Outcome::Expectation),
-            Err(outcome) => Ended::failed(outcome),
+        if self.worker.plan.keeps_response {
+            self.scope.set("response", Response::value(reading.status, headers, body));
         }
+        if good { Ok(()) } else { Err(Outcome::Expectation) }
+    }
+
+    fn holds_for(&self, check: &Check, reading: &Reading<'_>, took: Duration) -> Result<bool, EvalError> {
+        let program = &self.worker.plan.program;
+        let text = |template: &squall_plan::expression::Template| {
+            let mut text = String::new();
+            template.render(program, &self.scope, &mut text).map(|()| text)
+        };
+        Ok(match check {
+            Check::Header(name, expected) => {
+                let expected = text(expected)?;
+                reading.header(name).any(|value| value.contains(&expected))
+            }
+            Check::Json(path, expected) => {
+                let expected = expected.value(program, &self.scope)?;
+                let found = reading.json().and_then(|json| path.query(json).first());
+                found.is_some_and(|found| is_same(&from_json(found), &expected))
+            }
+            Check::Text(expected) => reading.text().contains(&text(expected)?),
+            Check::Regex(regex) => regex.is_match(&reading.text()),
+            Check::Latency(most) => took <= *most,
+            Check::Size(sizes) => sizes.contains(&(reading.body.len() as u64)),
+        })
     }
 
     /// Keeps what is captured; false if something is missing, which keeps every old value.
-    fn capture(&self, captures: &[Capture], body: &[u8]) -> bool {
-        let Ok(json) = serde_json::from_slice::<serde_json::Value>(body) else { return false };
-        let found: Option<Vec<_>> = captures
-            .iter()
-            .map(|capture| {
-                capture.path.query(&json).first().map(|value| (&capture.variable, from_json(value)))
-            })
-            .collect();
-        let complete = found.is_some();
-        for (variable, value) in found.into_iter().flatten() {
+    fn capture(&self, request: &Request, reading: &Reading<'_>) -> Result<bool, Outcome> {
+        let mut found = Vec::new();
+        for capture in &request.captures {
+            let value = match (capture_from(capture, reading), &capture.default) {
+                (Some(value), _) => value,
+                (None, Some(default)) => {
+                    default.value(&self.worker.plan.program, &self.scope).map_err(|error| {
+                        self.note(request, &error.to_string());
+                        Outcome::Expression
+                    })?
+                }
+                (None, None) => return Ok(false),
+            };
+            found.push((&capture.variable, value));
+        }
+        for (variable, value) in found {
             self.scope.set(variable, value);
         }
-        complete
+        Ok(true)
     }
 }
 
-fn is_expected(expect: &Expect, status: u16) -> bool {
-    if expect.status.is_empty() { status < 400 } else { expect.status.contains(&status) }
+fn count(sample: &mut Sample, holds: bool) {
+    sample.checks_passed += u32::from(holds);
+    sample.checks_failed += u32::from(!holds);
+}
+
+/// Numbers and texts of forms and files are often the one where the other is meant.
+fn is_same(found: &Value, expected: &Value) -> bool {
+    found == expected || to_text(found) == to_text(expected)
+}
+
+fn capture_from(capture: &Capture, reading: &Reading<'_>) -> Option<Value> {
+    let matches: Vec<Value> = match &capture.source {
+        Source::Json(path) => path.query(reading.json()?).iter().map(|value| from_json(value)).collect(),
+        Source::Header(name) => reading.header(name).map(Value::from).collect(),
+        Source::Cookie(name) => {
+            reading.header(&SET_COOKIE).filter_map(|cookie| value_of_cookie(&cookie, name)).collect()
+        }
+        Source::Regex(regex, group) => {
+            let text = reading.text();
+            let groups = regex.captures_iter(&text).filter_map(|found| found.get(*group));
+            groups.map(|found| Value::from(found.as_str())).collect()
+        }
+        Source::Status => vec![Value::from(reading.status)],
+        Source::Body => vec![Value::from(reading.text().into_owned())],
+    };
+    match capture.matches {
+        Matches::All => Some(Value::from(matches)).filter(|all| all.len() > Some(0)),
+        Matches::Only if matches.len() > 1 => None,
+        Matches::First | Matches::Only => matches.into_iter().next(),
+    }
+}
+
+/// The value in `name=value; Path=/`, if it is of that name.
+fn value_of_cookie(cookie: &str, name: &str) -> Option<Value> {
+    let pair = cookie.split(';').next()?;
+    let (known, value) = pair.split_once('=')?;
+    (known.trim() == name).then(|| Value::from(value.trim()))
 }

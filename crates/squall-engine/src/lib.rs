@@ -18,6 +18,7 @@ mod core;
 mod decode;
 mod exchange;
 mod flight;
+mod flow;
 mod gather;
 mod judge;
 mod load;

@@ -1,15 +1,18 @@
 //! A request with its expressions evaluated: what is sent, as often as it takes.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST};
+use http::header::{
+    AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST,
+};
 use http::header::{LOCATION, PROXY_AUTHORIZATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use http_body_util::Full;
-use squall_plan::expression::EvalError;
-use squall_plan::{Body, Plan, Request, host_header};
+use squall_plan::expression::{EvalError, Template};
+use squall_plan::{Body, Content, Multipart, Plan, Request, host_header};
 use thiserror::Error;
 use url::{Position, Url};
 
@@ -18,6 +21,7 @@ use crate::connection::Connection;
 use crate::user::User;
 
 /// What is sent.
+#[derive(Clone)]
 pub(crate) struct Message<'a> {
     pub(crate) origin: Rc<Origin>,
     pub(crate) method: Method,
@@ -101,8 +105,49 @@ impl User {
             Body::Empty => return Ok(Bytes::new()),
             Body::Text(template) => template.render(&plan.program, &self.scope, &mut text)?,
             Body::Json(template) => template.render(&plan.program, &self.scope, &mut text)?,
+            Body::Form(form) => form.render(&plan.program, &self.scope, &mut text)?,
+            Body::Bytes(bytes) => return Ok(bytes.clone()),
+            Body::Multipart(multipart) => return self.multipart(plan, multipart),
         }
         Ok(Bytes::from(text))
+    }
+
+    /// A form in parts (RFC 7578).
+    fn multipart(&self, plan: &Plan, multipart: &Multipart) -> Result<Bytes, MessageError> {
+        let mut out = Vec::new();
+        for part in &multipart.parts {
+            let mut head =
+                format!("--{}\r\nContent-Disposition: form-data; name=\"{}\"", multipart.boundary, part.name);
+            if let Some(filename) = &part.filename {
+                let filename = self.header_text(plan, filename)?;
+                // As browsers do, what would end the text is written in another way.
+                let _ = write!(head, "; filename=\"{}\"", filename.replace('"', "%22"));
+            }
+            if let Some(content_type) = &part.content_type {
+                let _ = write!(head, "\r\nContent-Type: {}", self.header_text(plan, content_type)?);
+            }
+            head.push_str("\r\n\r\n");
+            out.extend_from_slice(head.as_bytes());
+            match &part.content {
+                Content::Text(text) => {
+                    let mut content = String::new();
+                    text.render(&plan.program, &self.scope, &mut content)?;
+                    out.extend_from_slice(content.as_bytes());
+                }
+                Content::Bytes(bytes) => out.extend_from_slice(bytes),
+            }
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(format!("--{}--\r\n", multipart.boundary).as_bytes());
+        Ok(Bytes::from(out))
+    }
+
+    /// A text that goes into a head, and so must not end it.
+    fn header_text(&self, plan: &Plan, template: &Template) -> Result<String, MessageError> {
+        let mut text = String::new();
+        template.render(&plan.program, &self.scope, &mut text)?;
+        let legal = HeaderValue::from_str(&text).is_ok();
+        if legal { Ok(text) } else { Err(MessageError::Header(CONTENT_DISPOSITION)) }
     }
 }
 

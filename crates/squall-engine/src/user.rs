@@ -1,15 +1,17 @@
 //! A virtual user: its own variables, cookies and connections, and the steps it takes.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::RngExt;
+use squall_metrics::MeasureId;
 use squall_plan::expression::Scope;
 use squall_plan::random::{iteration_stream, pick_weighted};
-use squall_plan::{Connections, Flow, OnFailure, Plan, Step, Task, Think};
+use squall_plan::{Connections, Flow, Plan, Task, Think};
 use tokio::time::Instant;
 
+use crate::clock::in_micros;
 use crate::connect::Origin;
 use crate::connection::Connection;
 use crate::cookies::Cookies;
@@ -22,21 +24,35 @@ use crate::worker::Worker;
 /// false, or a target that refuses connections, is no busy loop.
 const EMPTY_ITERATION: Duration = Duration::from_millis(10);
 
-/// What follows an iteration or `before`.
+/// What follows a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum After {
-    /// The next iteration.
+    /// The next one.
     Next,
-    /// The next iteration; this one failed.
-    Failed,
-    /// The user ends.
-    Stop,
+    /// The end of the iteration.
+    EndIteration { failed: bool },
+    /// The end of the user, and so of the iteration.
+    EndUser { failed: bool },
+}
+
+impl After {
+    /// After something went wrong.
+    pub(crate) const FAILED: Self = Self::EndIteration { failed: true };
+
+    pub(crate) fn has_failed(self) -> bool {
+        matches!(self, Self::EndIteration { failed: true } | Self::EndUser { failed: true })
+    }
+
+    pub(crate) fn ends_user(self) -> bool {
+        matches!(self, Self::EndUser { .. })
+    }
 }
 
 pub(crate) struct User {
     pub(crate) worker: Rc<Worker>,
     pub(crate) scope: Arc<Scope>,
-    pub(crate) cookies: Cookies,
+    /// Shared by what it does side by side.
+    pub(crate) cookies: Rc<RefCell<Cookies>>,
     pub(crate) connections: Vec<(Rc<Origin>, Box<Connection>)>,
     /// Scratch space for rendered text, kept to save allocations.
     pub(crate) text: String,
@@ -48,8 +64,14 @@ pub(crate) struct User {
     pub(crate) rested: bool,
     /// Whether anything went over a connection in this iteration.
     pub(crate) sent: bool,
+    /// How long it has paused in all.
+    pub(crate) paused: Duration,
+    /// Whether statuses are reacted to: not before and after the flow, and not within a reaction.
+    pub(crate) reacts: bool,
     load: Rc<LoadRun>,
-    scenario: usize,
+    pub(crate) scenario: usize,
+    /// Its number in its load, and among the users of all loads.
+    number: u64,
     ordinal: u64,
 }
 
@@ -63,12 +85,16 @@ pub(crate) struct Taken {
 impl User {
     /// User number `ordinal` of a load, who has done nothing yet.
     pub(crate) fn new(worker: &Rc<Worker>, load: &Rc<LoadRun>, scenario: usize, ordinal: u64) -> Self {
+        let turn = load.turn(ordinal, 1, None);
+        let number = ordinal;
         let ordinal = load.ordinal(ordinal);
         let random = iteration_stream(worker.seed, scenario, ordinal, 0);
+        let scope = Scope::new(Arc::clone(&worker.constants), ordinal, random);
+        scope.take_turn(turn);
         Self {
             worker: Rc::clone(worker),
-            scope: Scope::new(Arc::clone(&worker.constants), ordinal, random),
-            cookies: Cookies::default(),
+            scope,
+            cookies: Rc::default(),
             connections: Vec::new(),
             text: String::new(),
             leash: worker.watchdog.leash(),
@@ -76,8 +102,11 @@ impl User {
             ready: worker.clock.now(),
             rested: true,
             sent: false,
+            paused: Duration::ZERO,
+            reacts: false,
             load: Rc::clone(load),
             scenario,
+            number,
             ordinal,
         }
     }
@@ -87,10 +116,42 @@ impl User {
         let worker = Rc::clone(&self.worker);
         (self.ready, self.sent) = (self.worker.clock.now(), false);
         let after = self.steps(&worker.plan.scenarios[self.scenario].before, &mut None).await;
-        if after == After::Failed && !self.sent {
+        if after.has_failed() && !self.sent {
             self.pause(EMPTY_ITERATION).await;
         }
         after
+    }
+
+    /// Runs the scenario's `after`.
+    pub(crate) async fn after(&mut self) {
+        let worker = Rc::clone(&self.worker);
+        let steps = &worker.plan.scenarios[self.scenario].after;
+        if !steps.is_empty() {
+            self.ready = worker.clock.now();
+            Box::pin(self.steps(steps, &mut None)).await;
+        }
+    }
+
+    /// Somebody who does something side by side with this user: the same person with other hands.
+    pub(crate) fn fork(&self) -> Self {
+        Self {
+            worker: Rc::clone(&self.worker),
+            scope: self.scope.branch(),
+            cookies: Rc::clone(&self.cookies),
+            connections: Vec::new(),
+            text: String::new(),
+            leash: self.worker.watchdog.leash(),
+            attempt: Attempt::default(),
+            ready: self.ready,
+            rested: true,
+            sent: false,
+            paused: Duration::ZERO,
+            reacts: self.reacts,
+            load: Rc::clone(&self.load),
+            scenario: self.scenario,
+            number: self.number,
+            ordinal: self.ordinal,
+        }
     }
 
     /// Runs one iteration, which begins when the flow is ready for it. In the open model it belongs to an arrival; a
@@ -104,27 +165,42 @@ impl User {
         let key = arrival.map_or((self.ordinal, iteration), |taken| (self.load.ordinal(taken.ordinal), 1));
         self.scope
             .begin_iteration(iteration, iteration_stream(self.worker.seed, self.scenario, key.0, key.1));
+        if !plan.data.is_empty() {
+            let arrival = arrival.map(|taken| taken.ordinal);
+            self.scope.take_turn(self.load.turn(self.number, iteration, arrival));
+            if self.scope.lacks_data() {
+                return After::EndUser { failed: false };
+            }
+        }
         self.sent = false;
         if plan.http.connections == Connections::PerIteration {
             self.connections.clear();
         }
         let record = IterationRecord::begin(&self.worker, &self.load, self.ready);
         let mut due = arrival.map(|taken| taken.due);
+        let (since, paused) = (due.map_or(self.ready, |due| due.at), self.paused);
         let scenario = &plan.scenarios[self.scenario];
         let mut after = After::Next;
         if fresh {
             after = self.steps(&scenario.before, &mut due).await;
         }
         if after == After::Next {
+            self.reacts = !scenario.on_status.is_empty();
             after = match &scenario.flow {
                 Flow::Steps(steps) => self.steps(steps, &mut due).await,
                 Flow::Tasks(tasks) => self.task(plan, tasks, &mut due).await,
             };
+            self.reacts = false;
+        }
+        record.end(!after.has_failed(), self.ready);
+        if !after.has_failed() {
+            let took = self.ready.saturating_duration_since(since);
+            let paused = self.paused.saturating_sub(paused);
+            self.measure_time(scenario.measure, took, paused);
         }
         if !self.sent {
             self.pause(EMPTY_ITERATION).await;
         }
-        record.end(after == After::Next, self.ready);
         after
     }
 
@@ -148,62 +224,38 @@ impl User {
             Some(Ok(false)) => After::Next,
             Some(Err(error)) => {
                 self.worker.note(format!("condition of a task: {error}"));
-                After::Failed
+                After::FAILED
             }
         }
     }
 
-    /// Takes the steps in order. The first request was due as `due` says, if that is given.
-    async fn steps(&mut self, steps: &[Step], due: &mut Option<Due>) -> After {
-        for step in steps {
-            match step {
-                Step::Think(think) => {
-                    let pause = self.duration_of(*think);
-                    self.pause(pause).await;
-                    // What comes after a pause is due so much later.
-                    if let Some(due) = due {
-                        due.at += pause;
-                        due.ready = due.ready.max(self.ready);
-                    }
-                }
-                Step::Request(request) => {
-                    let ended = self.send(request, due.take()).await;
-                    if !ended.failed {
-                        continue;
-                    }
-                    match request.on_failure {
-                        OnFailure::Continue => {}
-                        OnFailure::StopIteration => return After::Failed,
-                        OnFailure::StopUser => return After::Stop,
-                        OnFailure::Abort => {
-                            let name = &self.worker.plan.series[request.series].endpoint;
-                            self.worker.request_abort(format!("`{name}` failed with {}", ended.outcome));
-                            return After::Stop;
-                        }
-                    }
-                }
-            }
-        }
-        After::Next
-    }
-
-    async fn pause(&mut self, duration: Duration) {
+    pub(crate) async fn pause(&mut self, duration: Duration) {
         self.sleep_until(self.ready + duration).await;
     }
 
     /// The flow is ready again when the time has come, whenever the thread finds the time for it.
     async fn sleep_until(&mut self, deadline: Instant) {
         self.worker.clock.sleep_until(deadline).await;
+        self.paused += deadline.saturating_duration_since(self.ready);
         self.ready = self.ready.max(deadline);
         self.rested = true;
     }
 
-    fn duration_of(&self, think: Think) -> Duration {
-        match think {
-            Think::Fixed(duration) | Think::Pace(duration) => duration,
-            Think::Range { min, max } => self.scope.with_random(|random| random.random_range(min..=max)),
-        }
+    pub(crate) fn duration_of(&self, think: Think) -> Duration {
+        self.scope.with_random(|random| think.draw(random))
     }
+
+    /// Takes in how long something took, with all pauses and without them.
+    pub(crate) fn measure_time(&self, measure: usize, took: Duration, paused: Duration) {
+        let mut recorder = self.worker.recorder.borrow_mut();
+        recorder.measure(measure_id(measure), in_micros(took));
+        recorder.measure(measure_id(measure + 1), in_micros(took.saturating_sub(paused)));
+    }
+}
+
+/// How the recorder names what a plan measures.
+pub(crate) fn measure_id(index: usize) -> MeasureId {
+    MeasureId(u16::try_from(index).unwrap_or(u16::MAX))
 }
 
 /// An iteration that is recorded however it ends: dropped before its end, it was interrupted.

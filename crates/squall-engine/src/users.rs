@@ -91,9 +91,9 @@ async fn live(crowd: &Crowd, scenario: usize, ordinal: u64, span: Span, iteratio
     while worker.clock.now() < until && crowd.has_more(*iterations) {
         let mut user = User::new(worker, &crowd.run, scenario, ordinal);
         match user.before().await {
-            After::Next => {}
-            After::Stop => return,
-            After::Failed => {
+            After::Next | After::EndIteration { failed: false } => {}
+            After::EndUser { .. } => return,
+            After::EndIteration { failed: true } => {
                 worker.clock.sleep_until((worker.clock.now() + back_off).min(until)).await;
                 back_off = (back_off * 2).min(BACK_OFF.1);
                 continue;
@@ -102,10 +102,10 @@ async fn live(crowd: &Crowd, scenario: usize, ordinal: u64, span: Span, iteratio
         loop {
             let began = user.ready;
             if began >= until || !crowd.begin_iteration(iterations) {
-                return;
+                return user.after().await;
             }
-            if user.iterate(*iterations, None, false).await == After::Stop {
-                return;
+            if user.iterate(*iterations, None, false).await.ends_user() {
+                return user.after().await;
             }
             if crowd.has_more(*iterations) {
                 user.think_between(began, until).await;

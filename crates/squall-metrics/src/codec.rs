@@ -21,10 +21,10 @@ use crate::interval::{
     Arrivals, Interval, Iterations, LoadCounts, MAX_PROBLEMS, MAX_REMOTES, Second, Series, SeriesSecond,
 };
 use crate::phases::Phase;
-use crate::{LoadId, Outcome, SeriesId, Snapshot};
+use crate::{LoadId, MeasureId, Outcome, SeriesId, Snapshot};
 
 const MAGIC: &[u8; 4] = b"SQSN";
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const HEADER_BYTES: usize = 9;
 
 /// A snapshot that unpacks to more is refused: 200 series in a long interval stay far below.
@@ -145,6 +145,10 @@ impl Writer {
             writer.number(u64::from(id.0));
             writer.arrivals(&load.arrivals);
             writer.numbers(&[load.iterations, load.user_us]);
+        });
+        self.list(&interval.measures, |writer, id, values| {
+            writer.number(u64::from(id.0));
+            writer.sparse(values);
         });
         self.sparse(&interval.send_lag);
         self.sparse(&interval.loop_delay);
@@ -281,6 +285,7 @@ impl Reader<'_> {
                 Ok((second, reader.second()?))
             })?,
             loads: self.list(|reader| Ok((LoadId(reader.small()?), reader.load()?)))?,
+            measures: self.list(|reader| Ok((MeasureId(reader.small()?), reader.sparse()?)))?,
             send_lag: self.sparse()?,
             loop_delay: self.sparse()?,
             remotes: self.list(|reader| Ok((reader.address()?, reader.number()?)))?,

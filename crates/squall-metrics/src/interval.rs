@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::distribution::Sparse;
 use crate::health::Health;
 use crate::phases::Phase;
-use crate::{LoadId, Outcome, SeriesId};
+use crate::{LoadId, MeasureId, Outcome, SeriesId};
 
 /// Distinct problems that are kept; more are counted under the last of them.
 pub(crate) const MAX_PROBLEMS: usize = 20;
@@ -29,6 +29,8 @@ pub struct Interval {
     pub seconds: BTreeMap<i32, Second>,
     /// What became of each load.
     pub loads: BTreeMap<LoadId, LoadCounts>,
+    /// How long iterations and groups took, in microseconds, and metrics of the plan's own, in thousandths; to two digits.
+    pub measures: BTreeMap<MeasureId, Sparse>,
     /// How late the generator began requests, in microseconds, to two digits.
     pub send_lag: Sparse,
     /// How long a task of the generator that wanted to run had to wait, in microseconds, to two digits.
@@ -164,6 +166,9 @@ impl Interval {
         }
         for (load, counts) in &other.loads {
             self.loads.entry(*load).or_default().merge(counts);
+        }
+        for (id, values) in &other.measures {
+            self.measures.entry(*id).or_default().merge(values);
         }
         self.send_lag.merge(&other.send_lag);
         self.loop_delay.merge(&other.loop_delay);

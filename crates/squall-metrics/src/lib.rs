@@ -28,5 +28,5 @@ pub use merge::{GeneratorTotals, Merge, Merged, Totals};
 pub use outcome::{Outcome, UnknownOutcome};
 pub use phases::{Phase, Phases};
 pub use recorder::{Recorder, Recording};
-pub use sample::{ConnectionUse, LoadId, RemoteId, Sample, SeriesId};
+pub use sample::{ConnectionUse, LoadId, MeasureId, RemoteId, Sample, SeriesId};
 pub use snapshot::Snapshot;

@@ -7,7 +7,7 @@ use crate::distribution::Distribution;
 use crate::health::Health;
 use crate::interval::{Interval, LoadCounts, Second, Series, add, add_problem, add_remotes};
 use crate::phases::Phase;
-use crate::{LoadId, Outcome, SeriesId, Snapshot};
+use crate::{LoadId, MeasureId, Outcome, SeriesId, Snapshot};
 
 /// What became of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,7 @@ pub struct Merged {
     series: BTreeMap<SeriesId, Totals>,
     seconds: BTreeMap<i32, Second>,
     loads: BTreeMap<LoadId, LoadCounts>,
+    measures: BTreeMap<MeasureId, Distribution>,
     generators: BTreeMap<String, GeneratorTotals>,
     remotes: BTreeMap<IpAddr, u64>,
     problems: BTreeMap<String, u64>,
@@ -104,6 +105,9 @@ impl Merged {
         for (load, counts) in &interval.loads {
             self.loads.entry(*load).or_default().merge(counts);
         }
+        for (id, values) in &interval.measures {
+            self.measures.entry(*id).or_insert_with(Distribution::coarse).merge(values);
+        }
         add_remotes(&mut self.remotes, &interval.remotes);
         for (second, content) in interval.seconds {
             self.seconds.entry(second).or_default().merge(&content);
@@ -135,6 +139,12 @@ impl Merged {
     #[must_use]
     pub fn loads(&self) -> &BTreeMap<LoadId, LoadCounts> {
         &self.loads
+    }
+
+    /// Iterations, groups and metrics of the plan's own.
+    #[must_use]
+    pub fn measures(&self) -> &BTreeMap<MeasureId, Distribution> {
+        &self.measures
     }
 
     /// How each generator was, by its nonce.

@@ -10,7 +10,7 @@ use crate::interval::{
 };
 use crate::phases::Phase;
 use crate::sample::second_of;
-use crate::{ConnectionUse, LoadId, Outcome, RemoteId, Sample, SeriesId};
+use crate::{ConnectionUse, LoadId, MeasureId, Outcome, RemoteId, Sample, SeriesId};
 
 /// From so many requests on a second says how late they are usually, and how late one in a hundred is. Fewer are looked at
 /// together with those of the next second.
@@ -38,6 +38,7 @@ pub struct Recording {
     /// Ascending; the last is nearly always the one that is asked for.
     seconds: Vec<(i32, DenseSecond)>,
     loads: Vec<LoadCounts>,
+    measures: Vec<Option<Box<Distribution>>>,
     send_lag: Option<Box<Distribution>>,
     loop_delay: Option<Box<Distribution>>,
     remotes: Vec<u64>,
@@ -233,6 +234,15 @@ impl Recorder {
         self.second(at_us).iterations.interrupted += 1;
     }
 
+    /// Something besides requests was measured: microseconds, or thousandths of a metric of the plan's own.
+    pub fn measure(&mut self, MeasureId(index): MeasureId, value: u64) {
+        let index = usize::from(index);
+        if index >= self.content.measures.len() {
+            self.content.measures.resize_with(index + 1, || None);
+        }
+        self.content.measures[index].get_or_insert_with(|| Box::new(Distribution::coarse())).record(value);
+    }
+
     /// A user lived from one instant to another; an empty or reversed stretch counts nothing.
     pub fn user_time(&mut self, load: LoadId, from_us: i64, until_us: i64) {
         let mut from_us = from_us;
@@ -373,6 +383,11 @@ impl Recording {
             series: by_id(self.series, DenseSeries::into_series),
             seconds: seconds.collect(),
             loads: (0..=u16::MAX).map(LoadId).zip(self.loads).collect(),
+            measures: (0..=u16::MAX)
+                .map(MeasureId)
+                .zip(self.measures)
+                .filter_map(|(id, values)| Some((id, values?.to_sparse())))
+                .collect(),
             send_lag: sparse(self.send_lag),
             loop_delay: sparse(self.loop_delay),
             remotes,

@@ -7,6 +7,10 @@ use crate::phases::Phases;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SeriesId(pub u16);
 
+/// Which of the things besides requests that are measured, by its place in the plan.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MeasureId(pub u16);
+
 /// Which of a plan's loads: an index, the same in every slice of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LoadId(pub u16);

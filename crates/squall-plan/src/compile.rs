@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -20,6 +21,9 @@ pub struct Bundle {
     pub text: String,
     /// What the command adds.
     pub inputs: Inputs,
+    /// The files that the text mentions, or why they cannot be read.
+    #[serde(default, with = "files")]
+    pub files: BTreeMap<String, Result<Bytes, String>>,
 }
 
 /// What a plan may know of the outside.
@@ -67,13 +71,22 @@ impl Bundle {
     /// The bundle of a plan's text.
     #[must_use]
     pub fn new(file: impl Into<String>, text: impl Into<String>, inputs: Inputs) -> Self {
-        Self { file: file.into(), text: text.into(), inputs }
+        Self { file: file.into(), text: text.into(), inputs, files: BTreeMap::new() }
+    }
+
+    /// The same bundle with the files that its text mentions (see [`files_of`](crate::files_of)).
+    #[must_use]
+    pub fn with_files(mut self, read: impl Fn(&str) -> Result<Vec<u8>, String>) -> Self {
+        let files = crate::files_of(&self.text).into_iter();
+        self.files = files.map(|file| (file.clone(), read(&file).map(Bytes::from))).collect();
+        self
     }
 
     /// The same bundle without the environment variables that the plan does not mention.
     #[must_use]
     pub fn narrowed_to(mut self, plan: &Plan) -> Self {
         self.inputs.env.retain(|name, _| plan.env.contains_key(name));
+        self.files.retain(|_, content| content.is_ok());
         self
     }
 
@@ -93,6 +106,35 @@ impl Bundle {
     #[must_use]
     pub fn sha256(&self) -> String {
         hex::encode(Sha256::digest(self.to_bytes()))
+    }
+}
+
+/// Files as they travel: in base 64, and only those that could be read.
+mod files {
+    use std::collections::BTreeMap;
+
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use bytes::Bytes;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    type Files = BTreeMap<String, Result<Bytes, String>>;
+
+    pub(super) fn serialize<S: Serializer>(files: &Files, serializer: S) -> Result<S::Ok, S::Error> {
+        let readable = files.iter().filter_map(|(name, content)| Some((name, content.as_ref().ok()?)));
+        let texts: BTreeMap<&String, String> =
+            readable.map(|(name, bytes)| (name, STANDARD.encode(bytes))).collect();
+        texts.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Files, D::Error> {
+        let texts = BTreeMap::<String, String>::deserialize(deserializer)?;
+        let decode = |(name, text): (String, String)| {
+            let bytes = STANDARD.decode(text).map_err(D::Error::custom)?;
+            Ok((name, Ok(Bytes::from(bytes))))
+        };
+        texts.into_iter().map(decode).collect()
     }
 }
 

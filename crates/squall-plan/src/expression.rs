@@ -6,17 +6,22 @@
 
 mod functions;
 mod program;
+mod response;
 mod scope;
 mod template;
 mod value;
 
 pub use program::{EvalError, Expr, ExpressionError, Program, ProgramBuilder};
-pub use scope::{Constants, Scope};
-pub use template::{JsonNode, JsonTemplate, Template, UrlTemplate};
+pub use response::Response;
+pub use scope::{Constants, Scope, Turn};
+pub use template::{JsonNode, JsonTemplate, Template, UrlTemplate, ValueTemplate};
 pub use value::{from_json, is_true, to_text};
 
 /// Names that every expression may use, besides variables, captures and functions.
-pub const GLOBALS: [&str; 3] = ["env", "vu", "iteration"];
+pub const GLOBALS: [&str; 4] = ["env", "vu", "iteration", "response"];
 
 /// Names of the functions that every expression may call.
-pub const FUNCTIONS: [&str; 3] = functions::NAMES;
+pub const FUNCTIONS: [&str; 8] = functions::NAMES;
+
+/// Those of them that need no user.
+pub const CONSTANT_FUNCTIONS: [&str; 1] = functions::CONSTANT;

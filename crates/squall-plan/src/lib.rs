@@ -6,6 +6,7 @@
 //! plan on every machine, which is why a generator compiles the bundle that the command compiled.
 
 pub mod compile;
+pub mod data;
 pub mod diagnostics;
 pub mod expression;
 pub mod keys;
@@ -20,5 +21,6 @@ mod yaml;
 
 pub use compile::{Bundle, Compiled, Inputs, LoadOverride, compile};
 pub use diagnostics::{Diagnostic, Diagnostics, Position, Severity};
+pub use lower::files_of;
 pub use model::*;
 pub use share::Share;

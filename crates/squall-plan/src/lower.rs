@@ -3,12 +3,16 @@
 //! A value that is wrong is reported and replaced by one that is harmless, so that what comes after it is
 //! looked at too.
 
+mod body;
+mod data;
 mod fields;
 mod http;
 mod load;
 mod names;
 mod request;
+mod response;
 mod scenario;
+mod steps;
 mod values;
 
 use std::collections::BTreeMap;
@@ -18,14 +22,20 @@ use ::http::HeaderValue;
 use minijinja::Value;
 
 use crate::compile::Bundle;
+use crate::data::Feeder;
 use crate::diagnostics::{Diagnostics, Problem, Severity};
 use crate::expression::{Expr, ExpressionError, ProgramBuilder, Template};
 use crate::keys;
-use crate::model::{AllowList, HttpSettings, Plan, SeriesName, host_header};
+use crate::model::{AllowList, HttpSettings, Measure, MeasureKind, Plan, SeriesName, host_header};
 use crate::yaml::{Node, Scalar};
+
+pub use data::files_of;
 
 /// More names than this are measured together under [`OTHER`].
 const MAX_NAMES: usize = 200;
+
+/// More steps than this are refused, those of fragments written out each time.
+const MAX_STEPS: usize = 10_000;
 
 /// The name of requests whose own found no room.
 const OTHER: &str = "other";
@@ -38,11 +48,30 @@ pub(crate) struct Lowering<'a> {
     program: ProgramBuilder,
     /// Expressions of the current scenario whose names are still to be checked.
     uses: Vec<Use>,
+    /// What the current scenario captures and sets.
+    defined: Vec<String>,
+    fragments: Vec<Fragment<'a>>,
+    /// The fragments whose steps are being lowered, as indices.
+    calls: Vec<usize>,
+    /// The names of data.
+    feeders: Vec<String>,
+    lowered_steps: usize,
     variables: Vec<(String, Value)>,
     env: BTreeMap<String, String>,
     series: Vec<SeriesName>,
+    measures: Vec<Measure>,
+    /// The hosts that requests may go to, once they are known.
+    allowed: Option<AllowList>,
     /// The target's own path without a slash at its end, and its `Host`, once they are known.
     base: Option<(String, HeaderValue)>,
+}
+
+/// Steps that others call.
+struct Fragment<'a> {
+    name: &'a str,
+    key: &'a Node,
+    steps: &'a Node,
+    called: bool,
 }
 
 /// Where an expression stands.
@@ -53,26 +82,48 @@ struct Use {
 }
 
 /// Lowers the tree; `None` for the plan if there is any error.
-pub(crate) fn lower(bundle: &Bundle, root: &Node) -> (Option<Plan>, Diagnostics) {
+pub(crate) fn lower<'a>(bundle: &'a Bundle, root: &'a Node) -> (Option<Plan>, Diagnostics) {
     let mut lowering = Lowering {
         bundle,
         diagnostics: Diagnostics::new(bundle.file.clone()),
         path: Vec::new(),
         program: ProgramBuilder::new(),
         uses: Vec::new(),
+        defined: Vec::new(),
+        fragments: Vec::new(),
+        calls: Vec::new(),
+        feeders: Vec::new(),
+        lowered_steps: 0,
         variables: Vec::new(),
         env: BTreeMap::new(),
         series: Vec::new(),
+        measures: Vec::new(),
+        allowed: None,
         base: None,
     };
     let parts = lowering.plan(root);
-    let Lowering { mut diagnostics, program, variables, env, series, .. } = lowering;
+    let Lowering { mut diagnostics, program, variables, env, series, measures, .. } = lowering;
     diagnostics.sort();
     let (Some(parts), false) = (parts, diagnostics.has_errors()) else { return (None, diagnostics) };
     // Each expression was compiled when it was added, so this cannot fail either.
+    let keeps_response = program.mentions("response");
     let Ok(program) = program.finish() else { return (None, diagnostics) };
-    let Parts { name, target, http, allow, loads, scenarios } = parts;
-    let plan = Plan { name, target, http, allow, loads, scenarios, series, variables, program, env };
+    let Parts { name, target, http, allow, data, loads, scenarios } = parts;
+    let plan = Plan {
+        name,
+        target,
+        http,
+        allow,
+        data: data.into(),
+        loads,
+        scenarios,
+        series,
+        measures,
+        keeps_response,
+        variables,
+        program,
+        env,
+    };
     (Some(plan), diagnostics)
 }
 
@@ -82,12 +133,13 @@ struct Parts {
     target: url::Url,
     http: HttpSettings,
     allow: AllowList,
+    data: Vec<Feeder>,
     loads: Vec<crate::model::PlacedLoad>,
     scenarios: Vec<crate::model::Scenario>,
 }
 
-impl Lowering<'_> {
-    fn plan(&mut self, root: &Node) -> Option<Parts> {
+impl<'a> Lowering<'a> {
+    fn plan(&mut self, root: &'a Node) -> Option<Parts> {
         let fields = self.fields(root, &keys::PLAN)?;
         let name = fields.get("name").and_then(|node| self.within("name", |this| this.text(node)));
         let name = name.unwrap_or_else(|| self.default_name());
@@ -97,11 +149,52 @@ impl Lowering<'_> {
             .as_ref()
             .and_then(|target| Some((target.path().trim_end_matches('/').to_owned(), host_header(target)?)));
         let (http, headers) = self.http(&fields);
+        self.allowed = target.as_ref().map(|target| self.allow(&fields, target));
+        let data = self.data(&fields);
+        self.fragments(&fields);
         let loads = self.loads(&fields);
         let scenarios = self.scenarios(&fields, &headers, &loads);
-        let target = target?;
-        let allow = self.allow(&fields, &target);
-        Some(Parts { name, target, http, allow, loads, scenarios })
+        self.check_fragments(&headers);
+        let (target, allow) = (target?, self.allowed.take()?);
+        Some(Parts { name, target, http, allow, data, loads, scenarios })
+    }
+
+    /// Finds the steps that others call.
+    fn fragments(&mut self, fields: &fields::Fields<'a>) {
+        let Some(node) = fields.get("fragments") else { return };
+        let entries = self.within("fragments", |this| this.entries(node));
+        let fragment = |(name, key, steps)| Fragment { name, key, steps, called: false };
+        self.fragments = entries.into_iter().map(fragment).collect();
+    }
+
+    /// A fragment that nobody calls is looked at, too.
+    fn check_fragments(&mut self, headers: &values::HeaderList) {
+        for index in 0..self.fragments.len() {
+            let Fragment { name, key, steps, called } = self.fragments[index];
+            if called {
+                continue;
+            }
+            let message = format!("nothing calls fragment `{name}`");
+            self.path = vec!["fragments".to_owned(), name.to_owned()];
+            self.warning(key.span.clone(), "no-effect", message, None);
+            let known = (self.series.len(), self.measures.len());
+            self.steps(steps, steps::Home { scenario: "", headers });
+            // What is in it is never sent or measured; which variables it needs is up to its callers.
+            self.series.truncate(known.0);
+            self.measures.truncate(known.1);
+            self.uses.clear();
+            self.path.clear();
+        }
+    }
+
+    /// Something besides requests that is measured; its index.
+    fn measure(&mut self, scenario: &str, name: &str, kind: MeasureKind) -> usize {
+        let measure = Measure { scenario: scenario.to_owned(), name: name.to_owned(), kind };
+        let known = self.measures.iter().position(|known| *known == measure);
+        known.unwrap_or_else(|| {
+            self.measures.push(measure);
+            self.measures.len() - 1
+        })
     }
 
     /// The file's name without folder and ending.

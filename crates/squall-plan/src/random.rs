@@ -25,6 +25,12 @@ pub(crate) fn draw(seed: u64, ordinal: u64) -> u64 {
     key(&[seed, u64::MAX - 1, ordinal])
 }
 
+/// 64 random bits that say which row of some data belongs to whoever has this number.
+pub(crate) fn draw_row(seed: u64, data: &str, number: u64) -> u64 {
+    let name = data.bytes().fold(0, |hash, byte| key(&[hash, u64::from(byte)]));
+    key(&[seed, u64::MAX - 2, name, number])
+}
+
 /// Mixes the words into one with the finaliser of `SplitMix64` (Steele, Lea and Flood, 2014) after each,
 /// so that keys that differ in one bit give unrelated streams.
 fn key(words: &[u64]) -> u64 {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::keys::{Kind, PLAN, Shape};
+use crate::keys::{CAPTURE, Kind, PLAN, STEP, Shape};
 
 /// JSON Schema (2020-12) of a plan, for editors.
 #[must_use]
@@ -54,6 +54,10 @@ fn reference(kind: &'static Kind, definitions: &mut Map<String, Value>) -> Value
     json!({ "$ref": format!("#/$defs/{}", kind.name) })
 }
 
+fn steps(definitions: &mut Map<String, Value>) -> Value {
+    json!({ "type": "array", "minItems": 1, "items": reference(&STEP, definitions) })
+}
+
 fn shape(shape: &'static Shape, definitions: &mut Map<String, Value>) -> Value {
     let text = json!({ "type": ["string", "number", "boolean"] });
     let span = "[0-9]*\\.?[0-9]+(us|µs|ms|s|m|h|d)";
@@ -61,7 +65,7 @@ fn shape(shape: &'static Shape, definitions: &mut Map<String, Value>) -> Value {
         Shape::Text | Shape::Template | Shape::Expression => text,
         Shape::Duration => json!({ "type": ["string", "integer"], "pattern": format!("^(0|({span})+)$") }),
         Shape::Think => {
-            json!({ "type": ["string", "integer"], "pattern": format!("^(0|({span})+)(\\.\\.({span})+)?$|^pace\\(({span})+\\)$") })
+            json!({ "type": ["string", "integer"], "pattern": format!("^(0|({span})+)(\\.\\.({span})+)?$|^(pace|exponential)\\(({span})+\\)$|^normal\\(({span})+, *({span})+\\)$") })
         }
         Shape::Rate => json!({ "type": "string", "pattern": "^[0-9]*\\.?[0-9]+ */ *[smh]$" }),
         Shape::Count(lowest, highest) => json!({ "type": "integer", "minimum": lowest, "maximum": highest }),
@@ -72,7 +76,8 @@ fn shape(shape: &'static Shape, definitions: &mut Map<String, Value>) -> Value {
         Shape::Json => json!({}),
         Shape::Word(words) => json!({ "enum": words }),
         Shape::Statuses => {
-            let status = json!({ "type": "integer", "minimum": 100, "maximum": 599 });
+            let code = json!({ "type": "integer", "minimum": 100, "maximum": 599 });
+            let status = json!({ "anyOf": [code, { "type": "string", "pattern": "^[1-5]xx$" }] });
             json!({ "anyOf": [status, { "type": "array", "items": status, "minItems": 1 }] })
         }
         Shape::Object(kind) => reference(kind, definitions),
@@ -90,8 +95,21 @@ fn shape(shape: &'static Shape, definitions: &mut Map<String, Value>) -> Value {
         Shape::Named(kind) => {
             json!({ "type": "object", "minProperties": 1, "additionalProperties": reference(kind, definitions) })
         }
-        Shape::NamedJson => json!({ "type": "object" }),
-        Shape::Headers => json!({ "type": "object", "additionalProperties": text }),
-        Shape::Captures => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+        Shape::NamedJson | Shape::Checks => json!({ "type": "object" }),
+        Shape::Headers | Shape::Templates => json!({ "type": "object", "additionalProperties": text }),
+        Shape::Captures => {
+            let full = reference(&CAPTURE, definitions);
+            json!({ "type": "object", "additionalProperties": { "anyOf": [{ "type": "string" }, full] } })
+        }
+        Shape::NamedOrText(kind) => {
+            let full = reference(kind, definitions);
+            json!({ "type": "object", "additionalProperties": { "anyOf": [text, full] } })
+        }
+        Shape::Steps => steps(definitions),
+        Shape::StepLists => json!({ "type": "array", "minItems": 1, "items": steps(definitions) }),
+        Shape::NamedSteps => json!({ "type": "object", "additionalProperties": steps(definitions) }),
+        Shape::Items => json!({ "type": ["array", "string"] }),
+        Shape::Sizes => json!({ "type": ["string", "integer"], "pattern": "^[0-9]+(\\.\\.[0-9]*)?$" }),
+        Shape::Switch => json!({ "type": "boolean" }),
     }
 }

@@ -47,6 +47,20 @@ fn good_plans_compile_to_what_they_say() {
 }
 
 #[test]
+fn the_examples_have_no_mistakes() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples");
+    let examples = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let plans: Vec<_> = examples.filter(|path| path.extension().is_some_and(|end| end == "yaml")).collect();
+    assert!(plans.len() >= 6);
+    for path in plans {
+        let bundle = bundle(&path);
+        let compiled =
+            compile(&bundle).unwrap_or_else(|problems| panic!("{}", problems.render(&bundle.text, false)));
+        assert!(compiled.warnings.is_empty(), "{}", compiled.warnings.render(&bundle.text, false));
+    }
+}
+
+#[test]
 fn the_command_line_replaces_what_the_plan_says() {
     let text = "target: http://127.0.0.1:1\nvariables: { n: 1 }\nload: { users: 5, duration: 1m }\n\
                 scenarios: { a: { steps: [ { get: '/{{ n }}' } ] } }";

@@ -6,6 +6,7 @@ use squall_metrics::{Distribution, GeneratorTotals, Health, LoadCounts, LoadId, 
 use squall_plan::schedule::Planned;
 use squall_plan::{PlacedLoad, Plan, Share};
 
+use crate::measures::measures;
 use crate::result::{
     Checks, Cleanup, Connections, Cost, Coverage, Endpoint, Generator, IterationsEnded, LoadCoverage,
     Percentiles, PhaseTimes, Quantiles, Region, Run, RunResult, SCHEMA_VERSION, SeatCoverage, TaintedBy,
@@ -80,6 +81,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
         verdict,
         outcomes: merged.outcomes().iter().map(|(outcome, count)| (outcome.to_string(), *count)).collect(),
         endpoints: endpoints(plan, merged, elapsed_s),
+        measures: measures(plan, merged),
         regions: regions.collect(),
         cleanup: Cleanup::default(),
         thresholds: Vec::new(),
@@ -281,7 +283,7 @@ fn problems(merged: &Merged, others: Vec<String>) -> BTreeMap<String, u64> {
     problems
 }
 
-fn times(distribution: &Distribution) -> Times {
+pub(crate) fn times(distribution: &Distribution) -> Times {
     let quantile = |quantile| distribution.quantile_us(quantile).map(ms);
     Times {
         count: distribution.count(),

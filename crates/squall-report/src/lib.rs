@@ -7,6 +7,7 @@
 
 mod build;
 mod json;
+mod measures;
 mod numbers;
 mod result;
 mod terminal;
@@ -15,6 +16,7 @@ mod verdict;
 
 pub use build::{Facts, GeneratorFacts, build};
 pub use json::{ResultError, from_json, schema, to_json};
+pub use measures::{Measures, Metric, Span};
 pub use result::*;
 pub use terminal::{Style, terminal};
 pub use verdict::{Ending, ExitCode, Outcome, Verdict};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::measures::Measures;
 use crate::verdict::Verdict;
 
 /// The version of this form.
@@ -30,6 +31,9 @@ pub struct RunResult {
     pub outcomes: BTreeMap<String, u64>,
     /// The requests of each name.
     pub endpoints: Vec<Endpoint>,
+    /// What was measured besides requests.
+    #[serde(default)]
+    pub measures: Measures,
     /// The same by region.
     pub regions: Vec<Region>,
     /// What write-heavy plans made and undid. Nothing is tracked yet.

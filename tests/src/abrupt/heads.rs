@@ -101,7 +101,7 @@ fn cookies() -> Vec<Row> {
     };
     let value = "v".repeat(1024);
     let set = with("Set-Cookie: theirs=2");
-    let first = [Act::Head, Act::told("cookie: own=1\r"), Act::text(&set)];
+    let first = [Act::Head, Act::told("cookie: own=1"), Act::text(&set)];
     let joined = [Act::Head, Act::told("cookie: own=1; theirs=2\r"), Act::text(&set)];
     vec![
         Row::new("2000-cookies-at-once", cookies(2_000, &|n| format!("c{n}=value")), "200 too_large"),

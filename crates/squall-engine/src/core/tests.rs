@@ -24,6 +24,8 @@ use crate::clock::TokioClock;
 use crate::connect::{ConnectError, Dialed, Origin};
 use crate::slice::{Finished, Machine, prepare, start};
 
+mod flow;
+
 /// Answers everything after the same time; may close each connection after its first answer, unannounced; may not
 /// answer at all for some time at the end of each cycle.
 #[derive(Debug, Clone, Copy)]
@@ -97,7 +99,11 @@ fn run(plan: &Arc<Plan>, share: Share, service: Service) -> Merged {
 }
 
 /// The same with a service that knows when the load begins.
-fn run_with(plan: &Arc<Plan>, share: Share, service: impl FnOnce(Instant) -> Service) -> Merged {
+fn run_with<C: Connect + 'static>(
+    plan: &Arc<Plan>,
+    share: Share,
+    service: impl FnOnce(Instant) -> C,
+) -> Merged {
     let mut builder = Builder::new_current_thread();
     let runtime = builder.enable_all().start_paused(true).build_local(LocalOptions::default()).unwrap();
     runtime.block_on(async {

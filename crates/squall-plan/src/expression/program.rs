@@ -105,6 +105,13 @@ impl ProgramBuilder {
         &self.sources[expr.0].text
     }
 
+    /// Whether any expression looks that name up.
+    #[must_use]
+    pub fn mentions(&self, name: &str) -> bool {
+        let root = |path: &String| path.split('.').next() == Some(name);
+        self.sources.iter().any(|source| source.names.iter().any(root))
+    }
+
     /// Compiles all that was added.
     pub fn finish(self) -> Result<Program, ExpressionError> {
         let sources = self.sources;

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minijinja::Value;
 use minijinja::value::Object;
+use rand::{Rng, SeedableRng};
 
+use crate::data::{Feeder, OnEnd, Per};
 use crate::random::Random;
 
 /// The name under which functions find the scope that called them. Not an identifier, so no plan says it.
@@ -19,20 +21,44 @@ pub struct Constants {
     pub variables: Vec<(String, Value)>,
     /// Environment variables that the plan mentions, as `env`.
     pub env: Value,
+    /// Tells the time, in milliseconds since 1970; nobody does while a plan is compiled.
+    pub now_ms: Option<fn() -> i64>,
+    /// Data, and what picks its rows at random.
+    pub data: Arc<[Feeder]>,
+    /// What all randomness is derived from.
+    pub seed: u64,
 }
 
 /// What one user's expressions see. Shared by reference count because minijinja's values are.
 pub struct Scope {
     constants: Arc<Constants>,
     user: Mutex<User>,
+    /// Shared by what a user does side by side.
+    variables: Arc<Mutex<Variables>>,
 }
 
 struct User {
     vu: Value,
     iteration: u64,
     random: Random,
-    captures: Vec<(Arc<str>, Value)>,
+    turn: Turn,
+    /// How often each piece of data has been used.
+    uses: Vec<u64>,
 }
+
+/// A user's place among all who take data: it says which rows are theirs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// The user's number among all of the fleet.
+    pub user: u64,
+    /// How many users there may be.
+    pub users: u64,
+    /// The iteration's number among all of the fleet.
+    pub iteration: u64,
+}
+
+/// What a user has captured and set; the names are few.
+type Variables = Vec<(Arc<str>, Value)>;
 
 impl Scope {
     /// The scope of user number `vu`, before its first iteration.
@@ -41,8 +67,25 @@ impl Scope {
         let vu = Value::from(BTreeMap::from([("id", vu)]));
         Arc::new(Self {
             constants,
-            user: Mutex::new(User { vu, iteration: 0, random, captures: Vec::new() }),
+            user: Mutex::new(User { vu, iteration: 0, random, turn: Turn::default(), uses: Vec::new() }),
+            variables: Arc::default(),
         })
+    }
+
+    /// A scope for something that the user does side by side with other things: it has the same variables, and
+    /// randomness of its own, so that who is faster changes nothing.
+    #[must_use]
+    pub fn branch(&self) -> Arc<Self> {
+        let mut user = self.user();
+        let own = User {
+            vu: user.vu.clone(),
+            iteration: user.iteration,
+            random: Random::seed_from_u64(user.random.next_u64()),
+            turn: user.turn,
+            uses: user.uses.clone(),
+        };
+        let (constants, variables) = (Arc::clone(&self.constants), Arc::clone(&self.variables));
+        Arc::new(Self { constants, user: Mutex::new(own), variables })
     }
 
     /// Starts iteration number `iteration` with its own random stream.
@@ -52,18 +95,41 @@ impl Scope {
         user.random = random;
     }
 
-    /// Keeps a captured value; the newest of a name counts.
-    pub fn set(&self, name: &str, value: Value) {
-        let mut user = self.user();
-        match user.captures.iter_mut().find(|(known, _)| &**known == name) {
-            Some((_, old)) => *old = value,
-            None => user.captures.push((Arc::from(name), value)),
-        }
+    /// Says which rows of data are whose from now on.
+    pub fn take_turn(&self, turn: Turn) {
+        self.user().turn = turn;
     }
 
-    /// Forgets everything captured.
-    pub fn clear(&self) {
-        self.user().captures.clear();
+    /// Whether there is data of which no row is left for the user or its iteration, and who lacks one is to stop.
+    #[must_use]
+    pub fn lacks_data(&self) -> bool {
+        let user = self.user();
+        let mut data = self.constants.data.iter().enumerate();
+        data.any(|(index, feeder)| {
+            feeder.on_end == OnEnd::Stop && feeder.is_exhausted(user.number(index, feeder.per))
+        })
+    }
+
+    /// The row of data that is the user's now.
+    fn row(&self, index: usize, feeder: &Feeder) -> Value {
+        let mut user = self.user();
+        let number = user.number(index, feeder.per);
+        if feeder.per == Per::Use {
+            if index >= user.uses.len() {
+                user.uses.resize(index + 1, 0);
+            }
+            user.uses[index] += 1;
+        }
+        feeder.row(self.constants.seed, number).unwrap_or_default()
+    }
+
+    /// Keeps a value; the newest of a name counts.
+    pub fn set(&self, name: &str, value: Value) {
+        let mut variables = locked(&self.variables);
+        match variables.iter_mut().find(|(known, _)| &**known == name) {
+            Some((_, old)) => *old = value,
+            None => variables.push((Arc::from(name), value)),
+        }
     }
 
     /// Draws from the user's random stream.
@@ -71,17 +137,27 @@ impl Scope {
         draw(&mut self.user().random)
     }
 
+    /// Milliseconds since 1970.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        self.constants.now_ms.map_or(0, |now_ms| now_ms())
+    }
+
     /// The value of a name, if it has one.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Value> {
-        let user = self.user();
-        if let Some((_, value)) = user.captures.iter().find(|(known, _)| &**known == name) {
+        if let Some((_, value)) = locked(&self.variables).iter().find(|(known, _)| &**known == name) {
             return Some(value.clone());
         }
         match name {
-            "iteration" => Some(Value::from(user.iteration)),
-            "vu" => Some(user.vu.clone()),
+            "iteration" => Some(Value::from(self.user().iteration)),
+            "vu" => Some(self.user().vu.clone()),
             "env" => Some(self.constants.env.clone()),
+            _ if self.constants.data.iter().any(|feeder| feeder.name == name) => {
+                let mut feeders = self.constants.data.iter().enumerate();
+                let (index, feeder) = feeders.find(|(_, feeder)| feeder.name == name)?;
+                Some(self.row(index, feeder))
+            }
             _ => self
                 .constants
                 .variables
@@ -91,9 +167,27 @@ impl Scope {
         }
     }
 
-    /// A panic while the lock was held leaves nothing half-written, so poison is no reason to stop.
     fn user(&self) -> MutexGuard<'_, User> {
-        self.user.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.user)
+    }
+}
+
+/// A panic while the lock was held leaves nothing half-written, so poison is no reason to stop.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl User {
+    /// The number under which the user takes its next row of data.
+    fn number(&self, index: usize, per: Per) -> u64 {
+        match per {
+            Per::User => self.turn.user,
+            Per::Iteration => self.turn.iteration,
+            Per::Use => {
+                let uses = self.uses.get(index).copied().unwrap_or(0);
+                uses.saturating_mul(self.turn.users.max(1)).saturating_add(self.turn.user)
+            }
+        }
     }
 }
 

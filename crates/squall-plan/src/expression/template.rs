@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::program::{EvalError, Expr, ExpressionError, Program, ProgramBuilder};
 use super::scope::Scope;
-use super::value::{push_json, push_json_string, push_text};
+use super::value::{from_json, push_json, push_json_string, push_text};
 
 /// What stays as it is inside a component of a URL: the unreserved characters of RFC 3986.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -65,6 +65,32 @@ impl Template {
             Part::Text(text) => Some(text.as_str()),
             Part::Expr(_) => None,
         })
+    }
+
+    /// The same behind another text.
+    #[must_use]
+    pub fn after(mut self, text: &str) -> Self {
+        match self.parts.first_mut() {
+            Some(Part::Text(first)) => first.insert_str(0, text),
+            _ => self.parts.insert(0, Part::Text(text.to_owned())),
+        }
+        self
+    }
+
+    /// An expression whose value is the text.
+    #[must_use]
+    pub fn to_expression(&self, program: &ProgramBuilder) -> String {
+        let parts = self.parts.iter().map(|part| match part {
+            // A string of JSON is one of Jinja, too.
+            Part::Text(text) => {
+                let mut literal = String::new();
+                push_json_string(&mut literal, text);
+                literal
+            }
+            Part::Expr(expr) => format!("({})", program.text(*expr)),
+        });
+        let parts: Vec<String> = parts.collect();
+        if parts.is_empty() { "''".to_owned() } else { parts.join(" ~ ") }
     }
 
     /// Appends the text to `out`.
@@ -233,6 +259,46 @@ impl UrlTemplate {
     }
 }
 
+impl UrlTemplate {
+    /// The same with a query at its end, behind that which it may have.
+    #[must_use]
+    pub fn with_query(mut self, pairs: &[(String, Template)]) -> Self {
+        let has_query = self.template.literals().any(|text| text.contains('?'));
+        push_pairs(&mut self.template.parts, pairs, if has_query { "&" } else { "?" });
+        self
+    }
+
+    /// A form as it is sent: pairs of names and texts, percent-encoded.
+    #[must_use]
+    pub fn form(pairs: &[(String, Template)]) -> Self {
+        let mut parts = Vec::new();
+        push_pairs(&mut parts, pairs, "");
+        Self { template: Template { parts }, name: String::new() }
+    }
+}
+
+/// Appends pairs, percent-encoded; what comes before the first one is given.
+fn push_pairs(parts: &mut Vec<Part>, pairs: &[(String, Template)], first: &str) {
+    for (index, (name, value)) in pairs.iter().enumerate() {
+        let before = if index == 0 { first } else { "&" };
+        push_literal(parts, &format!("{before}{}=", utf8_percent_encode(name, COMPONENT)));
+        for part in &value.parts {
+            match part {
+                Part::Text(text) => push_literal(parts, &utf8_percent_encode(text, COMPONENT).to_string()),
+                Part::Expr(expr) => parts.push(Part::Expr(*expr)),
+            }
+        }
+    }
+}
+
+/// Appends a literal to the one at the end, so that a text without expressions stays one.
+fn push_literal(parts: &mut Vec<Part>, text: &str) {
+    match parts.last_mut() {
+        Some(Part::Text(last)) => last.push_str(text),
+        _ => parts.push(Part::Text(text.to_owned())),
+    }
+}
+
 /// A JSON value with expressions in its strings.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JsonNode {
@@ -342,6 +408,53 @@ impl JsonTemplate {
         write(&mut json);
         self.parts.push(JsonPart::Literal(json));
     }
+}
+
+/// A value with expressions in its texts: where it is exactly one expression, that expression's own value.
+#[derive(Debug, Clone)]
+pub enum ValueTemplate {
+    /// Always the same.
+    Constant(Value),
+    /// A text.
+    Text(Template),
+    /// A list or mapping.
+    Json(JsonTemplate),
+}
+
+impl ValueTemplate {
+    /// Of a tree.
+    #[must_use]
+    pub fn new(node: &JsonNode) -> Self {
+        if let JsonNode::Text(template) = node {
+            return match template.as_literal() {
+                Some(text) => Self::Constant(Value::from(text)),
+                None => Self::Text(template.clone()),
+            };
+        }
+        let json = JsonTemplate::new(node);
+        match json.parts.as_slice() {
+            [JsonPart::Literal(text)] => Self::Constant(parsed(text)),
+            _ => Self::Json(json),
+        }
+    }
+
+    /// The value.
+    pub fn value(&self, program: &Program, scope: &Arc<Scope>) -> Result<Value, EvalError> {
+        match self {
+            Self::Constant(value) => Ok(value.clone()),
+            Self::Text(template) => template.value(program, scope),
+            Self::Json(json) => {
+                let mut text = String::new();
+                json.render(program, scope, &mut text)?;
+                Ok(parsed(&text))
+            }
+        }
+    }
+}
+
+/// The value of JSON that was written here.
+fn parsed(json: &str) -> Value {
+    serde_json::from_str(json).map(|json| from_json(&json)).unwrap_or_default()
 }
 
 #[cfg(test)]

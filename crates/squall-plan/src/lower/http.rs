@@ -25,10 +25,12 @@ impl Lowering<'_> {
             let Some(fields) = this.fields(node, &keys::HTTP) else {
                 return (HttpSettings::default(), Vec::new());
             };
-            let headers = fields.get("headers").map(|node| this.within("headers", |this| this.headers(node)));
+            let auth = this.optional(&fields, "auth", Self::auth);
+            let headers = this.optional(&fields, "headers", |this, node| Some(this.headers(node)));
+            let headers = auth.into_iter().chain(headers.unwrap_or_default()).collect();
             let settings = this.settings(&fields);
-            this.check_names(&[]);
-            (settings, headers.unwrap_or_default())
+            this.check_names();
+            (settings, headers)
         })
     }
 

@@ -8,7 +8,8 @@ use minijinja::Value;
 use url::Url;
 
 use crate::expression::{
-    Constants, Expr, FUNCTIONS, GLOBALS, JsonNode, JsonTemplate, ProgramBuilder, Scope, Template,
+    CONSTANT_FUNCTIONS, Constants, Expr, FUNCTIONS, GLOBALS, JsonNode, JsonTemplate, ProgramBuilder, Scope,
+    Template,
 };
 use crate::random::iteration_stream;
 use crate::yaml::Node;
@@ -88,7 +89,7 @@ impl Lowering<'_> {
     }
 
     /// The value of JSON whose expressions need no user.
-    fn constant_json(&mut self, node: &Node) -> Option<Value> {
+    pub(super) fn constant_json(&mut self, node: &Node) -> Option<Value> {
         let outer = std::mem::take(&mut self.program);
         let json = self.json(node);
         let program = std::mem::replace(&mut self.program, outer);
@@ -138,7 +139,8 @@ impl Lowering<'_> {
     }
 
     fn constant_scope(&self) -> Arc<Scope> {
-        let constants = Constants { variables: self.variables.clone(), env: Value::from(self.env.clone()) };
+        let (variables, env) = (self.variables.clone(), Value::from(self.env.clone()));
+        let constants = Constants { variables, env, ..Constants::default() };
         Scope::new(Arc::new(constants), 0, iteration_stream(0, 0, 0, 0))
     }
 
@@ -147,7 +149,11 @@ impl Lowering<'_> {
         let mut good = true;
         for name in builder.names(expr) {
             let root = name.split('.').next().unwrap_or_default();
-            if FUNCTIONS.contains(&root) || root == "vu" || root == "iteration" {
+            let is_function = FUNCTIONS.contains(&root) && !CONSTANT_FUNCTIONS.contains(&root);
+            if is_function
+                || ["vu", "iteration", "response"].contains(&root)
+                || self.feeders.iter().any(|name| name == root)
+            {
                 let message = format!("`{root}` belongs to a user, and there is none here");
                 self.error(span.clone(), "not-constant", message, None);
                 good = false;
@@ -156,13 +162,20 @@ impl Lowering<'_> {
         good && self.check_expression(builder.text(expr), builder.names(expr), span, &[])
     }
 
+    /// A variable that the current scenario gives values.
+    pub(super) fn define(&mut self, key: &Node, name: &str) {
+        self.check_variable(key, name);
+        self.defined.push(name.to_owned());
+    }
+
     /// Checks what the expressions since the last time refer to.
-    pub(super) fn check_names(&mut self, captures: &[String]) {
+    pub(super) fn check_names(&mut self) {
+        let captures = std::mem::take(&mut self.defined);
         for used in std::mem::take(&mut self.uses) {
             let (text, names) =
                 (self.program.text(used.expr).to_owned(), self.program.names(used.expr).clone());
             let path = std::mem::replace(&mut self.path, vec![used.path]);
-            self.check_expression(&text, &names, used.span, captures);
+            self.check_expression(&text, &names, used.span, &captures);
             self.path = path;
         }
     }
@@ -187,6 +200,7 @@ impl Lowering<'_> {
             let variables = self.variables.iter().map(|(name, _)| name.as_str());
             let known = variables
                 .chain(captures.iter().map(String::as_str))
+                .chain(self.feeders.iter().map(String::as_str))
                 .chain(GLOBALS)
                 .chain(FUNCTIONS)
                 .chain(JINJA);

@@ -1,99 +1,91 @@
-//! Steps: requests and pauses.
+//! Requests.
 
-use http::header::{CONTENT_TYPE, HOST};
-use http::{Method, Uri};
-use serde_json_path::JsonPath;
+use std::time::Duration;
 
-use crate::expression::{JsonTemplate, ProgramBuilder, Template, UrlTemplate};
-use crate::keys::{self, VERBS};
-use crate::model::{Body, Capture, Expect, Headers, OnFailure, Request, SeriesName, Step, Think};
-use crate::yaml::{Node, Scalar, Value};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::{HeaderName, HeaderValue, Method, Uri};
+use url::Url;
+
+use crate::expression::{ProgramBuilder, Template, UrlTemplate};
+use crate::keys::{self, ACTIONS, VERBS};
+use crate::model::{Body, Headers, LooksAt, OnFailure, Request, Retry, SeriesName};
+use crate::yaml::{Node, Scalar};
 
 use super::fields::Fields;
-use super::values::HeaderList;
+use super::steps::Home;
 use super::{Lowering, MAX_NAMES, OTHER};
 
-impl Lowering<'_> {
-    pub(super) fn step(&mut self, node: &Node, scenario: &str, headers: &HeaderList) -> Option<Step> {
-        let fields = self.fields(node, &keys::STEP)?;
-        let kinds = fields.present(&[&VERBS[..], &["think"]].concat());
-        let kind = match kinds.as_slice() {
-            [(kind, _)] => *kind,
-            [] => {
-                let hint = Some("write a verb such as `get: /path`, or `think: 1s`".to_owned());
-                self.error(node.span.clone(), "no-verb", "step does nothing".to_owned(), hint);
-                return None;
-            }
-            [(first, _), (second, key), ..] => {
-                let message = format!("step has both `{first}` and `{second}`");
-                self.error(key.span.clone(), "conflict", message, Some("make them two steps".to_owned()));
-                return None;
-            }
-        };
-        let value = fields.get(kind)?;
-        if kind != "think" {
-            return self
-                .request(kind, value, &fields, scenario, headers)
-                .map(|request| Step::Request(Box::new(request)));
-        }
-        let others = keys::STEP.keys.iter().map(|key| key.name).filter(|name| *name != "think");
-        for (name, key) in fields.present(&others.collect::<Vec<_>>()) {
-            self.error(key.span.clone(), "conflict", format!("`{name}` has no place beside `think`"), None);
-        }
-        let think = self.within("think", |this| this.think(value))?;
-        if matches!(think, Think::Pace(_)) {
-            let hint = Some("write it as the `think` of the scenario".to_owned());
-            self.error(value.span.clone(), "conflict", "a step has no pace".to_owned(), hint);
-            return None;
-        }
-        Some(Step::Think(think))
-    }
+/// The keys of a step that say something about a request.
+const BODIES: [&str; 6] = ["json", "form", "multipart", "body", "body_file", "raw"];
 
+impl Lowering<'_> {
     /// Path and query of a URL that is always the same.
     fn fixed_path(&self, url: &UrlTemplate) -> Option<Uri> {
         let path = url.template().as_literal().filter(|path| path.starts_with('/'))?;
         Uri::try_from(format!("{}{path}", self.base.as_ref()?.0)).ok()
     }
 
-    fn request(
+    pub(super) fn request(
         &mut self,
         verb: &'static str,
         url: &Node,
         fields: &Fields<'_>,
-        scenario: &str,
-        inherited: &HeaderList,
+        home: Home<'_>,
     ) -> Option<Request> {
-        let url = self.within(verb, |this| this.url(url));
-        let own = fields.get("headers").map(|node| self.within("headers", |this| this.headers(node)));
-        let body = self.body(fields);
-        let expect = fields.get("expect").map(|node| self.within("expect", |this| this.expect(node)));
-        let captures = fields.get("capture").map(|node| self.within("capture", |this| this.captures(node)));
-        let on_failure =
-            fields.get("on_failure").and_then(|node| self.within("on_failure", |this| this.on_failure(node)));
-        let name = fields.get("name").map(|node| self.within("name", |this| this.name(node)));
-        let (url, body) = (url?, body?);
-        let method = verb.to_ascii_uppercase();
-        let name = name.flatten().unwrap_or_else(|| format!("{method} {}", url.name()));
-        let mut headers = Headers::default();
-        if matches!(body, Body::Json(_)) {
-            headers.set(&CONTENT_TYPE, &Template::literal("application/json"));
+        let foreign = keys::STEP.keys.iter().map(|key| key.name);
+        let foreign =
+            foreign.filter(|name| ACTIONS.contains(name) || ["steps", "then", "else"].contains(name));
+        for (name, key) in fields.present(&foreign.collect::<Vec<_>>()) {
+            self.error(key.span.clone(), "conflict", format!("`{name}` has no place beside `{verb}`"), None);
         }
-        for (name, value) in inherited.iter().chain(own.iter().flatten()) {
+        let url = self.within(verb, |this| this.url(url));
+        let query =
+            self.optional(fields, "query", |this, node| Some(this.templates(node))).unwrap_or_default();
+        let own = self.optional(fields, "headers", |this, node| Some(this.headers(node))).unwrap_or_default();
+        let auth = self.optional(fields, "auth", Self::auth);
+        let body = self.request_body(fields);
+        let timeout = self.optional(fields, "timeout", Self::positive_duration);
+        let follow_redirects =
+            self.optional(fields, "follow_redirects", |this, node| this.count(node, 0, 50));
+        let retry = self.optional(fields, "retry", Self::retry);
+        let expect =
+            self.optional(fields, "expect", |this, node| Some(this.expect(node))).unwrap_or_default();
+        let captures =
+            self.optional(fields, "capture", |this, node| Some(this.captures(node))).unwrap_or_default();
+        let on_failure = self.optional(fields, "on_failure", Self::on_failure);
+        let name = self.optional(fields, "name", Self::name);
+        let (url, (body, content_type)) = (url?, body?);
+        let method = verb.to_ascii_uppercase();
+        let name = name.unwrap_or_else(|| format!("{method} {}", url.name()));
+        let url = url.with_query(&query);
+        let mut headers = Headers::default();
+        if let Some(content_type) = content_type {
+            headers.set(&CONTENT_TYPE, &Template::literal(content_type));
+        }
+        for (name, value) in home.headers.iter().chain(&auth).chain(&own) {
             headers.set(name, value);
         }
         let fixed_path = self.fixed_path(&url);
         if let Some((_, host)) = self.base.as_ref().filter(|_| fixed_path.is_some() && !headers.has(&HOST)) {
             headers.fixed.insert(HOST, host.clone());
         }
+        let looks_at = LooksAt {
+            headers: expect.looks_at_headers() || captures.iter().any(|capture| !capture.source.is_body()),
+            body: expect.looks_at_body() || captures.iter().any(|capture| capture.source.is_body()),
+        };
         Some(Request {
-            series: self.series(scenario, name, fields),
+            series: self.series(home.scenario, name, fields),
             method: Method::from_bytes(method.as_bytes()).ok()?,
             url,
             fixed_path,
             headers,
             body,
-            expect: expect.unwrap_or_default(),
-            captures: captures.unwrap_or_default(),
+            timeout,
+            follow_redirects,
+            retry,
+            expect,
+            captures,
+            looks_at,
             on_failure: on_failure.unwrap_or_default(),
         })
     }
@@ -119,7 +111,7 @@ impl Lowering<'_> {
         })
     }
 
-    fn name(&mut self, node: &Node) -> Option<String> {
+    pub(super) fn name(&mut self, node: &Node) -> Option<String> {
         let text = self.text(node)?;
         if text.contains("{{") {
             let message = "a name groups requests, so it has no expressions".to_owned();
@@ -154,68 +146,127 @@ impl Lowering<'_> {
             self.error(node.span.clone(), "bad-url", message.to_owned(), Some(hint.to_owned()));
             return None;
         }
+        self.check_host(node, &url);
         Some(url)
     }
 
-    /// The body; `None` if it is wrong, `Body::Empty` if there is none.
-    fn body(&mut self, fields: &Fields<'_>) -> Option<Body> {
-        if let (Some(_), Some(key)) = (fields.get("json"), fields.key("body")) {
-            let message = "`body` has no place beside `json`".to_owned();
+    /// A URL whose host is always the same must lead to one that the plan allows.
+    fn check_host(&mut self, node: &Node, url: &UrlTemplate) {
+        let start = url.template().literals().next().filter(|start| start.starts_with("http")).unwrap_or("");
+        // What follows an expression may still belong to the host.
+        let whole = url.template().as_literal().is_some() || start.matches('/').count() > 2;
+        let Some(host) =
+            Url::parse(start).ok().filter(|_| whole).and_then(|url| url.host_str().map(str::to_owned))
+        else {
+            return;
+        };
+        let allowed =
+            self.allowed.as_ref().is_none_or(|allowed| allowed.allows(host.trim_matches(['[', ']'])));
+        if !allowed {
+            let hint = Some(format!("write `allow: [ {host} ]` in the plan"));
+            self.error(node.span.clone(), "forbidden-host", format!("host `{host}` is not allowed"), hint);
+        }
+    }
+
+    /// The body and its content type; `None` if it is wrong.
+    fn request_body(&mut self, fields: &Fields<'_>) -> Option<(Body, Option<String>)> {
+        let found = fields.present(&BODIES);
+        if let [(first, _), (second, key), ..] = found.as_slice() {
+            let message = format!("`{second}` has no place beside `{first}`");
             self.error(key.span.clone(), "conflict", message, Some("leave out one of them".to_owned()));
         }
-        if let Some(node) = fields.get("json") {
-            return self
-                .within("json", |this| this.json(node))
-                .map(|json| Body::Json(JsonTemplate::new(&json)));
-        }
-        match fields.get("body") {
-            Some(node) => self.within("body", |this| this.template(node)).map(Body::Text),
-            None => Some(Body::Empty),
+        let Some((kind, _)) = found.first() else { return Some((Body::Empty, None)) };
+        let node = fields.get(kind)?;
+        self.within(kind, |this| this.body(kind, node))
+    }
+
+    /// A header that says who asks.
+    pub(super) fn auth(&mut self, node: &Node) -> Option<(HeaderName, Template)> {
+        let fields = self.fields(node, &keys::AUTH)?;
+        match fields.present(&["bearer", "basic", "api_key"]).as_slice() {
+            [("bearer", _)] => {
+                let token = self.optional(&fields, "bearer", Self::template)?;
+                Some((AUTHORIZATION, token.after("Bearer ")))
+            }
+            [("basic", _)] => {
+                let basic = fields.get("basic")?;
+                self.within("basic", |this| this.basic(basic)).map(|value| (AUTHORIZATION, value))
+            }
+            [("api_key", _)] => {
+                let key = fields.get("api_key")?;
+                self.within("api_key", |this| this.api_key(key))
+            }
+            found => {
+                let message = "`auth` is one of `bearer`, `basic` and `api_key`".to_owned();
+                let span = found.get(1).map_or(node.span.clone(), |(_, key)| key.span.clone());
+                self.error(span, "conflict", message, None);
+                None
+            }
         }
     }
 
-    fn expect(&mut self, node: &Node) -> Expect {
-        let Some(fields) = self.fields(node, &keys::EXPECT) else { return Expect::default() };
-        let Some(node) = fields.get("status") else { return Expect::default() };
-        let status = self.within("status", |this| match &node.value {
-            Value::Sequence(_) => this.list(node, Self::status),
-            _ => this.status(node).into_iter().collect(),
+    fn basic(&mut self, node: &Node) -> Option<Template> {
+        let fields = self.fields(node, &keys::BASIC)?;
+        let user = self.optional(&fields, "user", Self::template);
+        let password = self.optional(&fields, "password", Self::template);
+        let (user, password) = (user?, password?);
+        let source = |this: &Self, template: &Template| template.to_expression(&this.program);
+        let pair = format!("{} ~ ':' ~ {}", source(self, &user), source(self, &password));
+        Some(self.made_expression(node, &format!("({pair}) | base64"))?.after("Basic "))
+    }
+
+    fn api_key(&mut self, node: &Node) -> Option<(HeaderName, Template)> {
+        let fields = self.fields(node, &keys::API_KEY)?;
+        let header = self.optional(&fields, "header", |this, node| {
+            let text = this.text(node)?;
+            let header = HeaderName::from_bytes(text.as_bytes());
+            if header.is_err() {
+                this.error(node.span.clone(), "bad-header", format!("`{text}` is no header name"), None);
+            }
+            header.ok()
         });
-        Expect { status }
+        let value = self.optional(&fields, "value", Self::template)?;
+        Some((header.unwrap_or(HeaderName::from_static("x-api-key")), value))
     }
 
-    fn status(&mut self, node: &Node) -> Option<u16> {
-        self.count(node, 100, 599).and_then(|status| u16::try_from(status).ok())
-    }
-
-    fn captures(&mut self, node: &Node) -> Vec<Capture> {
-        let mut captures = Vec::new();
-        for (name, key, value) in self.entries(node) {
-            self.within(name, |this| {
-                this.check_variable(key, name);
-                let Some(Scalar::Text(text)) = value.scalar() else {
-                    return this.wrong_kind(value, "a JSONPath");
-                };
-                match JsonPath::parse(text) {
-                    Ok(path) => captures.push(Capture { variable: name.to_owned(), path }),
-                    Err(error) => {
-                        let at = error.position().min(text.len());
-                        let span = this.place_in(value, text, Some(&(at..at + 1)));
-                        let hint = Some("write a path such as `$.items[0].id`".to_owned());
-                        this.error(span, "json-path", format!("not a JSONPath: {}", error.message()), hint);
-                    }
-                }
-            });
-        }
-        captures
+    fn retry(&mut self, node: &Node) -> Option<Retry> {
+        let fields = self.fields(node, &keys::RETRY)?;
+        let times = self.optional(&fields, "times", |this, node| this.count(node, 1, 100));
+        let statuses = self.optional(&fields, "on", |this, node| Some(this.statuses(node)));
+        let transport = self.optional(&fields, "transport", Self::switch);
+        let wait = self.optional(&fields, "wait", Self::duration);
+        let max_wait = self.optional(&fields, "max_wait", Self::duration);
+        Some(Retry {
+            times: times.unwrap_or(1),
+            statuses: statuses.unwrap_or_else(|| vec![429..=429, 502..=504]),
+            transport: transport.unwrap_or(true),
+            wait: wait.unwrap_or(Duration::from_millis(100)),
+            max_wait: max_wait.unwrap_or(Duration::from_secs(10)),
+        })
     }
 
     fn on_failure(&mut self, node: &Node) -> Option<OnFailure> {
-        Some(match self.word(node, &["stop_iteration", "continue", "stop_user", "abort"])? {
+        Some(match self.word(node, &OnFailure::WORDS)? {
             "continue" => OnFailure::Continue,
             "stop_user" => OnFailure::StopUser,
             "abort" => OnFailure::Abort,
             _ => OnFailure::StopIteration,
         })
+    }
+
+    /// `true` or `false`.
+    pub(super) fn switch(&mut self, node: &Node) -> Option<bool> {
+        match node.scalar() {
+            Some(Scalar::Bool(value)) => Some(value),
+            _ => {
+                self.wrong_kind(node, "true or false");
+                None
+            }
+        }
+    }
+
+    /// Whether a literal can be the value of a header.
+    pub(super) fn is_header_value(template: &Template) -> bool {
+        template.literals().all(|literal| HeaderValue::from_str(literal).is_ok())
     }
 }

@@ -4,11 +4,12 @@ use http::header::USER_AGENT;
 
 use crate::expression::Template;
 use crate::keys;
-use crate::model::{Flow, Load, PlacedLoad, Scenario, Step, Task};
-use crate::yaml::{Node, Value};
+use crate::model::{Flow, Load, MeasureKind, PlacedLoad, Scenario, Step, Task};
+use crate::yaml::{Node, Scalar};
 
 use super::Lowering;
 use super::fields::Fields;
+use super::steps::Home;
 use super::values::HeaderList;
 
 impl Lowering<'_> {
@@ -57,91 +58,78 @@ impl Lowering<'_> {
                 Some("arrivals decide when iterations start".to_owned()),
             );
         }
-        let own = fields
-            .get("headers")
-            .map(|node| self.within("headers", |this| this.headers(node)))
-            .unwrap_or_default();
+        let measure = self.measure(name, "", MeasureKind::Iteration);
+        self.measure(name, "", MeasureKind::ActiveIteration);
+        self.defined.clear();
+        let auth = self.optional(&fields, "auth", Self::auth);
+        let own =
+            self.optional(&fields, "headers", |this, node| Some(this.headers(node))).unwrap_or_default();
         let user_agent = Template::literal(concat!("squall/", env!("CARGO_PKG_VERSION")));
         let base: HeaderList =
             std::iter::once((USER_AGENT, user_agent)).chain(plan_headers.iter().cloned()).collect();
-        let before =
-            fields.get("before").map(|node| self.within("before", |this| this.steps(node, name, &base)));
-        let with_own: HeaderList = base.into_iter().chain(own).collect();
-        let flow = self.flow(&fields, node, name, &with_own);
-        let captures = captured(node);
-        self.check_names(&captures);
-        Some(Scenario {
-            name: name.to_owned(),
-            weight,
-            think,
-            before: before.unwrap_or_default(),
-            flow: flow?,
-        })
+        let with_own: HeaderList = base.iter().cloned().chain(auth).chain(own).collect();
+        let steps = |this: &mut Self, key: &'static str, headers: &HeaderList| {
+            let home = Home { scenario: name, headers };
+            this.optional(&fields, key, |this, node| Some(this.steps(node, home))).unwrap_or_default()
+        };
+        let before = steps(self, "before", &base);
+        let home = Home { scenario: name, headers: &with_own };
+        let flow = self.flow(&fields, node, home);
+        let after = steps(self, "after", &with_own);
+        let on_status = self.optional(&fields, "on_status", |this, node| Some(this.on_status(node, home)));
+        self.check_names();
+        let (flow, on_status) = (flow?, on_status.unwrap_or_default());
+        Some(Scenario { name: name.to_owned(), weight, think, before, flow, after, on_status, measure })
     }
 
-    fn flow(
-        &mut self,
-        fields: &Fields<'_>,
-        node: &Node,
-        scenario: &str,
-        headers: &HeaderList,
-    ) -> Option<Flow> {
+    /// Steps by status.
+    fn on_status(&mut self, node: &Node, home: Home<'_>) -> Vec<(u16, Vec<Step>)> {
+        let mut reactions = Vec::new();
+        for (text, key, steps) in self.entries(node) {
+            let status = text.parse::<u16>().ok().filter(|status| (100..=599).contains(status));
+            if status.is_none() {
+                let hint = Some("write a number such as `401`".to_owned());
+                self.error(key.span.clone(), "status", format!("`{text}` is no status"), hint);
+            }
+            let steps = self.within(text, |this| this.steps(steps, home));
+            reactions.extend(status.map(|status| (status, steps)));
+        }
+        reactions
+    }
+
+    fn flow(&mut self, fields: &Fields<'_>, node: &Node, home: Home<'_>) -> Option<Flow> {
         if let (Some(_), Some(key)) = (fields.get("tasks"), fields.key("steps")) {
             let message = "`steps` has no place beside `tasks`".to_owned();
             self.error(key.span.clone(), "conflict", message, Some("make the steps a task".to_owned()));
         }
         if let Some(node) = fields.get("tasks") {
-            let tasks =
-                self.within("tasks", |this| this.list(node, |this, node| this.task(node, scenario, headers)));
+            let tasks = self.within("tasks", |this| this.list(node, |this, node| this.task(node, home)));
             return Some(Flow::Tasks(tasks));
         }
         if let Some(node) = fields.get("steps") {
-            return Some(Flow::Steps(self.within("steps", |this| this.steps(node, scenario, headers))));
+            return Some(Flow::Steps(self.within("steps", |this| this.steps(node, home))));
         }
         let hint = Some("write `steps` or `tasks`".to_owned());
         self.error(node.span.clone(), "missing-key", "scenario does nothing".to_owned(), hint);
         None
     }
 
-    fn task(&mut self, node: &Node, scenario: &str, headers: &HeaderList) -> Option<Task> {
+    fn task(&mut self, node: &Node, home: Home<'_>) -> Option<Task> {
         let fields = self.fields(node, &keys::TASK)?;
-        let name = fields.get("name").and_then(|node| self.within("name", |this| this.text(node)));
+        let name = self.optional(&fields, "name", Self::text);
         let weight = self.weight(&fields);
-        let condition = fields.get("if").and_then(|node| self.within("if", |this| this.condition(node)));
-        let steps =
-            fields.get("steps").map(|node| self.within("steps", |this| this.steps(node, scenario, headers)));
+        let condition = self.optional(&fields, "if", |this, node| {
+            if matches!(node.scalar(), Some(Scalar::Bool(false))) {
+                let message = "task is never done".to_owned();
+                this.warning(node.span.clone(), "unreachable", message, Some("leave it out".to_owned()));
+            }
+            this.condition(node)
+        });
+        let steps = self.optional(&fields, "steps", |this, node| Some(this.steps(node, home)));
         Some(Task { name, weight, condition, steps: steps? })
     }
 
-    fn weight(&mut self, fields: &Fields<'_>) -> u32 {
-        let weight = fields
-            .get("weight")
-            .and_then(|node| self.within("weight", |this| this.count(node, 1, 1_000_000)));
-        weight.unwrap_or(1)
-    }
-
-    fn steps(&mut self, node: &Node, scenario: &str, headers: &HeaderList) -> Vec<Step> {
-        self.list(node, |this, node| this.step(node, scenario, headers))
-    }
-}
-
-/// The variables that anything below captures.
-fn captured(node: &Node) -> Vec<String> {
-    match &node.value {
-        Value::Scalar { .. } => Vec::new(),
-        Value::Sequence(items) => items.iter().flat_map(captured).collect(),
-        Value::Mapping(entries) => entries
-            .iter()
-            .flat_map(|(key, value)| match (&key.value, &value.value) {
-                (Value::Scalar { text, .. }, Value::Mapping(captures)) if text == "capture" => captures
-                    .iter()
-                    .filter_map(|(key, _)| match &key.value {
-                        Value::Scalar { text, .. } => Some(text.clone()),
-                        _ => None,
-                    })
-                    .collect(),
-                _ => captured(value),
-            })
-            .collect(),
+    pub(super) fn weight(&mut self, fields: &Fields<'_>) -> u32 {
+        self.optional(fields, "weight", |this, node| this.count(node, 1, 1_000_000)).unwrap_or(1)
     }
 }

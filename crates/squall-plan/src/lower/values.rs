@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
 
 use crate::expression::{JsonNode, ProgramBuilder, Template};
 use crate::model::Think;
@@ -27,9 +27,15 @@ impl Lowering<'_> {
 
     pub(super) fn think(&mut self, node: &Node) -> Option<Think> {
         let text = self.text(node)?;
-        let paced = text.strip_prefix("pace(").and_then(|rest| rest.strip_suffix(')'));
-        let think = if let Some(paced) = paced {
-            parse_duration(paced.trim()).map(Think::Pace)
+        let within = |name: &str| text.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')');
+        let think = if let Some(pace) = within("pace") {
+            parse_duration(pace.trim()).map(Think::Pace)
+        } else if let Some(mean) = within("exponential") {
+            parse_duration(mean.trim()).map(|mean| Think::Exponential { mean })
+        } else if let Some((mean, deviation)) = within("normal").and_then(|both| both.split_once(',')) {
+            parse_duration(mean.trim()).and_then(|mean| {
+                parse_duration(deviation.trim()).map(|deviation| Think::Normal { mean, deviation })
+            })
         } else if text.contains("..") {
             parse_duration_range(&text).map(|(min, max)| Think::Range { min, max })
         } else {
@@ -116,7 +122,7 @@ impl Lowering<'_> {
             let value = self.within(name, |this| {
                 let template = this.template(value)?;
                 // What an expression brings is checked when it is known.
-                let legal = template.literals().all(|literal| HeaderValue::from_str(literal).is_ok());
+                let legal = Self::is_header_value(&template);
                 if !legal {
                     let message = format!("value of header `{name}` has a character that no header may have");
                     this.error(

@@ -8,6 +8,7 @@ fn scope() -> Arc<Scope> {
     let constants = Constants {
         variables: vec![("currency".to_owned(), Value::from("USD")), ("count".to_owned(), Value::from(3))],
         env: Value::from(std::collections::BTreeMap::from([("HOST", "example.test")])),
+        ..Constants::default()
     };
     let scope = Scope::new(Arc::new(constants), 7, iteration_stream(1, 0, 7, 0));
     scope.set("job", from_json(&serde_json::json!({"id": "a/b c", "status": "completed", "price": 12.0})));

@@ -1,0 +1,265 @@
+//! What users do, step by step: the requests that come of it, in order.
+
+use http_body_util::BodyExt;
+use squall_metrics::MeasureId;
+
+use super::*;
+
+/// Writes down what it is asked, and answers as it is told.
+#[derive(Clone)]
+struct Scripted {
+    log: Rc<RefCell<Vec<String>>>,
+    answer: fn(&str, usize) -> (u16, String),
+}
+
+impl Connect for Scripted {
+    fn connect(
+        &self,
+        _: &Origin,
+        _: Rc<Cell<Phases>>,
+    ) -> LocalBoxFuture<'static, Result<Dialed, ConnectError>> {
+        let scripted = self.clone();
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        spawn_local(async move {
+            let respond = service_fn(|request: Request<Incoming>| {
+                let scripted = scripted.clone();
+                async move {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    let (head, body) = request.into_parts();
+                    let body =
+                        body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+                    let path = head.uri.to_string();
+                    let line = format!("{} {path} {}", head.method, String::from_utf8_lossy(&body));
+                    let (before, line) = (scripted.log.borrow().len(), line.trim_end().to_owned());
+                    scripted.log.borrow_mut().push(line);
+                    let (status, answer) = (scripted.answer)(&path, before);
+                    let mut response = Response::new(Full::new(Bytes::from(answer)));
+                    *response.status_mut() = status.try_into().unwrap();
+                    response.headers_mut().insert("x-place", "here".parse().unwrap());
+                    response.headers_mut().append("set-cookie", "sid=s1; Path=/".parse().unwrap());
+                    Ok::<_, Infallible>(response)
+                }
+            });
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(far), respond).await;
+        });
+        let dialed = Dialed { io: Box::new(near), http2: false, remote: None, proxy: None };
+        Box::pin(async move { Ok(dialed) })
+    }
+}
+
+/// What one user asks in one iteration, and what was measured.
+fn walk(scenario: &str, answer: fn(&str, usize) -> (u16, String)) -> (Vec<String>, Merged) {
+    walk_plan(
+        &plan("{ users: 1, duration: 60s, iterations_per_user: 1 }", &format!("{{ a: {scenario} }}")),
+        answer,
+    )
+}
+
+fn walk_plan(plan: &Arc<Plan>, answer: fn(&str, usize) -> (u16, String)) -> (Vec<String>, Merged) {
+    let log = Rc::<RefCell<Vec<String>>>::default();
+    let scripted = Scripted { log: Rc::clone(&log), answer };
+    let merged = run_with(plan, Share::WHOLE, |_| scripted);
+    let lines = log.borrow().clone();
+    (lines, merged)
+}
+
+fn ok(_: &str, _: usize) -> (u16, String) {
+    (200, "{\"n\":1}".to_owned())
+}
+
+fn paths(scenario: &str) -> String {
+    walk(scenario, ok).0.join(", ")
+}
+
+#[test]
+fn decisions_lead_where_they_should() {
+    let check = |steps: &str, expected: &str| assert_eq!(paths(&format!("{{ steps: {steps} }}")), expected);
+    check("[ { set: { n: 2 } }, { if: n > 1, then: [ { get: /a } ], else: [ { get: /b } ] } ]", "GET /a");
+    check("[ { if: m is defined, then: [ { get: /a } ], else: [ { get: /b } ] } ]", "GET /b");
+    check("[ { repeat: { times: 3 }, steps: [ { get: /a } ] } ]", "GET /a, GET /a, GET /a");
+    check(
+        "[ { set: { n: 0 } }, { repeat: { while: n < 2 }, steps: [ { set: { n: '{{ n + 1 }}' } }, { get: '/{{ n }}' } ] } ]",
+        "GET /1, GET /2",
+    );
+    check(
+        "[ { set: { n: 0 } }, { repeat: { times: 9, until: n == 2 }, steps: [ { set: { n: '{{ n + 1 }}' } }, { get: '/{{ n }}' } ] } ]",
+        "GET /1, GET /2",
+    );
+    check("[ { for_each: { in: [a, b], as: x }, steps: [ { get: '/{{ x }}' } ] } ]", "GET /a, GET /b");
+    check(
+        "[ { set: { list: [1, 2] } }, { for_each: { in: '{{ list }}', as: x }, steps: [ { get: '/{{ x }}' } ] } ]",
+        "GET /1, GET /2",
+    );
+    check("[ { get: /a }, { stop: iteration }, { get: /b } ]", "GET /a");
+    check("[ { get: /a }, { fail: no reason }, { get: /b } ]", "GET /a");
+    check("[ { choose: [ { weight: 1, steps: [ { get: /a } ] } ] }, { get: /b } ]", "GET /a, GET /b");
+    check("[ { group: both, steps: [ { get: /a }, { get: /b } ] } ]", "GET /a, GET /b");
+}
+
+#[test]
+fn what_is_side_by_side_takes_no_longer_than_its_longest_part() {
+    let steps = "[ { parallel: [ [ { get: /a }, { set: { done: 1 } } ], [ { get: /b } ], [ { think: 1s } ] ] }, \
+                 { get: '/after/{{ done }}' } ]";
+    let (mut lines, merged) = walk(&format!("{{ steps: {steps} }}"), ok);
+    assert_eq!(lines.pop().unwrap(), "GET /after/1");
+    lines.sort();
+    assert_eq!(lines, ["GET /a", "GET /b"]);
+    let iteration = &merged.measures()[&MeasureId(0)];
+    let took_ms = iteration.max_us().unwrap() / 1_000;
+    assert!((1_000..1_060).contains(&took_ms), "{took_ms}");
+}
+
+#[test]
+fn before_after_and_reactions_have_their_places() {
+    let scenario = "{ before: [ { post: /login } ], after: [ { post: /logout } ], \
+                      on_status: { 401: [ { post: /refresh, on_failure: continue } ] }, \
+                      steps: [ { get: /a, on_failure: continue }, { get: /b } ] }";
+    let answer = |path: &str, _: usize| (if path == "/a" { 401 } else { 200 }, String::new());
+    let (lines, merged) = walk(scenario, answer);
+    assert_eq!(lines, ["POST /login", "GET /a", "POST /refresh", "GET /b", "POST /logout"]);
+    let failed: u64 = merged.seconds().values().map(|second| second.iterations.failed).sum();
+    assert_eq!(failed, 0);
+}
+
+#[test]
+fn bodies_are_what_their_kind_says() {
+    let check = |step: &str, expected: &str| {
+        assert_eq!(paths(&format!("{{ steps: [ {step} ] }}")), expected);
+    };
+    check("{ get: /s, query: { q: a b, n: 1 } }", "GET /s?q=a%20b&n=1");
+    check("{ get: /s?x=1, query: { q: ä } }", "GET /s?x=1&q=%C3%A4");
+    check("{ post: /f, form: { a: x y, b: '{{ 1 + 1 }}&' } }", "POST /f a=x%20y&b=2%26");
+    check("{ post: /j, json: { n: '{{ 2 }}', t: 'v{{ 3 }}' } }", "POST /j {\"n\":2,\"t\":\"v3\"}");
+    check("{ post: /r, raw: '{{ as it is }}' }", "POST /r {{ as it is }}");
+    let parts = paths(
+        "{ steps: [ { post: /m, multipart: { a: '1', f: { content: x, filename: 'n\"{{ 4 }}', type: text/csv } } } ] }",
+    );
+    let boundary = parts.split("--").nth(1).unwrap().split("\r\n").next().unwrap().to_owned();
+    assert_eq!(
+        parts,
+        format!(
+            "POST /m --{boundary}\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--{boundary}\r\n\
+             Content-Disposition: form-data; name=\"f\"; filename=\"n%224\"\r\nContent-Type: text/csv\r\n\r\nx\r\n\
+             --{boundary}--"
+        )
+    );
+}
+
+#[test]
+fn responses_are_looked_at_from_all_sides() {
+    let check = |step: &str, expected: Option<Outcome>| {
+        let steps = format!("{{ steps: [ {{ get: /a, {step} }}, {{ get: '/{{{{ v | default(0) }}}}' }} ] }}");
+        let answer = |path: &str, _: usize| {
+            (200, if path == "/a" { "{\"n\":1,\"l\":[3,4],\"t\":\"x-7-y-8\"}" } else { "" }.to_owned())
+        };
+        let (lines, merged) = walk(&steps, answer);
+        let outcome = merged.outcomes().into_keys().find(|outcome| *outcome != Outcome::Status(200));
+        assert_eq!(outcome, expected, "{step}");
+        lines.get(1).cloned().unwrap_or_default()
+    };
+    let captured = |capture: &str| check(&format!("capture: {{ v: {capture} }}"), None);
+    assert_eq!(captured("$.n"), "GET /1");
+    assert_eq!(captured("{ json: '$.l[*]', matches: all }"), "GET /%5B3%2C4%5D");
+    assert_eq!(captured("{ header: X-Place }"), "GET /here");
+    assert_eq!(captured("{ cookie: sid }"), "GET /s1");
+    assert_eq!(captured("{ regex: 'x-([0-9])' }"), "GET /7");
+    assert_eq!(captured("{ regex: '[a-z]-[0-9]', matches: all }"), "GET /%5B%22x-7%22%2C%22y-8%22%5D");
+    assert_eq!(captured("{ status: true }"), "GET /200");
+    assert_eq!(captured("{ json: $.none, default: 5 }"), "GET /5");
+    let failed = Some(Outcome::Expectation);
+    check("capture: { v: { json: '$.l[*]', matches: only } }", failed);
+    check("capture: { v: $.none }", failed);
+    check(
+        "expect: { status: 2xx, json: { $.n: 1 }, text: 'x-7', regex: 'y-.', size: 1.., latency: 1s }",
+        None,
+    );
+    check("expect: { header: { X-Place: her } }", None);
+    check("expect: { header: { X-Place: there } }", failed);
+    check("expect: { json: { $.n: 2 } }", failed);
+    check("expect: { text: nowhere }", failed);
+    check("expect: { regex: '^z' }", failed);
+    check("expect: { size: 1..5 }", failed);
+    check("expect: { latency: 5ms }", failed);
+    check("expect: { status: 4xx }", failed);
+    let last = "capture: { x: $.n } }, { if: \"response.json.n == 1 and response.status == 200 and response.headers['x-place'] == 'here'\", then: [ { set: { v: 9 } } ]";
+    assert_eq!(check(last, None), "GET /9");
+}
+
+#[test]
+fn a_request_that_is_tried_again_is_one_request() {
+    let answer = |_: &str, before: usize| (if before < 2 { 503 } else { 200 }, String::new());
+    let (lines, merged) = walk("{ steps: [ { get: /a, retry: { times: 3, wait: 100ms } } ] }", answer);
+    assert_eq!((lines.len(), merged.requests()), (3, 1));
+    assert_eq!(merged.outcomes().into_keys().collect::<Vec<_>>(), [Outcome::Status(200)]);
+    // Three times 10 ms, and pauses of 100 and 200.
+    let took_ms = times(&merged).0.max_us().unwrap() / 1_000;
+    assert!((329..340).contains(&took_ms), "{took_ms}");
+    let (lines, merged) = walk("{ steps: [ { get: /a, retry: { times: 1 } } ] }", answer);
+    assert_eq!((lines.len(), merged.outcomes()[&Outcome::Status(503)]), (2, 1));
+}
+
+#[test]
+fn groups_and_metrics_are_measured() {
+    let steps =
+        "[ { group: g, steps: [ { get: /a }, { think: 500ms } ] }, { record: { size: '{{ 1.5 }}' } } ]";
+    let plan = plan(
+        "{ users: 1, duration: 60s, iterations_per_user: 2 }",
+        &format!("{{ a: {{ steps: {steps} }} }}"),
+    );
+    let (_, merged) = walk_plan(&plan, ok);
+    let values: Vec<(String, u64, u64)> = (0..)
+        .zip(&plan.measures)
+        .map(|(id, measure)| {
+            let values = &merged.measures()[&MeasureId(id)];
+            (format!("{:?} {}", measure.kind, measure.name), values.count(), values.max_us().unwrap() / 1_000)
+        })
+        .collect();
+    let near = |value: u64, expected: u64| (expected..=expected + expected / 50 + 4).contains(&value);
+    let expected = [
+        ("Iteration ", 510),
+        ("ActiveIteration ", 10),
+        ("Group g", 510),
+        ("ActiveGroup g", 10),
+        ("Metric size", 1),
+    ];
+    for ((name, count, ms), (expected, expected_ms)) in values.iter().zip(expected) {
+        assert_eq!((name.as_str(), *count), (expected, 2));
+        assert!(near(*ms, expected_ms), "{name}: {ms}");
+    }
+}
+
+#[test]
+fn unique_rows_are_taken_once_on_any_number_of_slices() {
+    let rows: Vec<String> = (0..40).map(|n| format!("{{ id: r{n} }}")).collect();
+    let text = |load: &str, per: &str| {
+        format!(
+            "target: http://127.0.0.1:1\ndata: {{ d: {{ rows: [ {} ], pick: unique, per: {per} }} }}\nload: {load}\n\
+             scenarios: {{ a: {{ steps: [ {{ get: '/{{{{ d.id }}}}' }} ] }} }}",
+            rows.join(", ")
+        )
+    };
+    let check = |load: &str, per: &str, slices: u32, expected: usize| {
+        let text = text(load, per);
+        let compiled = compile(&Bundle::new("p.yaml", text.as_str(), Inputs::default()));
+        let plan =
+            Arc::new(compiled.unwrap_or_else(|problems| panic!("{}", problems.render(&text, false))).plan);
+        let log = Rc::<RefCell<Vec<String>>>::default();
+        for index in 0..slices {
+            let scripted = Scripted { log: Rc::clone(&log), answer: ok };
+            run_with(&plan, Share::try_new(index, slices).unwrap(), |_| scripted);
+        }
+        let mut taken = log.borrow().clone();
+        let all = taken.len();
+        taken.sort();
+        taken.dedup();
+        assert_eq!((all, taken.len()), (expected, expected), "{load} {per} {slices}");
+    };
+    for slices in [1, 4, 8] {
+        // Each of 8 users takes a row an iteration, until there are none.
+        check("{ users: 8, duration: 60s }", "iteration", slices, 40);
+        check("{ users: 8, duration: 60s }", "use", slices, 40);
+        check("{ users: 8, duration: 60s, iterations_per_user: 1 }", "user", slices, 8);
+        check("{ rate: 10/s, duration: 3s, max_users: 16 }", "iteration", slices, 30);
+        check("{ rate: 20/s, duration: 3s, max_users: 16 }", "iteration", slices, 40);
+    }
+}

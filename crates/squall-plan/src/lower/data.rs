@@ -1,0 +1,138 @@
+//! Data, and the files that a plan mentions.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use minijinja::Value;
+
+use crate::data::{DataError, Feeder, OnEnd, Per, Pick, Table};
+use crate::keys;
+use crate::yaml::{self, Node};
+
+use super::Lowering;
+use super::fields::Fields;
+
+impl Lowering<'_> {
+    pub(super) fn data(&mut self, fields: &Fields<'_>) -> Vec<Feeder> {
+        let Some(node) = fields.get("data") else { return Vec::new() };
+        let mut feeders = Vec::new();
+        self.within("data", |this| {
+            for (name, key, node) in this.entries(node) {
+                this.check_variable(key, name);
+                feeders.extend(this.within(name, |this| this.feeder(name, node)));
+                this.feeders.push(name.to_owned());
+            }
+        });
+        feeders
+    }
+
+    fn feeder(&mut self, name: &str, node: &Node) -> Option<Feeder> {
+        let fields = self.fields(node, &keys::DATA)?;
+        let found = fields.present(&["csv", "json", "jsonl", "rows"]);
+        let table = if let [(kind, _)] = found.as_slice() {
+            let node = fields.get(kind)?;
+            self.within(kind, |this| if *kind == "rows" { this.rows(node) } else { this.table(kind, node) })
+        } else {
+            let message = "data has one of `csv`, `json`, `jsonl` and `rows`".to_owned();
+            let span = found.get(1).map_or(node.span.clone(), |(_, key)| key.span.clone());
+            self.error(span, "conflict", message, None);
+            None
+        };
+        let pick = match self.optional(&fields, "pick", |this, node| this.word(node, &keys::PICK)) {
+            Some("random") => Pick::Random,
+            Some("unique") => Pick::Unique,
+            _ => Pick::Sequential,
+        };
+        let per = match self.optional(&fields, "per", |this, node| this.word(node, &keys::PER)) {
+            Some("user") => Per::User,
+            Some("use") => Per::Use,
+            _ => Per::Iteration,
+        };
+        let on_end = match self.optional(&fields, "on_end", |this, node| this.word(node, &keys::ON_END)) {
+            Some("recycle") => OnEnd::Recycle,
+            Some("fail") => OnEnd::Fail,
+            _ => OnEnd::Stop,
+        };
+        if let Some(key) = fields.key("on_end").filter(|_| pick != Pick::Unique) {
+            let message = "only unique rows come to an end".to_owned();
+            self.warning(key.span.clone(), "no-effect", message, Some("write `pick: unique`".to_owned()));
+        }
+        Some(Feeder { name: name.to_owned(), table: Arc::new(table?), pick, per, on_end })
+    }
+
+    /// Rows in the plan itself, which need no user.
+    fn rows(&mut self, node: &Node) -> Option<Table> {
+        if !matches!(node.value, yaml::Value::Sequence(_)) {
+            self.wrong_kind(node, "a list");
+            return None;
+        }
+        let rows = self.constant_json(node)?;
+        let rows: Vec<Value> = rows.try_iter().map(Iterator::collect).unwrap_or_default();
+        self.usable(node, "the list", Table::of_values(rows))
+    }
+
+    fn table(&mut self, kind: &str, node: &Node) -> Option<Table> {
+        let (file, bytes) = self.file(node)?;
+        let table = match kind {
+            "csv" => Table::csv(bytes),
+            "json" => Table::json(&bytes),
+            _ => Table::json_lines(bytes),
+        };
+        self.usable(node, &format!("`{file}`"), table)
+    }
+
+    fn usable(&mut self, node: &Node, what: &str, table: Result<Table, DataError>) -> Option<Table> {
+        table.map_err(|error| self.error(node.span.clone(), "data", format!("{what}: {error}"), None)).ok()
+    }
+
+    /// A file that the plan mentions: its name and what is in it.
+    pub(super) fn file(&mut self, node: &Node) -> Option<(String, Bytes)> {
+        let file = self.text(node)?;
+        match self.bundle.files.get(&file) {
+            Some(Ok(bytes)) => Some((file, bytes.clone())),
+            Some(Err(reason)) => {
+                let message = format!("`{file}` cannot be read: {reason}");
+                let hint = Some("its path begins in the folder of the plan".to_owned());
+                self.error(node.span.clone(), "missing-file", message, hint);
+                None
+            }
+            None => {
+                self.error(node.span.clone(), "missing-file", format!("`{file}` is not there"), None);
+                None
+            }
+        }
+    }
+}
+
+/// The files that a plan mentions, as they are written: what its text is to be accompanied by. None of a text that is
+/// no YAML.
+#[must_use]
+pub fn files_of(text: &str) -> Vec<String> {
+    let mut files = Vec::new();
+    if let Ok(root) = yaml::parse(text) {
+        find_files(&root, &mut files);
+    }
+    files.sort();
+    files.dedup();
+    files
+}
+
+fn find_files(node: &Node, files: &mut Vec<String>) {
+    match &node.value {
+        yaml::Value::Scalar { .. } => {}
+        yaml::Value::Sequence(items) => items.iter().for_each(|item| find_files(item, files)),
+        yaml::Value::Mapping(entries) => {
+            for (key, value) in entries {
+                let is_file = matches!(&key.value, yaml::Value::Scalar { text, .. } if FILE_KEYS.contains(&text.as_str()));
+                match &value.value {
+                    yaml::Value::Scalar { text, .. } if is_file => files.push(text.clone()),
+                    _ => find_files(value, files),
+                }
+            }
+        }
+    }
+}
+
+/// Keys under which the name of a file may stand. One that is meant otherwise, such as a member of a JSON body, costs a
+/// look at a file that is not there.
+const FILE_KEYS: [&str; 5] = ["csv", "json", "jsonl", "file", "body_file"];

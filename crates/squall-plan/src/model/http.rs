@@ -1,0 +1,141 @@
+//! How requests get to where they go.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use url::Url;
+
+/// How connections are made and requests are sent.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// From the start of a request to its last byte.
+    pub timeout: Duration,
+    /// How long its phases may take, where that is less.
+    pub timeouts: Timeouts,
+    /// Which protocol is spoken.
+    pub version: HttpVersion,
+    /// Whose connections are.
+    pub connections: Connections,
+    /// Connections of a shared pool at most, in the whole fleet.
+    pub max_connections: Option<u32>,
+    /// Requests after which a connection is closed.
+    pub max_requests_per_connection: Option<u32>,
+    /// Age at which a connection is closed.
+    pub max_connection_age: Option<Duration>,
+    /// Streams that are open on an HTTP/2 connection at the same time, at most.
+    pub max_streams: u32,
+    /// Redirects of one request that are followed at most.
+    pub follow_redirects: u32,
+    /// Where trusted certificate authorities come from.
+    pub roots: Roots,
+    /// The name that TLS is told and certificates must bear, in place of the URL's host.
+    pub server_name: Option<String>,
+    /// Addresses of names, in place of what the name servers say.
+    pub resolve: BTreeMap<String, Vec<IpAddr>>,
+    /// Who is asked for all other names.
+    pub dns: DnsSettings,
+    /// What requests go through: the URL of an HTTP proxy.
+    pub proxy: Option<Url>,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(10),
+            timeouts: Timeouts::default(),
+            version: HttpVersion::Auto,
+            connections: Connections::PerUser,
+            max_connections: None,
+            max_requests_per_connection: None,
+            max_connection_age: None,
+            max_streams: 100,
+            follow_redirects: 10,
+            roots: Roots::BuiltIn,
+            server_name: None,
+            resolve: BTreeMap::new(),
+            dns: DnsSettings::default(),
+            proxy: None,
+        }
+    }
+}
+
+/// How long each phase of a request may take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Looking the name up.
+    pub dns: Option<Duration>,
+    /// Making the connection.
+    pub connect: Option<Duration>,
+    /// The TLS handshake.
+    pub tls: Option<Duration>,
+    /// Writing the request.
+    pub send: Option<Duration>,
+    /// From the last byte of the request to the first of the response.
+    pub first_byte: Option<Duration>,
+    /// From there to the last byte.
+    pub body: Option<Duration>,
+}
+
+/// Which protocol is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// With TLS what the server chooses, HTTP/1.1 without.
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, without TLS by prior knowledge.
+    Http2,
+}
+
+/// Whose connections are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connections {
+    /// Each user has its own, as long as it lives.
+    PerUser,
+    /// All users of a generator share a pool.
+    Shared,
+    /// Each iteration makes its own.
+    PerIteration,
+}
+
+/// Who is asked for names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DnsSettings {
+    /// Name servers; the machine's own if there are none.
+    pub servers: Vec<SocketAddr>,
+    /// An answer is used for as long as it says, and no longer than this.
+    pub max_ttl: Option<Duration>,
+}
+
+/// The hosts that requests may go to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AllowList {
+    hosts: Vec<String>,
+}
+
+impl AllowList {
+    /// Of these hosts; `*.example.com` stands for all names below that one.
+    pub fn new(hosts: impl IntoIterator<Item = String>) -> Self {
+        Self { hosts: hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect() }
+    }
+
+    /// Whether requests may go to a host: a name, or an address without brackets.
+    #[must_use]
+    pub fn allows(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        self.hosts.iter().any(|allowed| match allowed.strip_prefix('*') {
+            Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
+            None => host == *allowed,
+        })
+    }
+}
+
+/// Where trusted certificate authorities come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Roots {
+    /// Mozilla's, compiled in: the same on every machine.
+    BuiltIn,
+    /// Those of the machine that the generator runs on.
+    Platform,
+}

@@ -1,0 +1,262 @@
+//! Requests, and what is made of their responses.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use regex::Regex;
+use serde_json_path::JsonPath;
+use url::{Position, Url};
+
+use crate::expression::{JsonTemplate, Template, UrlTemplate, ValueTemplate};
+
+/// A request, and what is made of its response.
+#[derive(Debug)]
+pub struct Request {
+    /// Index into [`Plan::series`](super::Plan::series).
+    pub series: usize,
+    /// The method.
+    pub method: Method,
+    /// The URL: absolute, or relative to [`Plan::target`](super::Plan::target).
+    pub url: UrlTemplate,
+    /// Path and query at the target, where the URL is relative and has no expressions.
+    pub fixed_path: Option<Uri>,
+    /// Its headers, with those of scenario and plan that it does not replace.
+    pub headers: Headers,
+    /// What is sent.
+    pub body: Body,
+    /// How long it may take, where that is not what the plan says.
+    pub timeout: Option<Duration>,
+    /// How many redirects are followed, where that is not what the plan says.
+    pub follow_redirects: Option<u32>,
+    /// Whether it is sent again when it fails.
+    pub retry: Option<Retry>,
+    /// What must hold for the response to count as a success.
+    pub expect: Expect,
+    /// What later steps may use.
+    pub captures: Vec<Capture>,
+    /// Whether anybody looks at what the response says: its headers and its body.
+    pub looks_at: LooksAt,
+    /// What follows a failure.
+    pub on_failure: OnFailure,
+}
+
+/// What of a response is kept until it has been judged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LooksAt {
+    /// Its headers.
+    pub headers: bool,
+    /// Its body.
+    pub body: bool,
+}
+
+/// The headers of a request, cut into those that are always the same and those with expressions.
+#[derive(Debug, Clone, Default)]
+pub struct Headers {
+    /// Always the same.
+    pub fixed: HeaderMap,
+    /// To be evaluated for each request; none is in `fixed`.
+    pub dynamic: Vec<(HeaderName, Template)>,
+}
+
+impl Headers {
+    /// Sets a header, in place of any other of its name. A literal that is no header value is left out.
+    pub fn set(&mut self, name: &HeaderName, value: &Template) {
+        self.fixed.remove(name);
+        self.dynamic.retain(|(known, _)| known != name);
+        match value.as_literal().map(HeaderValue::from_str) {
+            Some(Ok(literal)) => {
+                self.fixed.insert(name, literal);
+            }
+            Some(Err(_)) => {}
+            None => self.dynamic.push((name.clone(), value.clone())),
+        }
+    }
+}
+
+impl Headers {
+    /// Whether a header is among them.
+    #[must_use]
+    pub fn has(&self, name: &HeaderName) -> bool {
+        self.fixed.contains_key(name) || self.dynamic.iter().any(|(known, _)| known == name)
+    }
+}
+
+/// The `Host` header for a URL: the port only where it is not the scheme's own.
+#[must_use]
+pub fn host_header(url: &Url) -> Option<HeaderValue> {
+    HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]).ok()
+}
+
+/// What a request sends.
+#[derive(Debug)]
+pub enum Body {
+    /// Nothing.
+    Empty,
+    /// Text as it stands, after its expressions; no content type is implied.
+    Text(Template),
+    /// JSON.
+    Json(JsonTemplate),
+    /// A form, percent-encoded as in a URL.
+    Form(UrlTemplate),
+    /// A form in parts.
+    Multipart(Multipart),
+    /// Bytes of a file.
+    Bytes(Bytes),
+}
+
+/// A form in parts.
+#[derive(Debug)]
+pub struct Multipart {
+    /// What stands between the parts.
+    pub boundary: String,
+    /// The parts, in order.
+    pub parts: Vec<Part>,
+}
+
+/// A part of a form.
+#[derive(Debug)]
+pub struct Part {
+    /// The field.
+    pub name: String,
+    /// The name of the file that it pretends to be.
+    pub filename: Option<Template>,
+    /// What is in it.
+    pub content_type: Option<Template>,
+    /// What is in it.
+    pub content: Content,
+}
+
+/// What is in a part of a form.
+#[derive(Debug)]
+pub enum Content {
+    /// A text.
+    Text(Template),
+    /// Bytes of a file.
+    Bytes(Bytes),
+}
+
+/// Whether and when a request that failed is sent again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// So often at most.
+    pub times: u32,
+    /// Statuses after which it is.
+    pub statuses: Vec<RangeInclusive<u16>>,
+    /// Whether it is after a failure without a response, too.
+    pub transport: bool,
+    /// The first pause; each one after it is twice as long.
+    pub wait: Duration,
+    /// The longest pause.
+    pub max_wait: Duration,
+}
+
+/// What must hold for a response to count as a success.
+#[derive(Debug, Default)]
+pub struct Expect {
+    /// The acceptable statuses. Empty: every status below 400.
+    pub status: Vec<RangeInclusive<u16>>,
+    /// What else must hold.
+    pub checks: Vec<Check>,
+}
+
+impl Expect {
+    /// Whether a status is as expected.
+    #[must_use]
+    pub fn accepts(&self, status: u16) -> bool {
+        if self.status.is_empty() { status < 400 } else { self.names(status) }
+    }
+
+    /// Whether a status is named.
+    #[must_use]
+    pub fn names(&self, status: u16) -> bool {
+        self.status.iter().any(|range| range.contains(&status))
+    }
+}
+
+/// Something that must hold for a response.
+#[derive(Debug)]
+pub enum Check {
+    /// A header is there, and has this in it.
+    Header(HeaderName, Template),
+    /// What a path leads to is this.
+    Json(JsonPath, ValueTemplate),
+    /// The body has this in it.
+    Text(Template),
+    /// The body has something of this form in it.
+    Regex(Regex),
+    /// The response time is not longer.
+    Latency(Duration),
+    /// The body has so many bytes.
+    Size(RangeInclusive<u64>),
+}
+
+/// A value taken out of a response.
+#[derive(Debug)]
+pub struct Capture {
+    /// The variable that receives it.
+    pub variable: String,
+    /// Where it is found.
+    pub source: Source,
+    /// How many there may be.
+    pub matches: Matches,
+    /// What it is if there is none; without it, none is a failure.
+    pub default: Option<ValueTemplate>,
+}
+
+/// Where a value is found.
+#[derive(Debug)]
+pub enum Source {
+    /// In the JSON of the body.
+    Json(JsonPath),
+    /// In a header.
+    Header(HeaderName),
+    /// In a cookie that the response sets.
+    Cookie(String),
+    /// In the text of the body: this group of the expression.
+    Regex(Regex, usize),
+    /// It is the status.
+    Status,
+    /// It is the whole body.
+    Body,
+}
+
+impl Source {
+    /// Whether it is found in the body.
+    #[must_use]
+    pub fn is_body(&self) -> bool {
+        matches!(self, Self::Json(_) | Self::Regex(..) | Self::Body)
+    }
+}
+
+/// How many matches of a capture count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Matches {
+    /// The first.
+    #[default]
+    First,
+    /// The only one: a second is a failure.
+    Only,
+    /// All of them, as a list.
+    All,
+}
+
+/// What follows the failure of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnFailure {
+    /// The iteration ends.
+    #[default]
+    StopIteration,
+    /// The next step follows.
+    Continue,
+    /// The user ends.
+    StopUser,
+    /// The whole run ends.
+    Abort,
+}
+
+impl OnFailure {
+    /// As they are written in a plan.
+    pub const WORDS: [&'static str; 4] = ["stop_iteration", "continue", "stop_user", "abort"];
+}
