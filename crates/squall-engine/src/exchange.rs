@@ -336,10 +336,11 @@ impl User {
         {
             let frame = frame.map_err(|error| self.broken(request, &error))?;
             if let Some(data) = frame.data_ref().filter(|_| keep) {
-                if kept.len() + data.len() > MAX_CAPTURED_BYTES {
+                if kept.len() + data.len() <= MAX_CAPTURED_BYTES {
+                    kept.extend_from_slice(data);
+                } else if request.looks_at.body {
                     return Err(Outcome::TooLarge);
                 }
-                kept.extend_from_slice(data);
             }
         }
         Ok(kept)

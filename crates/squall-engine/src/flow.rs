@@ -100,7 +100,7 @@ impl User {
             Step::Repeat(repeat) => self.repeat(repeat, due).await,
             Step::ForEach(each) => self.for_each(each, due).await,
             Step::Choose(choices) => self.choose(choices, due).await,
-            Step::Parallel(branches) => self.parallel(branches).await,
+            Step::Parallel(branches) => self.parallel(branches, due).await,
             Step::Group(group) => self.group(group, due).await,
             Step::Set(values) => self.set(values),
             Step::Record(values) => self.record(values),
@@ -188,17 +188,19 @@ impl User {
         }
     }
 
-    /// Each branch has hands of its own, and gets connections that the user has.
-    async fn parallel(&mut self, branches: &[Vec<Step>]) -> After {
+    /// Each branch has hands of its own, and gets connections that the user has. The first request of each is due at the
+    /// same time.
+    async fn parallel(&mut self, branches: &[Vec<Step>], due: &mut Option<Due>) -> After {
+        let due = due.take();
         let mut forks: Vec<Self> = branches.iter().map(|_| self.fork()).collect();
         let count = forks.len().max(1);
         for (index, connection) in self.connections.drain(..).enumerate() {
             forks[index % count].connections.push(connection);
         }
-        let runs = forks
-            .iter_mut()
-            .zip(branches)
-            .map(|(fork, steps)| async move { fork.steps(steps, &mut None).await });
+        let runs = forks.iter_mut().zip(branches).map(|(fork, steps)| async move {
+            let mut due = due;
+            fork.steps(steps, &mut due).await
+        });
         let afters = join_all(runs).await;
         let paused = forks.iter().map(|fork| fork.paused).min().unwrap_or_default();
         self.paused += paused;
@@ -214,7 +216,7 @@ impl User {
     }
 
     async fn group(&mut self, group: &Group, due: &mut Option<Due>) -> After {
-        let (since, paused) = (self.ready, self.paused);
+        let (since, paused) = (due.map_or(self.ready, |due| due.at), self.paused);
         let after = self.steps(&group.steps, due).await;
         if !after.has_failed() {
             let took = self.ready.saturating_duration_since(since);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use squall_plan::schedule::UserSchedule;
 use squall_plan::units::Rate;
-use squall_plan::{Connections, Load, Plan};
+use squall_plan::{Connections, Load, Plan, Scenario};
 
 /// Up to so many seats everybody looks once a second: S3 serves 5,500 reads a second under one prefix, and
 /// other users of the bucket are left their part.
@@ -74,7 +74,9 @@ pub fn connections(plan: &Plan, generators: u32) -> ConnectionsNeeded {
         (Connections::Shared, Some(most)) => u64::from(most.div_ceil(generators)),
         _ => u64::MAX,
     };
-    let of = |users: u64| users.div_ceil(u64::from(generators)).min(pool);
+    // A user that does things side by side has a connection for each.
+    let width = plan.scenarios.iter().map(Scenario::width).max().unwrap_or(1);
+    let of = |users: u64| (users.div_ceil(u64::from(generators)) * u64::from(width)).min(pool);
     let closed = plan.loads.iter().filter_map(|placed| match &placed.load {
         Load::Closed(load) => Some(u64::from(UserSchedule::new(load).users())),
         Load::Open(_) => None,

@@ -110,6 +110,21 @@ fn what_is_side_by_side_takes_no_longer_than_its_longest_part() {
 }
 
 #[test]
+fn the_first_requests_of_all_branches_are_due_with_their_arrival() {
+    // One user and an arrival each 10 ms that takes 10 ms and waits for the user: they get later and later.
+    let load = "{ rate: 100/s, duration: 1s, max_users: 1, when_full: queue, graceful_stop: 5s }";
+    let scenarios =
+        "{ a: { steps: [ { parallel: [ [ { get: /a } ], [ { get: /b }, { think: 20ms } ] ] } ] } }";
+    let (lines, merged) = walk_plan(&plan(load, scenarios), ok);
+    assert_eq!(lines.len(), 200);
+    for totals in merged.series().values() {
+        let (response, service) = (totals.response.max_us().unwrap(), totals.service.max_us().unwrap());
+        // Waiting for the user is none of the service.
+        assert!(response > 1_500_000 && service < 11_000, "{response} {service}");
+    }
+}
+
+#[test]
 fn before_after_and_reactions_have_their_places() {
     let scenario = "{ before: [ { post: /login } ], after: [ { post: /logout } ], \
                       on_status: { 401: [ { post: /refresh, on_failure: continue } ] }, \
