@@ -28,33 +28,33 @@ type Make = fn(&mut Random) -> Value;
 
 /// What can be made up.
 pub(super) const MAKERS: [(&str, Make); 27] = [
-    ("city", |random| text(CityName(), random)),
-    ("company", |random| text(CompanyName(), random)),
-    ("country", |random| text(CountryName(), random)),
-    ("country_code", |random| text(CountryCode(), random)),
-    ("credit_card", |random| text(CreditCardNumber(), random)),
-    ("currency", |random| text(CurrencyCode(), random)),
+    ("city", |random| text(&CityName(), random)),
+    ("company", |random| text(&CompanyName(), random)),
+    ("country", |random| text(&CountryName(), random)),
+    ("country_code", |random| text(&CountryCode(), random)),
+    ("credit_card", |random| text(&CreditCardNumber(), random)),
+    ("currency", |random| text(&CurrencyCode(), random)),
     ("domain", |random| Value::from(domain(random))),
     ("email", |random| Value::from(email(random))),
-    ("first_name", |random| text(FirstName(), random)),
+    ("first_name", |random| text(&FirstName(), random)),
     ("ipv4", |random| Value::from(Ipv4Addr::from(random.next_u32()).to_string())),
     ("ipv6", |random| Value::from(ipv6(random))),
-    ("job", |random| text(Title(), random)),
-    ("last_name", |random| text(LastName(), random)),
+    ("job", |random| text(&Title(), random)),
+    ("last_name", |random| text(&LastName(), random)),
     ("latitude", |random| Value::from(Latitude().fake_with_rng::<f64, _>(random))),
     ("longitude", |random| Value::from(Longitude().fake_with_rng::<f64, _>(random))),
-    ("mac", |random| text(MACAddress(), random)),
-    ("name", |random| text(Name(), random)),
-    ("paragraph", |random| text(Paragraph(3..7), random)),
-    ("phone", |random| text(PhoneNumber(), random)),
-    ("sentence", |random| text(Sentence(4..11), random)),
-    ("slogan", |random| text(CatchPhrase(), random)),
-    ("state", |random| text(StateName(), random)),
-    ("state_code", |random| text(StateAbbr(), random)),
+    ("mac", |random| text(&MACAddress(), random)),
+    ("name", |random| text(&Name(), random)),
+    ("paragraph", |random| text(&Paragraph(3..7), random)),
+    ("phone", |random| text(&PhoneNumber(), random)),
+    ("sentence", |random| text(&Sentence(4..11), random)),
+    ("slogan", |random| text(&CatchPhrase(), random)),
+    ("state", |random| text(&StateName(), random)),
+    ("state_code", |random| text(&StateAbbr(), random)),
     ("street", |random| Value::from(street(random))),
-    ("user_agent", |random| text(UserAgent(), random)),
-    ("word", |random| text(Word(), random)),
-    ("zip", |random| text(ZipCode(), random)),
+    ("user_agent", |random| text(&UserAgent(), random)),
+    ("word", |random| text(&Word(), random)),
+    ("zip", |random| text(&ZipCode(), random)),
 ];
 
 /// What `fake` is: each maker is a method.
@@ -75,7 +75,7 @@ impl Object for Makers {
     }
 }
 
-fn text<T>(faker: T, random: &mut Random) -> Value
+fn text<T>(faker: &T, random: &mut Random) -> Value
 where
     String: fake::Dummy<T>,
 {
