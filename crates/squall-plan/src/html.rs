@@ -1,7 +1,6 @@
 //! HTML, as far as captures look into it.
 
 use std::fmt;
-use std::iter::successors;
 
 use html5ever::ParseOpts;
 use html5ever::driver::parse_document;
@@ -50,7 +49,11 @@ impl Document {
 
 /// How deep the element is that was opened last.
 fn depth(html: &Html) -> usize {
-    successors(Some(html.tree.root()), |node| node.last_child()).count()
+    let (mut node, mut depth) = (html.tree.root(), 1);
+    while let Some(child) = node.last_child() {
+        (node, depth) = (child, depth + 1);
+    }
+    depth
 }
 
 /// Which elements, and what of them.
@@ -89,7 +92,10 @@ impl Selection {
 
 impl fmt::Debug for Selection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Selection").field("text", &self.text).field("attribute", &self.attribute).finish()
+        f.debug_struct("Selection")
+            .field("text", &self.text)
+            .field("attribute", &self.attribute)
+            .finish_non_exhaustive()
     }
 }
 
