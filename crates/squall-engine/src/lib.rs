@@ -9,6 +9,7 @@
 //! queue, no store and no other slice.
 
 mod arrivals;
+mod auth;
 mod checkout;
 mod clock;
 mod connect;
@@ -16,6 +17,7 @@ mod connection;
 mod cookies;
 mod core;
 mod decode;
+mod encode;
 mod exchange;
 mod flight;
 mod flow;
@@ -26,6 +28,7 @@ mod message;
 mod meter;
 mod outcome;
 mod pool;
+mod sign;
 mod slice;
 mod user;
 mod users;
@@ -37,4 +40,6 @@ pub use clock::{Clock, FineClock, TokioClock};
 pub use connect::{
     Connect, ConnectError, Dialed, Io, NetworkConnector, Origin, ProxyForm, TlsError, client_config,
 };
-pub use slice::{Finished, Machine, Prepared, Running, SliceOrder, StartError, Stopper, prepare, start};
+pub use slice::{
+    Finished, Machine, Prepared, RunFacts, Running, SliceOrder, StartError, Stopper, prepare, start,
+};

@@ -9,6 +9,7 @@ pub mod compile;
 pub mod data;
 pub mod diagnostics;
 pub mod expression;
+pub mod html;
 mod include;
 pub mod keys;
 mod lower;

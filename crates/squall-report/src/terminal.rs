@@ -128,8 +128,17 @@ fn table(result: &RunResult) -> Vec<String> {
     let dropped = (load.dropped > 0.0).then(|| load.dropped / load.planned.max(1.0));
     let mut lines = vec![row(["endpoint", "requests", "rps", "p50", "p95", "p99", "max", "errors"], "")];
     for endpoint in endpoints {
-        let name =
+        let mut name =
             if several { format!("{} {}", endpoint.scenario, endpoint.name) } else { endpoint.name.clone() };
+        // What all have in common tells nothing apart.
+        let differs = |(tag, value): &(&String, &String)| {
+            result.endpoints.iter().any(|other| other.tags.get(*tag) != Some(*value))
+        };
+        let tags = endpoint.tags.iter().filter(differs).map(|(tag, value)| format!("{tag}={value}"));
+        let tags = tags.collect::<Vec<_>>().join(", ");
+        if !tags.is_empty() {
+            name = format!("{name} {{{tags}}}");
+        }
         lines.push(values(
             &name,
             endpoint.requests,
