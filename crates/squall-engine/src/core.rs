@@ -112,6 +112,8 @@ impl Core {
             in_flight: Cell::new(0),
             connections: Rc::default(),
             max_connections: machine.connections / threads,
+            masks: Arc::default(),
+            tracer: None,
             abort: RefCell::default(),
             aborted: Notify::new(),
             plan: Arc::clone(plan),

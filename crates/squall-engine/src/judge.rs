@@ -13,6 +13,7 @@ use squall_plan::{Capture, Check, Matches, Request, Source};
 
 use crate::decode::decode;
 use crate::flight::Ended;
+use crate::trace::check_in_words;
 use crate::user::User;
 
 /// What came back, as far as the plan wants to know it.
@@ -69,6 +70,9 @@ impl User {
         let as_expected = request.expect.accepts(code);
         if !request.expect.status.is_empty() {
             count(sample, as_expected);
+            self.draft(|draft| {
+                draft.check(statuses_in_words(&request.expect), Some(code.to_string()), as_expected);
+            });
         }
         let plain = request.captures.is_empty() && request.expect.checks.is_empty();
         let ended = if as_expected {
@@ -108,6 +112,14 @@ impl User {
                     Outcome::Expression
                 })?;
                 count(sample, holds);
+                self.draft(|draft| {
+                    let expected = self.expected_by(check).map_or(String::new(), |text| format!(": {text}"));
+                    draft.check(
+                        format!("{}{expected}", check_in_words(check)),
+                        found_by(check, &reading, took),
+                        holds,
+                    );
+                });
                 good &= holds;
             }
             good = good && self.capture(request, &reading)?;
@@ -156,15 +168,65 @@ impl User {
                         Outcome::Expression
                     })?
                 }
-                (None, None) => return Ok(false),
+                (None, None) => {
+                    self.draft(|draft| draft.not_captured(capture));
+                    return Ok(false);
+                }
             };
             found.push((&capture.variable, value));
         }
         for (variable, value) in found {
+            self.draft(|draft| draft.captured(variable, &value));
             self.scope.set(variable, value);
         }
         Ok(true)
     }
+}
+
+impl User {
+    /// What a check wants to see, as text, where its expressions say it.
+    fn expected_by(&self, check: &Check) -> Option<String> {
+        let program = &self.worker.plan.program;
+        match check {
+            Check::Header(_, template) | Check::Text(template) => {
+                template.value(program, &self.scope).ok().map(|value| to_text(&value))
+            }
+            Check::Json(_, expected) => {
+                expected.value(program, &self.scope).ok().map(|value| to_text(&value))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What a check has found, where that is not the whole response.
+fn found_by(check: &Check, reading: &Reading<'_>, took: Duration) -> Option<String> {
+    match check {
+        Check::Header(name, _) => {
+            let values: Vec<String> = reading.header(name).collect();
+            Some(if values.is_empty() { "no such header".to_owned() } else { values.join(", ") })
+        }
+        Check::Json(path, _) => {
+            let found = reading.json().map(|json| path.query(json).first().map(ToString::to_string));
+            Some(
+                found.map_or("no JSON".to_owned(), |found| {
+                    found.unwrap_or_else(|| "nothing there".to_owned())
+                }),
+            )
+        }
+        Check::Latency(_) => Some(format!("{:.1} ms", took.as_secs_f64() * 1_000.0)),
+        Check::Size(_) => Some(format!("{} bytes", reading.body.len())),
+        Check::Text(_) | Check::Regex(_) => None,
+    }
+}
+
+/// The statuses that are expected.
+fn statuses_in_words(expect: &squall_plan::Expect) -> String {
+    let ranges = expect.status.iter().map(|range| match (range.start(), range.end()) {
+        (first, last) if first == last => first.to_string(),
+        (first, last) => format!("{first} to {last}"),
+    });
+    format!("status {}", ranges.collect::<Vec<_>>().join(" or "))
 }
 
 fn count(sample: &mut Sample, holds: bool) {

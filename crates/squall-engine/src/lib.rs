@@ -26,10 +26,12 @@ mod judge;
 mod load;
 mod message;
 mod meter;
+mod once;
 mod outcome;
 mod pool;
 mod sign;
 mod slice;
+mod trace;
 mod user;
 mod users;
 mod watchdog;
@@ -40,6 +42,8 @@ pub use clock::{Clock, FineClock, TokioClock};
 pub use connect::{
     Connect, ConnectError, Dialed, Io, NetworkConnector, Origin, ProxyForm, TlsError, client_config,
 };
+pub use once::{OnceOrder, once};
 pub use slice::{
     Finished, Machine, Prepared, RunFacts, Running, SliceOrder, StartError, Stopper, prepare, start,
 };
+pub use trace::{Checked, Content, Event, Exchange, Hop, Link, Parts, Trace};

@@ -256,6 +256,11 @@ impl Message<'_> {
         Ok(())
     }
 
+    /// What is sent in it.
+    pub(crate) fn body(&self) -> &Bytes {
+        &self.body
+    }
+
     fn absolute(&self, authority: &[u8]) -> Option<Uri> {
         let path = self.uri.path_and_query()?.clone();
         let builder = Uri::builder().scheme(self.origin.scheme());

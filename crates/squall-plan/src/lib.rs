@@ -13,6 +13,7 @@ pub mod html;
 mod include;
 pub mod keys;
 mod lower;
+pub mod masks;
 pub mod model;
 pub mod random;
 pub mod schedule;
@@ -24,5 +25,6 @@ mod yaml;
 
 pub use compile::{Bundle, Compiled, Inputs, LoadOverride, compile};
 pub use diagnostics::{Diagnostic, Diagnostics, Position, Severity};
+pub use masks::{MASK, Masks};
 pub use model::*;
 pub use share::Share;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::numbers::{at_least_ms, count, duration_ms, duration_s, percent, significant};
+use crate::numbers::{at_least_ms, count, duration_ms, duration_s, percent, significant, to_ascii};
 use crate::result::{Endpoint, RunResult, Times};
 use crate::verdict::Outcome;
 
@@ -243,9 +243,4 @@ fn problems(result: &RunResult) -> Vec<String> {
     }
     let problems = result.problems.iter().map(|(problem, number)| format!(" {}× {problem}", count(*number)));
     [String::new(), " Problems".to_owned()].into_iter().chain(problems).collect()
-}
-
-fn to_ascii(text: &str) -> String {
-    let plain = [("·", "|"), ("–", "-"), ("…", "~"), ("×", "x"), ("≥", ">"), ("µ", "u"), ("●", "*")];
-    plain.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }

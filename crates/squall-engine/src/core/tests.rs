@@ -26,6 +26,7 @@ use crate::slice::{Finished, Machine, RunFacts, prepare, start};
 
 mod auth;
 mod flow;
+mod once;
 
 /// Answers everything after the same time; may close each connection after its first answer, unannounced; may not
 /// answer at all for some time at the end of each cycle.

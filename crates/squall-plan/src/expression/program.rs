@@ -209,6 +209,12 @@ impl Program {
         }
     }
 
+    /// The expression's text.
+    #[must_use]
+    pub fn text(&self, expr: Expr) -> &str {
+        self.sources.get(expr.0).map_or("", |source| &source.text)
+    }
+
     /// Whether a condition holds for a user.
     pub fn holds(&self, condition: Expr, scope: &Arc<Scope>) -> Result<bool, EvalError> {
         self.eval(condition, scope).map(|value| value.is_true())

@@ -7,9 +7,9 @@ use super::*;
 
 /// Writes down what it is asked, and answers as it is told.
 #[derive(Clone)]
-struct Scripted {
-    log: Rc<RefCell<Vec<String>>>,
-    answer: fn(&str, usize) -> (u16, String),
+pub(super) struct Scripted {
+    pub(super) log: Rc<RefCell<Vec<String>>>,
+    pub(super) answer: fn(&str, usize) -> (u16, String),
 }
 
 impl Connect for Scripted {
@@ -64,7 +64,7 @@ fn walk_plan(plan: &Arc<Plan>, answer: fn(&str, usize) -> (u16, String)) -> (Vec
     (lines, merged)
 }
 
-fn ok(_: &str, _: usize) -> (u16, String) {
+pub(super) fn ok(_: &str, _: usize) -> (u16, String) {
     (200, "{\"n\":1}".to_owned())
 }
 
