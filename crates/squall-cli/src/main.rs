@@ -10,6 +10,7 @@ mod plan;
 mod progress;
 mod report;
 mod run;
+mod secrets;
 mod signals;
 mod stop;
 mod surroundings;

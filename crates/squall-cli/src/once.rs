@@ -18,7 +18,7 @@ use crate::args::{Output, RunArgs};
 use crate::failure::Failure;
 use crate::plan::Loaded;
 use crate::signals::interrupted;
-use crate::surroundings;
+use crate::{secrets, surroundings};
 
 /// What such a run is called: there is nothing to find it by.
 const ONCE: &str = "once";
@@ -39,7 +39,8 @@ pub(crate) fn command(args: &RunArgs, loaded: Loaded) -> Result<ExitCode, Failur
         None => surroundings::random_seed()?,
     };
     let run = RunFacts { id: ONCE.to_owned(), started_ms: SystemClock.now().0 / 1_000 };
-    let order = OnceOrder { plan: Arc::new(loaded.plan), seed, run };
+    let secrets = secrets::of(&loaded.plan)?;
+    let order = OnceOrder { plan: Arc::new(loaded.plan), seed, run, secrets };
     let count = Rc::new(Count::default());
     let whole = match args.output {
         Output::Text => {

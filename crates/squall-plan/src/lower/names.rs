@@ -12,6 +12,7 @@ use crate::expression::{
     ProgramBuilder, RUN, SLICE, Scope, Template, fakes,
 };
 use crate::random::iteration_stream;
+use crate::secrets::SecretSource;
 use crate::yaml::Node;
 
 use super::Lowering;
@@ -94,7 +95,7 @@ impl Lowering<'_> {
         let json = self.json(node);
         let program = std::mem::replace(&mut self.program, outer);
         let uses = std::mem::take(&mut self.uses);
-        let known = uses.iter().all(|used| self.check_constant(&program, used.expr, used.span.clone()));
+        let known = uses.iter().all(|used| self.check_known(&program, used.expr, used.span.clone()));
         let (json, program) = (json?, program.finish().ok()?);
         if !known {
             return None;
@@ -141,7 +142,7 @@ impl Lowering<'_> {
                 return None;
             }
         };
-        let known = template.expressions().all(|expr| self.check_constant(&builder, expr, node.span.clone()));
+        let known = template.expressions().all(|expr| self.check_known(&builder, expr, node.span.clone()));
         if !known {
             return None;
         }
@@ -152,6 +153,17 @@ impl Lowering<'_> {
         let (variables, env) = (self.variables.clone(), Value::from(self.env.clone()));
         let constants = Constants { variables, env, ..Constants::default() };
         Scope::new(Arc::new(constants), 0, iteration_stream(0, 0, 0, 0))
+    }
+
+    /// The same for an expression that is evaluated here and now.
+    fn check_known(&mut self, builder: &ProgramBuilder, expr: Expr, span: Range<usize>) -> bool {
+        if builder.names(expr).iter().any(|name| name.split('.').next() == Some("secret")) {
+            let message = "only generators know what a secret is".to_owned();
+            let hint = Some("use it in a request itself".to_owned());
+            self.error(span, "not-constant", message, hint);
+            return false;
+        }
+        self.check_constant(builder, expr, span)
     }
 
     /// Whether an expression that needs no user refers only to what there is without one.
@@ -207,6 +219,7 @@ impl Lowering<'_> {
             good &= match root {
                 "fake" => self.check_member(root, rest, fakes(), span.clone()),
                 "run" => self.check_member(root, rest, RUN.into_iter(), span.clone()),
+                "secret" => self.check_secret(rest, span.clone()),
                 "slice" => self.check_member(root, rest, SLICE.into_iter(), span.clone()),
                 _ => true,
             };
@@ -228,6 +241,17 @@ impl Lowering<'_> {
             good = false;
         }
         good
+    }
+
+    /// Whether a secret that an expression wants is one of the plan's.
+    fn check_secret(&mut self, name: Option<&str>, span: Range<usize>) -> bool {
+        let names: Vec<String> = self.secrets.iter().map(|secret| secret.name.clone()).collect();
+        if names.is_empty() {
+            let hint = Some("define it under `secrets`".to_owned());
+            self.error(span, "undefined", "plan has no secrets".to_owned(), hint);
+            return false;
+        }
+        self.check_member("secret", name, names.iter().map(String::as_str), span)
     }
 
     /// Whether what an expression wants of a name is there.
@@ -266,6 +290,16 @@ impl Lowering<'_> {
             self.error(span, "env", "`env` needs the name of a variable".to_owned(), hint);
             return false;
         };
+        let secret = self
+            .secrets
+            .iter()
+            .find(|secret| matches!(&secret.source, SecretSource::Env(env) if env == name));
+        if let Some(secret) = secret {
+            let hint = Some(format!("write `secret.{}`", secret.name));
+            let message = format!("environment variable `{name}` is a secret, and would be written down");
+            self.error(span, "secret", message, hint);
+            return false;
+        }
         match self.bundle.inputs.env.get(name) {
             Some(value) => {
                 self.env.insert(name.to_owned(), value.clone());
