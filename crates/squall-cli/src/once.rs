@@ -4,7 +4,6 @@ mod json;
 mod text;
 
 use std::cell::{Cell, RefCell};
-use std::io::Write;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -43,7 +42,7 @@ pub(crate) fn command(args: &RunArgs, loaded: Loaded) -> Result<ExitCode, Failur
         Output::Json => {
             let list = Rc::new(List { events: RefCell::default(), count: Rc::clone(&count) });
             let whole = squall_engine::once(&order, Rc::clone(&list) as Rc<dyn Trace>, interrupted())?;
-            print(&format!(
+            surroundings::print(&format!(
                 "{}\n",
                 serde_json::to_string_pretty(&Value::from(json::list(&list.events.take())))?
             ));
@@ -54,7 +53,7 @@ pub(crate) fn command(args: &RunArgs, loaded: Loaded) -> Result<ExitCode, Failur
     match args.output {
         Output::Text => {
             let words = count.in_words(exit);
-            print(&text::summary(&words, seed, exit, surroundings::style()));
+            surroundings::print(&text::summary(&words, seed, exit, surroundings::style()));
         }
         Output::Json => eprintln!("{} · seed {seed:x}", count.in_words(exit)),
     }
@@ -111,7 +110,7 @@ struct Printer {
 impl Trace for Printer {
     fn tell(&self, event: Event) {
         self.count.add(&event);
-        print(&text::event(&event, self.style));
+        surroundings::print(&text::event(&event, self.style));
     }
 }
 
@@ -126,10 +125,4 @@ impl Trace for List {
         self.count.add(&event);
         self.events.borrow_mut().push(event);
     }
-}
-
-/// Whoever reads may have read enough, which is no mistake.
-fn print(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

@@ -15,7 +15,7 @@ mod scenario;
 mod steps;
 mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use ::http::HeaderValue;
@@ -58,6 +58,7 @@ pub(crate) struct Lowering<'a> {
     lowered_steps: usize,
     variables: Vec<(String, Value)>,
     env: BTreeMap<String, String>,
+    unset_env: BTreeSet<String>,
     series: Vec<SeriesName>,
     measures: Vec<Measure>,
     /// The hosts that requests may go to, once they are known.
@@ -96,13 +97,14 @@ pub(crate) fn lower<'a>(bundle: &'a Bundle, root: &'a Node) -> (Option<Plan>, Di
         lowered_steps: 0,
         variables: Vec::new(),
         env: BTreeMap::new(),
+        unset_env: BTreeSet::new(),
         series: Vec::new(),
         measures: Vec::new(),
         allowed: None,
         base: None,
     };
     let parts = lowering.plan(root);
-    let Lowering { mut diagnostics, program, variables, env, series, measures, .. } = lowering;
+    let Lowering { mut diagnostics, program, variables, env, unset_env, series, measures, .. } = lowering;
     diagnostics.sort();
     let (Some(parts), false) = (parts, diagnostics.has_errors()) else { return (None, diagnostics) };
     // Each expression was compiled when it was added, so this cannot fail either.
@@ -123,6 +125,7 @@ pub(crate) fn lower<'a>(bundle: &'a Bundle, root: &'a Node) -> (Option<Plan>, Di
         variables,
         program,
         env,
+        unset_env,
     };
     (Some(plan), diagnostics)
 }
