@@ -17,6 +17,9 @@ use crate::plan::Loaded;
 use crate::signals::interrupted;
 use crate::surroundings;
 
+/// Events that are kept for programs; a plan may go on for ever.
+const MOST_EVENTS: usize = 5_000;
+
 /// What has happened so far.
 #[derive(Debug, Default)]
 struct Count {
@@ -32,7 +35,7 @@ pub(crate) fn command(args: &RunArgs, loaded: Loaded) -> Result<ExitCode, Failur
         Some(seed) => seed,
         None => surroundings::random_seed()?,
     };
-    let order = OnceOrder { plan: Arc::new(loaded.plan), seed };
+    let order = OnceOrder { plan: Arc::new(loaded.plan), seed, masks: Arc::default() };
     let count = Rc::new(Count::default());
     let whole = match args.output {
         Output::Text => {
@@ -123,6 +126,11 @@ struct List {
 impl Trace for List {
     fn tell(&self, event: Event) {
         self.count.add(&event);
-        self.events.borrow_mut().push(event);
+        let mut events = self.events.borrow_mut();
+        if events.len() < MOST_EVENTS {
+            events.push(event);
+        } else if events.len() == MOST_EVENTS {
+            events.push(Event::Flow(format!("more than {MOST_EVENTS} events: the rest is left out")));
+        }
     }
 }

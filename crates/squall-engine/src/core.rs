@@ -106,7 +106,7 @@ impl Core {
             in_flight: Cell::new(0),
             connections: Rc::default(),
             max_connections: machine.connections / threads,
-            masks: Arc::default(),
+            masks: Arc::clone(&self.prepared.masks),
             tracer: None,
             abort: RefCell::default(),
             aborted: Notify::new(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_channel::{mpsc, oneshot};
-use squall_plan::{Flow, Plan, Scenario, Share};
+use squall_plan::{Flow, Masks, Plan, Scenario, Share};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
@@ -32,6 +32,8 @@ pub struct OnceOrder {
     pub plan: Arc<Plan>,
     /// What the journeys' randomness is derived from.
     pub seed: u64,
+    /// Secrets, which are not told.
+    pub masks: Arc<Masks>,
 }
 
 /// Walks through every scenario with one user: `before`, its steps or each of its tasks, `after`. Returns when that has
@@ -71,7 +73,7 @@ fn core_of(order: &OnceOrder) -> Result<Core, StartError> {
         },
         part: 0,
         probe: PROBE,
-        prepared: prepare(&order.plan, machine)?,
+        prepared: prepare(&order.plan, machine)?.with_masks(Arc::clone(&order.masks)),
         stopper: Stopper { stops: Arc::new([Notify::new()]) },
         // What is measured is told with each request, and kept nowhere.
         gatherer: Arc::new(Gatherer::new(1, mpsc::unbounded().0, oneshot::channel().0)),

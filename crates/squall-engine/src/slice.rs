@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_channel::{mpsc, oneshot};
 use rustls::ClientConfig;
 use squall_metrics::Recording;
-use squall_plan::{Plan, Share, host_header};
+use squall_plan::{Masks, Plan, Share, host_header};
 use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -97,6 +97,15 @@ pub struct Prepared {
     pub(crate) tls: Arc<ClientConfig>,
     pub(crate) target: Origin,
     pub(crate) machine: Machine,
+    pub(crate) masks: Arc<Masks>,
+}
+
+impl Prepared {
+    /// With secrets that nothing which is written anywhere may hold.
+    #[must_use]
+    pub fn with_masks(self, masks: Arc<Masks>) -> Self {
+        Self { masks, ..self }
+    }
 }
 
 /// Makes ready what a plan's slices need.
@@ -104,7 +113,7 @@ pub fn prepare(plan: &Plan, machine: Machine) -> Result<Prepared, StartError> {
     let no_target = || StartError::Target(plan.target.to_string());
     let target = Origin::of(&plan.target).ok_or_else(no_target)?;
     host_header(&plan.target).ok_or_else(no_target)?;
-    Ok(Prepared { tls: client_config(&plan.http)?, target, machine })
+    Ok(Prepared { tls: client_config(&plan.http)?, target, machine, masks: Arc::default() })
 }
 
 /// Starts a slice, on a thread of its own for each processor.
