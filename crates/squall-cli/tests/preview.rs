@@ -40,4 +40,10 @@ fn without_other_characters_there_are_none() {
     let page = preview(&["shop.yaml", "--users", "3", "--duration", "250ms"], "C");
     assert!(page.is_ascii(), "{page}");
     assert!(page.contains("250ms"), "{page}");
+    let warns = |generators: &str| {
+        let page =
+            preview(&["shop.yaml", "--users", "3000", "--duration", "1m", "--generators", generators], "C");
+        page.split_whitespace().collect::<Vec<_>>().join(" ").contains("A generator on AWS may have 952")
+    };
+    assert!(warns("2") && !warns("6"));
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use squall_fleet::sizing::CONNECTIONS_OF_SEAT;
 use squall_plan::estimate::Requests;
 use squall_plan::schedule::Planned;
 use squall_plan::{Arrivals, Connections, Iterations, Load, PlacedLoad, Share, Users, WhenFull};
@@ -241,7 +242,13 @@ fn connections(preview: &Preview) -> String {
         (0, possible) => format!("up to {} a generator", count(possible as f64)),
         (certain, possible) => format!("{} to {} a generator", count(certain as f64), count(possible as f64)),
     };
-    format!("{number} to the target; {whose}")
+    let most = CONNECTIONS_OF_SEAT;
+    let too_many = if needed.certain > u64::from(most) {
+        format!(". A generator on AWS may have {most}: take more --generators, or share connections")
+    } else {
+        String::new()
+    };
+    format!("{number} to the target; {whose}{too_many}")
 }
 
 fn duration(preview: &Preview) -> String {
