@@ -8,6 +8,7 @@
 pub mod compile;
 pub mod data;
 pub mod diagnostics;
+pub mod estimate;
 pub mod expression;
 pub mod html;
 mod include;

@@ -18,7 +18,7 @@ mod steps;
 mod tls;
 mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use ::http::HeaderValue;
@@ -64,6 +64,7 @@ pub(crate) struct Lowering<'a> {
     secrets: Vec<Secret>,
     env: BTreeMap<String, String>,
     auths: Vec<Auth>,
+    unset_env: BTreeSet<String>,
     series: Vec<SeriesName>,
     measures: Vec<Measure>,
     /// The hosts that requests may go to, once they are known.
@@ -108,13 +109,14 @@ pub(crate) fn lower<'a>(
         secrets: Vec::new(),
         env: BTreeMap::new(),
         auths: Vec::new(),
+        unset_env: BTreeSet::new(),
         series: Vec::new(),
         measures: Vec::new(),
         allowed: None,
         base: None,
     };
     let parts = lowering.plan(root);
-    let Lowering { mut diagnostics, program, variables, secrets, env, auths, series, measures, .. } =
+    let Lowering { mut diagnostics, program, variables, secrets, env, unset_env, auths, series, measures, .. } =
         lowering;
     diagnostics.sort();
     let (Some(parts), false) = (parts, diagnostics.has_errors()) else { return (None, diagnostics) };
@@ -138,6 +140,7 @@ pub(crate) fn lower<'a>(
         secrets,
         program,
         env,
+        unset_env,
     };
     (Some(plan), diagnostics)
 }

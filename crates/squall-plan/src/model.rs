@@ -7,7 +7,7 @@ mod http;
 mod load;
 mod request;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +57,8 @@ pub struct Plan {
     pub program: Program,
     /// The environment variables that the plan's expressions mention and that are set, as `env`.
     pub env: BTreeMap<String, String>,
+    /// Those that they mention and that are not set, for which the plan has something else.
+    pub unset_env: BTreeSet<String>,
 }
 
 /// The name under which requests are measured together.

@@ -305,7 +305,10 @@ impl Lowering<'_> {
                 self.env.insert(name.to_owned(), value.clone());
                 true
             }
-            None if asks => true,
+            None if asks => {
+                self.unset_env.insert(name.to_owned());
+                true
+            }
             None => {
                 let hint = Some(format!("set it, or write `env.{name} | default('…')`"));
                 self.error(span, "env", format!("environment variable `{name}` is not set"), hint);
