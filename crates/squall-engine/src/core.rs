@@ -36,6 +36,8 @@ const LEAST_OBSERVED_US: u64 = 200_000;
 pub(crate) struct Core {
     /// Its share is this thread's own.
     pub(crate) order: SliceOrder,
+    /// The share of all threads together.
+    pub(crate) slice: Share,
     pub(crate) part: u32,
     pub(crate) probe: Duration,
     pub(crate) prepared: Prepared,
@@ -95,6 +97,8 @@ impl Core {
                 now_ms: Some(unix_ms),
                 data: Arc::clone(&plan.data),
                 seed: order.seed,
+                run: Constants::run(&order.run.id, &plan.name, order.seed, order.run.started_ms),
+                slice: Constants::slice(self.slice),
             }),
             clock,
             connect,

@@ -37,4 +37,6 @@ pub use clock::{Clock, FineClock, TokioClock};
 pub use connect::{
     Connect, ConnectError, Dialed, Io, NetworkConnector, Origin, ProxyForm, TlsError, client_config,
 };
-pub use slice::{Finished, Machine, Prepared, Running, SliceOrder, StartError, Stopper, prepare, start};
+pub use slice::{
+    Finished, Machine, Prepared, RunFacts, Running, SliceOrder, StartError, Stopper, prepare, start,
+};

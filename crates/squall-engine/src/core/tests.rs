@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::clock::TokioClock;
 use crate::connect::{ConnectError, Dialed, Origin};
-use crate::slice::{Finished, Machine, prepare, start};
+use crate::slice::{Finished, Machine, RunFacts, prepare, start};
 
 mod flow;
 
@@ -136,9 +136,11 @@ fn core_of(
             plan: Arc::clone(plan),
             share,
             seed: 5,
+            run: RunFacts { id: "r-1".to_owned(), started_ms: 1_440_938_160_000 },
             epoch: Instant::now() + Duration::from_millis(500),
             interval: Duration::from_mins(1),
         },
+        slice: share,
         part: 0,
         // Virtual time would be spent on little else.
         probe: Duration::from_secs(1),
@@ -617,7 +619,8 @@ fn a_slice_on_three_processors_is_one_slice() {
     let prepared = prepare(&plan, machine).unwrap();
     let epoch = Instant::now() + Duration::from_millis(100);
     let (plan, interval) = (Arc::new(plan), Duration::from_secs(1));
-    let order = SliceOrder { plan, share: Share::try_new(1, 2).unwrap(), seed: 1, epoch, interval };
+    let (share, run) = (Share::try_new(1, 2).unwrap(), RunFacts::default());
+    let order = SliceOrder { plan, share, seed: 1, run, epoch, interval };
     let running = start(&order, &prepared).unwrap();
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let recordings: Vec<Recording> = runtime.block_on(running.recordings.collect());

@@ -278,3 +278,38 @@ fn unique_rows_are_taken_once_on_any_number_of_slices() {
         check("{ rate: 20/s, duration: 3s, max_users: 16 }", "iteration", slices, 40);
     }
 }
+
+#[test]
+fn expressions_know_the_run_and_the_slice() {
+    let steps = "[ { get: '/{{ run.id }}/{{ run.seed }}/{{ run.name }}/{{ run.started }}' }, \
+                 { get: '/{{ slice.index }}/{{ slice.count }}' } ]";
+    let plan = plan(
+        "{ users: 2, duration: 60s, iterations_per_user: 1 }",
+        &format!("{{ a: {{ steps: {steps} }} }}"),
+    );
+    let log = Rc::<RefCell<Vec<String>>>::default();
+    let scripted = Scripted { log: Rc::clone(&log), answer: ok };
+    run_with(&plan, Share::try_new(1, 2).unwrap(), |_| scripted);
+    assert_eq!(*log.borrow(), ["GET /r-1/5/p/1440938160000", "GET /1/2"]);
+}
+
+#[test]
+fn made_up_people_are_the_same_on_any_number_of_slices() {
+    let plan = plan(
+        "{ users: 6, duration: 60s, iterations_per_user: 2 }",
+        "{ a: { steps: [ { post: /, json: { name: '{{ fake.name() }}', mail: '{{ fake.email() }}' } } ] } }",
+    );
+    let on = |count| {
+        let log = Rc::<RefCell<Vec<String>>>::default();
+        for index in 0..count {
+            let scripted = Scripted { log: Rc::clone(&log), answer: ok };
+            run_with(&plan, Share::try_new(index, count).unwrap(), |_| scripted);
+        }
+        let mut lines = log.borrow().clone();
+        lines.sort();
+        lines
+    };
+    let one = on(1);
+    assert_eq!(one.len(), 12);
+    assert_eq!(one, on(3));
+}
