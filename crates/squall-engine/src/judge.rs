@@ -8,6 +8,7 @@ use http::{HeaderMap, StatusCode};
 use minijinja::Value;
 use squall_metrics::{Outcome, Sample};
 use squall_plan::expression::{EvalError, Response, from_json, to_text};
+use squall_plan::html::Document;
 use squall_plan::{Capture, Check, Matches, Request, Source};
 
 use crate::decode::decode;
@@ -29,11 +30,19 @@ struct Reading<'a> {
     headers: &'a HeaderMap,
     body: &'a [u8],
     json: OnceCell<Option<serde_json::Value>>,
+    html: OnceCell<Option<Document>>,
 }
+
+/// Of more elements that a selector finds, no more are captured.
+const MAX_ELEMENTS: usize = 10_000;
 
 impl Reading<'_> {
     fn json(&self) -> Option<&serde_json::Value> {
         self.json.get_or_init(|| serde_json::from_slice(self.body).ok()).as_ref()
+    }
+
+    fn html(&self) -> Option<&Document> {
+        self.html.get_or_init(|| Document::parse(&self.text())).as_ref()
     }
 
     fn text(&self) -> std::borrow::Cow<'_, str> {
@@ -89,7 +98,8 @@ impl User {
         };
         let none = HeaderMap::new();
         let headers = answer.headers.as_deref().unwrap_or(&none);
-        let reading = Reading { status: answer.status.as_u16(), headers, body: &body, json: OnceCell::new() };
+        let (status, json, html) = (answer.status.as_u16(), OnceCell::new(), OnceCell::new());
+        let reading = Reading { status, headers, body: &body, json, html };
         let mut good = true;
         if as_expected {
             for check in &request.expect.checks {
@@ -135,6 +145,9 @@ impl User {
     fn capture(&self, request: &Request, reading: &Reading<'_>) -> Result<bool, Outcome> {
         let mut found = Vec::new();
         for capture in &request.captures {
+            if matches!(capture.source, Source::Css(_)) && reading.html().is_none() {
+                self.note(request, "the HTML is too long or nested too deep to look for elements");
+            }
             let value = match (capture_from(capture, reading), &capture.default) {
                 (Some(value), _) => value,
                 (None, Some(default)) => {
@@ -175,6 +188,10 @@ fn capture_from(capture: &Capture, reading: &Reading<'_>) -> Option<Value> {
             let text = reading.text();
             let groups = regex.captures_iter(&text).filter_map(|found| found.get(*group));
             groups.map(|found| Value::from(found.as_str())).collect()
+        }
+        Source::Css(selection) => {
+            let most = if capture.matches == Matches::All { MAX_ELEMENTS } else { 2 };
+            selection.find(reading.html()?).take(most).map(Value::from).collect()
         }
         Source::Status => vec![Value::from(reading.status)],
         Source::Body => vec![Value::from(reading.text().into_owned())],

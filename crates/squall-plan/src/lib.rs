@@ -9,6 +9,7 @@ pub mod compile;
 pub mod data;
 pub mod diagnostics;
 pub mod expression;
+pub mod html;
 pub mod keys;
 mod lower;
 pub mod model;

@@ -10,6 +10,7 @@ use serde_json_path::JsonPath;
 use url::{Position, Url};
 
 use crate::expression::{JsonTemplate, Template, UrlTemplate, ValueTemplate};
+use crate::html::Selection;
 
 /// A request, and what is made of its response.
 #[derive(Debug)]
@@ -216,6 +217,8 @@ pub enum Source {
     Cookie(String),
     /// In the text of the body: this group of the expression.
     Regex(Regex, usize),
+    /// In the HTML of the body.
+    Css(Selection),
     /// It is the status.
     Status,
     /// It is the whole body.
@@ -226,7 +229,7 @@ impl Source {
     /// Whether it is found in the body.
     #[must_use]
     pub fn is_body(&self) -> bool {
-        matches!(self, Self::Json(_) | Self::Regex(..) | Self::Body)
+        matches!(self, Self::Json(_) | Self::Regex(..) | Self::Css(_) | Self::Body)
     }
 }
 

@@ -313,3 +313,26 @@ fn made_up_people_are_the_same_on_any_number_of_slices() {
     assert_eq!(one.len(), 12);
     assert_eq!(one, on(3));
 }
+
+#[test]
+fn elements_of_a_page_are_captured() {
+    fn page(path: &str, _: usize) -> (u16, String) {
+        let deep = "<div>".repeat(5_000);
+        let page = "<form><input name=csrf value=t1><a href=/x>one</a><a href=/y>two</a></form>";
+        (200, if path == "/deep" { deep } else { page.to_owned() })
+    }
+    let check = |capture: &str, path: &str, expected: Option<&str>| {
+        let steps = format!("[ {{ get: {path}, capture: {{ v: {capture} }} }}, {{ post: /, body: '{{{{ v }}}}' }} ]");
+        let (lines, merged) = walk(&format!("{{ steps: {steps} }}"), page);
+        assert_eq!(lines.get(1).map(String::as_str), expected, "{capture}");
+        let failed = merged.outcomes().get(&Outcome::Expectation).copied().unwrap_or(0);
+        assert_eq!(failed == 0, expected.is_some(), "{capture}");
+    };
+    check("{ css: 'input[name=csrf]', attribute: value }", "/", Some("POST / t1"));
+    check("{ css: a }", "/", Some("POST / one"));
+    check("{ css: a, matches: only }", "/", None);
+    check("{ css: 'form > a', attribute: href, matches: all }", "/", Some("POST / [\"/x\",\"/y\"]"));
+    check("{ css: img }", "/", None);
+    check("{ css: img, attribute: src, default: none }", "/", Some("POST / none"));
+    check("{ css: div }", "/deep", None);
+}
