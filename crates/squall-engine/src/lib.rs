@@ -16,6 +16,7 @@ mod connection;
 mod cookies;
 mod core;
 mod decode;
+mod encode;
 mod exchange;
 mod flight;
 mod flow;

@@ -18,6 +18,7 @@ use url::{Position, Url};
 
 use crate::connect::Origin;
 use crate::connection::Connection;
+use crate::encode::encode;
 use crate::user::User;
 
 /// What is sent.
@@ -77,6 +78,10 @@ impl User {
             dynamic.push((name.clone(), value));
         }
         let body = self.body(plan, &request.body)?;
+        let body = match request.compress {
+            None => body,
+            Some(compression) => encode(compression, &body),
+        };
         let (method, fixed) = (request.method.clone(), &request.headers.fixed);
         let (without_body, without_credentials) = (false, false);
         Ok(Message { origin, method, uri, host, fixed, dynamic, body, without_body, without_credentials })

@@ -148,13 +148,13 @@ impl<'a> Lowering<'a> {
         self.base = target
             .as_ref()
             .and_then(|target| Some((target.path().trim_end_matches('/').to_owned(), host_header(target)?)));
-        let (http, headers) = self.http(&fields);
+        let (http, manner) = self.http(&fields);
         self.allowed = target.as_ref().map(|target| self.allow(&fields, target));
         let data = self.data(&fields);
         self.fragments(&fields);
         let loads = self.loads(&fields);
-        let scenarios = self.scenarios(&fields, &headers, &loads);
-        self.check_fragments(&headers);
+        let scenarios = self.scenarios(&fields, &manner, &loads);
+        self.check_fragments(&manner);
         let (target, allow) = (target?, self.allowed.take()?);
         Some(Parts { name, target, http, allow, data, loads, scenarios })
     }
@@ -168,7 +168,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// A fragment that nobody calls is looked at, too.
-    fn check_fragments(&mut self, headers: &values::HeaderList) {
+    fn check_fragments(&mut self, manner: &values::Manner) {
         for index in 0..self.fragments.len() {
             let Fragment { name, key, steps, called } = self.fragments[index];
             if called {
@@ -178,7 +178,7 @@ impl<'a> Lowering<'a> {
             self.path = vec!["fragments".to_owned(), name.to_owned()];
             self.warning(key.span.clone(), "no-effect", message, None);
             let known = (self.series.len(), self.measures.len());
-            self.steps(steps, steps::Home { scenario: "", headers });
+            self.steps(steps, steps::Home { scenario: "", manner });
             // What is in it is never sent or measured; which variables it needs is up to its callers.
             self.series.truncate(known.0);
             self.measures.truncate(known.1);

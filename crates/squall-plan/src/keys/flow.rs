@@ -1,6 +1,6 @@
 //! Keys of what users do.
 
-use super::{EXPECT, HEADERS_EXAMPLE, Kind, MULTIPART_PART, RETRY, Shape, key, required};
+use super::{COMPRESS, EXPECT, HEADERS_EXAMPLE, Kind, MULTIPART_PART, RETRY, Shape, key, required};
 use crate::model::OnFailure;
 
 /// An item of `scenarios`
@@ -191,6 +191,12 @@ pub static STEP: Kind = Kind {
         key("body", Shape::Template, "A body of text.", "plain text"),
         key("body_file", Shape::Text, "A file that is the body.", "order.json"),
         key("raw", Shape::Text, "A body of text in which nothing is an expression.", "\"{{ as it is }}\""),
+        key(
+            "compress",
+            Shape::Word(&COMPRESS),
+            "How the body is packed; as `http` says unless given.",
+            "gzip",
+        ),
         key("timeout", Shape::Duration, "From its start to the last byte of its response.", "30s"),
         key("follow_redirects", Shape::Count(0, 50), "Redirects that are followed at most.", "0"),
         key(

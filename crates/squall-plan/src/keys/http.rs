@@ -63,6 +63,7 @@ pub static HTTP: Kind = Kind {
             "How every request says who asks.",
             "{ api_key: { value: \"{{ env.KEY }}\" } }",
         ),
+        key("compress", Shape::Word(&COMPRESS), "How bodies are packed; they are not unless given.", "gzip"),
         key(
             "roots",
             Shape::Word(&["built_in", "platform"]),
@@ -91,6 +92,9 @@ pub const HTTP_VERSIONS: [&str; 3] = ["auto", "http1", "http2"];
 
 /// `http.connections`
 pub const CONNECTIONS: [&str; 3] = ["per_user", "shared", "per_iteration"];
+
+/// `compress`
+pub const COMPRESS: [&str; 3] = ["gzip", "deflate", "none"];
 
 /// `http.timeouts`
 pub static TIMEOUTS: Kind = Kind {

@@ -13,24 +13,23 @@ use crate::yaml::{Node, Value};
 
 use super::Lowering;
 use super::fields::Fields;
-use super::values::HeaderList;
+use super::values::Manner;
 
 /// The port of name servers.
 const DNS_PORT: u16 = 53;
 
 impl Lowering<'_> {
-    pub(super) fn http(&mut self, fields: &Fields<'_>) -> (HttpSettings, HeaderList) {
-        let Some(node) = fields.get("http") else { return (HttpSettings::default(), Vec::new()) };
+    pub(super) fn http(&mut self, fields: &Fields<'_>) -> (HttpSettings, Manner) {
+        let Some(node) = fields.get("http") else { return <_>::default() };
         self.within("http", |this| {
-            let Some(fields) = this.fields(node, &keys::HTTP) else {
-                return (HttpSettings::default(), Vec::new());
-            };
+            let Some(fields) = this.fields(node, &keys::HTTP) else { return <_>::default() };
             let auth = this.optional(&fields, "auth", Self::auth);
             let headers = this.optional(&fields, "headers", |this, node| Some(this.headers(node)));
             let headers = auth.into_iter().chain(headers.unwrap_or_default()).collect();
+            let compress = this.optional(&fields, "compress", Self::compression).flatten();
             let settings = this.settings(&fields);
             this.check_names();
-            (settings, headers)
+            (settings, Manner { headers, compress })
         })
     }
 

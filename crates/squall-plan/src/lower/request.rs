@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http::{HeaderName, HeaderValue, Method, Uri};
 use url::Url;
 
 use crate::expression::{ProgramBuilder, Template, UrlTemplate};
 use crate::keys::{self, ACTIONS, VERBS};
-use crate::model::{Body, Headers, LooksAt, OnFailure, Request, Retry, SeriesName};
+use crate::model::{Body, Compression, Headers, LooksAt, OnFailure, Request, Retry, SeriesName};
 use crate::yaml::{Node, Scalar};
 
 use super::fields::Fields;
@@ -62,10 +62,14 @@ impl Lowering<'_> {
         if let Some(content_type) = content_type {
             headers.set(&CONTENT_TYPE, &Template::literal(content_type));
         }
-        for (name, value) in home.headers.iter().chain(&auth).chain(&own) {
+        for (name, value) in home.manner.headers.iter().chain(&auth).chain(&own) {
             headers.set(name, value);
         }
         let fixed_path = self.fixed_path(&url);
+        let compress = self.compress(fields, &headers, body.is_empty(), home);
+        if let Some(compress) = compress {
+            headers.set(&CONTENT_ENCODING, &Template::literal(compress.coding()));
+        }
         if let Some((_, host)) = self.base.as_ref().filter(|_| fixed_path.is_some() && !headers.has(&HOST)) {
             headers.fixed.insert(HOST, host.clone());
         }
@@ -80,6 +84,7 @@ impl Lowering<'_> {
             fixed_path,
             headers,
             body,
+            compress,
             timeout,
             follow_redirects,
             retry,
@@ -178,6 +183,36 @@ impl Lowering<'_> {
         let Some((kind, _)) = found.first() else { return Some((Body::Empty, None)) };
         let node = fields.get(kind)?;
         self.within(kind, |this| this.body(kind, node))
+    }
+
+    /// How the body is packed: as the request says, or else as the plan does where there is something to pack.
+    fn compress(
+        &mut self,
+        fields: &Fields<'_>,
+        headers: &Headers,
+        is_empty: bool,
+        home: Home<'_>,
+    ) -> Option<Compression> {
+        let own = self.optional(fields, "compress", |this, node| Some(this.compression(node)));
+        let encoded = headers.has(&CONTENT_ENCODING);
+        let Some(own) = own else { return home.manner.compress.filter(|_| !is_empty && !encoded) };
+        let conflict = match own {
+            Some(_) if is_empty => Some("`compress` has no place where there is no body"),
+            Some(_) if encoded => Some("`compress` has no place beside a header `Content-Encoding`"),
+            _ => None,
+        };
+        if let (Some(conflict), Some(key)) = (conflict, fields.key("compress")) {
+            self.error(key.span.clone(), "conflict", conflict.to_owned(), None);
+        }
+        own?
+    }
+
+    pub(super) fn compression(&mut self, node: &Node) -> Option<Option<Compression>> {
+        Some(match self.word(node, &keys::COMPRESS)? {
+            "gzip" => Some(Compression::Gzip),
+            "deflate" => Some(Compression::Deflate),
+            _ => None,
+        })
     }
 
     /// A header that says who asks.

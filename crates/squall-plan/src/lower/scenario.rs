@@ -10,13 +10,13 @@ use crate::yaml::{Node, Scalar};
 use super::Lowering;
 use super::fields::Fields;
 use super::steps::Home;
-use super::values::HeaderList;
+use super::values::Manner;
 
 impl Lowering<'_> {
     pub(super) fn scenarios(
         &mut self,
         fields: &Fields<'_>,
-        headers: &HeaderList,
+        manner: &Manner,
         loads: &[PlacedLoad],
     ) -> Vec<Scenario> {
         let Some(node) = fields.get("scenarios") else { return Vec::new() };
@@ -33,7 +33,7 @@ impl Lowering<'_> {
                     this.warning(key.span.clone(), "no-effect", message, None);
                 }
                 let is_open = own.peek().is_some() && own.all(|placed| matches!(placed.load, Load::Open(_)));
-                scenarios.extend(this.within(name, |this| this.scenario(name, node, headers, is_open)));
+                scenarios.extend(this.within(name, |this| this.scenario(name, node, manner, is_open)));
             }
         });
         scenarios
@@ -43,7 +43,7 @@ impl Lowering<'_> {
         &mut self,
         name: &str,
         node: &Node,
-        plan_headers: &HeaderList,
+        of_plan: &Manner,
         is_open: bool,
     ) -> Option<Scenario> {
         let fields = self.fields(node, &keys::SCENARIO)?;
@@ -65,15 +65,16 @@ impl Lowering<'_> {
         let own =
             self.optional(&fields, "headers", |this, node| Some(this.headers(node))).unwrap_or_default();
         let user_agent = Template::literal(concat!("squall/", env!("CARGO_PKG_VERSION")));
-        let base: HeaderList =
-            std::iter::once((USER_AGENT, user_agent)).chain(plan_headers.iter().cloned()).collect();
-        let with_own: HeaderList = base.iter().cloned().chain(auth).chain(own).collect();
-        let steps = |this: &mut Self, key: &'static str, headers: &HeaderList| {
-            let home = Home { scenario: name, headers };
+        let headers = std::iter::once((USER_AGENT, user_agent)).chain(of_plan.headers.iter().cloned()).collect();
+        let base = Manner { headers, ..of_plan.clone() };
+        let headers = base.headers.iter().cloned().chain(auth).chain(own).collect();
+        let with_own = Manner { headers, ..base.clone() };
+        let steps = |this: &mut Self, key: &'static str, manner: &Manner| {
+            let home = Home { scenario: name, manner };
             this.optional(&fields, key, |this, node| Some(this.steps(node, home))).unwrap_or_default()
         };
         let before = steps(self, "before", &base);
-        let home = Home { scenario: name, headers: &with_own };
+        let home = Home { scenario: name, manner: &with_own };
         let flow = self.flow(&fields, node, home);
         let after = steps(self, "after", &with_own);
         let on_status = self.optional(&fields, "on_status", |this, node| Some(this.on_status(node, home)));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use crate::expression::{JsonNode, ProgramBuilder, Template};
-use crate::model::Think;
+use crate::model::{Compression, Think};
 use crate::units::{Rate, UnitError, parse_duration, parse_duration_range};
 use crate::yaml::{Node, Scalar, Value};
 
@@ -13,6 +13,13 @@ use super::{Lowering, fields::closest};
 
 /// Headers in the order of the text.
 pub(super) type HeaderList = Vec<(HeaderName, Template)>;
+
+/// How the requests of a part of a plan are sent, unless they say otherwise.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Manner {
+    pub(super) headers: HeaderList,
+    pub(super) compress: Option<Compression>,
+}
 
 impl Lowering<'_> {
     pub(super) fn duration(&mut self, node: &Node) -> Option<Duration> {

@@ -27,6 +27,8 @@ pub struct Request {
     pub headers: Headers,
     /// What is sent.
     pub body: Body,
+    /// How the body is packed; its headers say so.
+    pub compress: Option<Compression>,
     /// How long it may take, where that is not what the plan says.
     pub timeout: Option<Duration>,
     /// How many redirects are followed, where that is not what the plan says.
@@ -105,6 +107,34 @@ pub enum Body {
     Multipart(Multipart),
     /// Bytes of a file.
     Bytes(Bytes),
+}
+
+impl Body {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+}
+
+/// How a body is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// As by gzip.
+    Gzip,
+    /// In the form of zlib, which HTTP calls deflate (RFC 9110, section 8.4.1.2).
+    Deflate,
+}
+
+impl Compression {
+    /// As it is called in `Content-Encoding`.
+    #[must_use]
+    pub fn coding(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+        }
+    }
 }
 
 /// A form in parts.

@@ -29,6 +29,7 @@ impl Connect for Scripted {
                     let body =
                         body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
                     let path = head.uri.to_string();
+                    let body = crate::decode::decode(Some(&head.headers), body.to_vec()).unwrap();
                     let line = format!("{} {path} {}", head.method, String::from_utf8_lossy(&body));
                     let (before, line) = (scripted.log.borrow().len(), line.trim_end().to_owned());
                     scripted.log.borrow_mut().push(line);
@@ -335,4 +336,21 @@ fn elements_of_a_page_are_captured() {
     check("{ css: img }", "/", None);
     check("{ css: img, attribute: src, default: none }", "/", Some("POST / none"));
     check("{ css: div }", "/deep", None);
+}
+
+#[test]
+fn bodies_are_packed_where_the_plan_says_so() {
+    // What is written down has been unpacked as its `Content-Encoding` says.
+    let check = |request: &str, expected: &str, least: u64, most: u64| {
+        let (lines, merged) = walk(&format!("{{ steps: [ {request} ] }}"), ok);
+        assert_eq!(lines, [expected]);
+        let sent = merged.series()[&SeriesId(0)].counts.bytes_sent;
+        assert!((least..most).contains(&sent), "{request}: {sent} bytes");
+    };
+    let long = "x".repeat(4_000);
+    let expected = format!("POST / {long}");
+    check(&format!("{{ post: /, body: {long} }}"), &expected, 4_000, 5_000);
+    check(&format!("{{ post: /, body: {long}, compress: gzip }}"), &expected, 50, 400);
+    check(&format!("{{ post: /, body: {long}, compress: deflate }}"), &expected, 50, 400);
+    check(&format!("{{ post: /, body: {long}, compress: none }}"), &expected, 4_000, 5_000);
 }
