@@ -86,6 +86,8 @@ pub enum Shape {
     Templates,
     /// A mapping from names to texts, or mappings with these keys.
     NamedOrText(&'static Kind),
+    /// A mapping from names to texts.
+    Tags,
     /// A mapping from texts to any JSON.
     Checks,
     /// A list of steps.
@@ -155,6 +157,12 @@ pub static PLAN: Kind = Kind {
             Shape::Named(&DATA),
             "Tables of values, by name: `{{ accounts.email }}` is a column of the row that one has.",
             "{ accounts: { csv: accounts.csv, pick: unique, per: user } }",
+        ),
+        key(
+            "tags",
+            Shape::Tags,
+            "Words for every request: those that differ in one of them are measured apart.",
+            "{ release: v2 }",
         ),
         key("http", Shape::Object(&HTTP), "How requests are sent.", "{ timeout: 5s }"),
         key(

@@ -148,7 +148,8 @@ impl<'a> Lowering<'a> {
         self.base = target
             .as_ref()
             .and_then(|target| Some((target.path().trim_end_matches('/').to_owned(), host_header(target)?)));
-        let (http, manner) = self.http(&fields);
+        let (http, mut manner) = self.http(&fields);
+        manner.tags = self.tags(&fields, &manner.tags);
         self.allowed = target.as_ref().map(|target| self.allow(&fields, target));
         let data = self.data(&fields);
         self.fragments(&fields);

@@ -59,7 +59,12 @@ pub struct SeriesName {
     pub scenario: String,
     /// The request's name, `METHOD /path` unless given.
     pub endpoint: String,
+    /// The request's tags: requests that differ in one of them are measured apart.
+    pub tags: Tags,
 }
+
+/// Words by which requests are told apart.
+pub type Tags = BTreeMap<String, String>;
 
 /// Something besides requests that is measured.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

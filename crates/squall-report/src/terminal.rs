@@ -128,8 +128,12 @@ fn table(result: &RunResult) -> Vec<String> {
     let dropped = (load.dropped > 0.0).then(|| load.dropped / load.planned.max(1.0));
     let mut lines = vec![row(["endpoint", "requests", "rps", "p50", "p95", "p99", "max", "errors"], "")];
     for endpoint in endpoints {
-        let name =
+        let mut name =
             if several { format!("{} {}", endpoint.scenario, endpoint.name) } else { endpoint.name.clone() };
+        if !endpoint.tags.is_empty() {
+            let tags = endpoint.tags.iter().map(|(tag, value)| format!("{tag}={value}"));
+            name = format!("{name} {{{}}}", tags.collect::<Vec<_>>().join(", "));
+        }
         lines.push(values(
             &name,
             endpoint.requests,

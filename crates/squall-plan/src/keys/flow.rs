@@ -27,6 +27,7 @@ pub static SCENARIO: Kind = Kind {
             "How its tasks, steps and `after` say who asks.",
             "{ bearer: \"{{ token }}\" }",
         ),
+        key("tags", Shape::Tags, "Words for its requests, besides those of the plan.", "{ tier: gold }"),
         key("before", Shape::Steps, "Done once, when a user starts.", "[ { post: /login } ]"),
         key(
             "tasks",
@@ -171,6 +172,12 @@ pub static STEP: Kind = Kind {
             Shape::Text,
             "Under which name the request is measured; `METHOD /path` unless given.",
             "GET /products/:id",
+        ),
+        key(
+            "tags",
+            Shape::Tags,
+            "Words for it, besides those of its scenario: requests that differ in one are measured apart.",
+            "{ page: first }",
         ),
         key(
             "query",

@@ -29,7 +29,7 @@ impl Lowering<'_> {
             let compress = this.optional(&fields, "compress", Self::compression).flatten();
             let settings = this.settings(&fields);
             this.check_names();
-            (settings, Manner { headers, compress })
+            (settings, Manner { headers, compress, ..Manner::default() })
         })
     }
 

@@ -54,6 +54,7 @@ impl Lowering<'_> {
             self.optional(fields, "capture", |this, node| Some(this.captures(node))).unwrap_or_default();
         let on_failure = self.optional(fields, "on_failure", Self::on_failure);
         let name = self.optional(fields, "name", Self::name);
+        let tags = self.tags(fields, &home.manner.tags);
         let (url, (body, content_type)) = (url?, body?);
         let method = verb.to_ascii_uppercase();
         let name = name.unwrap_or_else(|| format!("{method} {}", url.name()));
@@ -78,7 +79,7 @@ impl Lowering<'_> {
             body: expect.looks_at_body() || captures.iter().any(|capture| capture.source.is_body()),
         };
         Some(Request {
-            series: self.series(home.scenario, name, fields),
+            series: self.series(SeriesName { scenario: home.scenario.to_owned(), endpoint: name, tags }, fields),
             method: Method::from_bytes(method.as_bytes()).ok()?,
             url,
             fixed_path,
@@ -96,8 +97,7 @@ impl Lowering<'_> {
     }
 
     /// The series of a name; when there are too many, that of all others of the scenario.
-    fn series(&mut self, scenario: &str, endpoint: String, fields: &Fields<'_>) -> usize {
-        let mut series = SeriesName { scenario: scenario.to_owned(), endpoint };
+    fn series(&mut self, mut series: SeriesName, fields: &Fields<'_>) -> usize {
         if self.series.len() >= MAX_NAMES && !self.series.contains(&series) {
             let span = fields.present(&VERBS).first().map_or(0..0, |(_, key)| key.span.clone());
             let message = format!("more than {MAX_NAMES} names; this request is measured as `{OTHER}`");
@@ -105,9 +105,10 @@ impl Lowering<'_> {
                 span,
                 "too-many-names",
                 message,
-                Some("give requests of a kind the same `name`".to_owned()),
+                Some("give requests of a kind the same `name` and `tags`".to_owned()),
             );
             OTHER.clone_into(&mut series.endpoint);
+            series.tags.clear();
         }
         let known = self.series.iter().position(|known| *known == series);
         known.unwrap_or_else(|| {

@@ -66,7 +66,8 @@ impl Lowering<'_> {
             self.optional(&fields, "headers", |this, node| Some(this.headers(node))).unwrap_or_default();
         let user_agent = Template::literal(concat!("squall/", env!("CARGO_PKG_VERSION")));
         let headers = std::iter::once((USER_AGENT, user_agent)).chain(of_plan.headers.iter().cloned()).collect();
-        let base = Manner { headers, ..of_plan.clone() };
+        let tags = self.tags(&fields, &of_plan.tags);
+        let base = Manner { headers, tags, ..of_plan.clone() };
         let headers = base.headers.iter().cloned().chain(auth).chain(own).collect();
         let with_own = Manner { headers, ..base.clone() };
         let steps = |this: &mut Self, key: &'static str, manner: &Manner| {
