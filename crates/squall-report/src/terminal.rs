@@ -130,9 +130,14 @@ fn table(result: &RunResult) -> Vec<String> {
     for endpoint in endpoints {
         let mut name =
             if several { format!("{} {}", endpoint.scenario, endpoint.name) } else { endpoint.name.clone() };
-        if !endpoint.tags.is_empty() {
-            let tags = endpoint.tags.iter().map(|(tag, value)| format!("{tag}={value}"));
-            name = format!("{name} {{{}}}", tags.collect::<Vec<_>>().join(", "));
+        // What all have in common tells nothing apart.
+        let differs = |(tag, value): &(&String, &String)| {
+            result.endpoints.iter().any(|other| other.tags.get(*tag) != Some(*value))
+        };
+        let tags = endpoint.tags.iter().filter(differs).map(|(tag, value)| format!("{tag}={value}"));
+        let tags = tags.collect::<Vec<_>>().join(", ");
+        if !tags.is_empty() {
+            name = format!("{name} {{{tags}}}");
         }
         lines.push(values(
             &name,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use fake::Fake;
 use fake::faker::address::en::{
-    BuildingNumber, CityName, CountryCode, CountryName, Latitude, Longitude, StateAbbr, StateName, StreetName,
-    ZipCode,
+    BuildingNumber, CityName, CountryCode, CountryName, Latitude, Longitude, StateAbbr, StateName,
+    StreetName, ZipCode,
 };
 use fake::faker::company::en::{CatchPhrase, CompanyName};
 use fake::faker::creditcard::en::CreditCardNumber;

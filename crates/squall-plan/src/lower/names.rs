@@ -8,8 +8,8 @@ use minijinja::Value;
 use url::Url;
 
 use crate::expression::{
-    CONSTANT_FUNCTIONS, Constants, Expr, FUNCTIONS, GLOBALS, JsonNode, JsonTemplate, OF_USERS, ProgramBuilder,
-    RUN, SLICE, Scope, Template, fakes,
+    CONSTANT_FUNCTIONS, Constants, Expr, FUNCTIONS, GLOBALS, JsonNode, JsonTemplate, OF_USERS,
+    ProgramBuilder, RUN, SLICE, Scope, Template, fakes,
 };
 use crate::random::iteration_stream;
 use crate::yaml::Node;
@@ -150,10 +150,7 @@ impl Lowering<'_> {
         for name in builder.names(expr) {
             let root = name.split('.').next().unwrap_or_default();
             let is_function = FUNCTIONS.contains(&root) && !CONSTANT_FUNCTIONS.contains(&root);
-            if is_function
-                || OF_USERS.contains(&root)
-                || self.feeders.iter().any(|name| name == root)
-            {
+            if is_function || OF_USERS.contains(&root) || self.feeders.iter().any(|name| name == root) {
                 let message = format!("`{root}` belongs to a user, and there is none here");
                 self.error(span.clone(), "not-constant", message, None);
                 good = false;

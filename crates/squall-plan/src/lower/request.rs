@@ -79,7 +79,8 @@ impl Lowering<'_> {
             body: expect.looks_at_body() || captures.iter().any(|capture| capture.source.is_body()),
         };
         Some(Request {
-            series: self.series(SeriesName { scenario: home.scenario.to_owned(), endpoint: name, tags }, fields),
+            series: self
+                .series(SeriesName { scenario: home.scenario.to_owned(), endpoint: name, tags }, fields),
             method: Method::from_bytes(method.as_bytes()).ok()?,
             url,
             fixed_path,

@@ -125,7 +125,8 @@ impl Lowering<'_> {
         let found = fields.present(&["json", "header", "cookie", "regex", "css", "status", "body"]);
         let [(kind, _)] = found.as_slice() else {
             let message =
-                "a capture has one of `json`, `header`, `cookie`, `regex`, `css`, `status` and `body`".to_owned();
+                "a capture has one of `json`, `header`, `cookie`, `regex`, `css`, `status` and `body`"
+                    .to_owned();
             let span = found.get(1).map_or(node.span.clone(), |(_, key)| key.span.clone());
             self.error(span, "conflict", message, None);
             return None;

@@ -39,13 +39,7 @@ impl Lowering<'_> {
         scenarios
     }
 
-    fn scenario(
-        &mut self,
-        name: &str,
-        node: &Node,
-        of_plan: &Manner,
-        is_open: bool,
-    ) -> Option<Scenario> {
+    fn scenario(&mut self, name: &str, node: &Node, of_plan: &Manner, is_open: bool) -> Option<Scenario> {
         let fields = self.fields(node, &keys::SCENARIO)?;
         let weight = self.weight(&fields);
         let think = fields.get("think").and_then(|node| self.within("think", |this| this.think(node)));
@@ -65,7 +59,8 @@ impl Lowering<'_> {
         let own =
             self.optional(&fields, "headers", |this, node| Some(this.headers(node))).unwrap_or_default();
         let user_agent = Template::literal(concat!("squall/", env!("CARGO_PKG_VERSION")));
-        let headers = std::iter::once((USER_AGENT, user_agent)).chain(of_plan.headers.iter().cloned()).collect();
+        let headers =
+            std::iter::once((USER_AGENT, user_agent)).chain(of_plan.headers.iter().cloned()).collect();
         let tags = self.tags(&fields, &of_plan.tags);
         let base = Manner { headers, tags, ..of_plan.clone() };
         let headers = base.headers.iter().cloned().chain(auth).chain(own).collect();

@@ -323,7 +323,8 @@ fn elements_of_a_page_are_captured() {
         (200, if path == "/deep" { deep } else { page.to_owned() })
     }
     let check = |capture: &str, path: &str, expected: Option<&str>| {
-        let steps = format!("[ {{ get: {path}, capture: {{ v: {capture} }} }}, {{ post: /, body: '{{{{ v }}}}' }} ]");
+        let steps =
+            format!("[ {{ get: {path}, capture: {{ v: {capture} }} }}, {{ post: /, body: '{{{{ v }}}}' }} ]");
         let (lines, merged) = walk(&format!("{{ steps: {steps} }}"), page);
         assert_eq!(lines.get(1).map(String::as_str), expected, "{capture}");
         let failed = merged.outcomes().get(&Outcome::Expectation).copied().unwrap_or(0);

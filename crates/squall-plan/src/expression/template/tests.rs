@@ -139,8 +139,14 @@ fn made_up_values_are_of_the_stream_and_look_like_what_they_are_called() {
     };
     assert!(emails.iter().all(is_email), "{emails:?}");
     assert_eq!(emails.iter().collect::<std::collections::BTreeSet<_>>().len(), 200);
-    assert!(many("ipv6").iter().all(|text| text.starts_with("2001:db8::") && text.parse::<std::net::Ipv6Addr>().is_ok()));
-    assert!(many("latitude").iter().all(|text| text.parse::<f64>().is_ok_and(|degrees| degrees.abs() <= 90.0)));
+    assert!(
+        many("ipv6")
+            .iter()
+            .all(|text| text.starts_with("2001:db8::") && text.parse::<std::net::Ipv6Addr>().is_ok())
+    );
+    assert!(
+        many("latitude").iter().all(|text| text.parse::<f64>().is_ok_and(|degrees| degrees.abs() <= 90.0))
+    );
     assert!(render_text("{{ fake.name(1) }}").is_err());
     assert!(render_text("{{ fake.nothing() }}").is_err());
     assert_eq!(render_text("{{ fake.name() ~ missing }}"), Err("variable `missing` is undefined".to_owned()));
