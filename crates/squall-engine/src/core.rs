@@ -15,6 +15,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinError, JoinSet, spawn_local};
 
+use crate::auth::Tokens;
 use crate::clock::{Clock, FineClock, in_micros, unix_ms};
 use crate::connect::{Connect, NetworkConnector};
 use crate::gather::Gatherer;
@@ -103,6 +104,7 @@ impl Core {
             clock,
             connect,
             pool: Pool::new(&plan.http, pool_limit(&plan.http, order.share)),
+            tokens: Tokens::default(),
             watchdog: Watchdog::default(),
             recorder: RefCell::new(Recorder::new(plan.series.len())),
             headers: Cell::default(),
@@ -143,6 +145,7 @@ impl Core {
                 reap(ended);
             }
         }
+        worker.tokens.end().await;
         helpers.iter().for_each(AbortHandle::abort);
         worker.count_user_time();
         let abort = worker.abort.take();

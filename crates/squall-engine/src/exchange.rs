@@ -30,8 +30,15 @@ impl User {
     /// Sends a request and records it. `due` says when it was due, where that is not now.
     pub(crate) async fn send(&mut self, request: &Request, due: Option<Due>) -> Ended {
         let worker = Rc::clone(&self.worker);
-        let due = due.unwrap_or(Due { at: self.ready, ready: self.ready });
-        let message = self.message(request);
+        let mut due = due.unwrap_or(Due { at: self.ready, ready: self.ready });
+        let message = match request.auth {
+            None => self.message(request, None),
+            // Boxed, for few plans have it.
+            Some(auth) => match Box::pin(self.credentials(auth, &mut due)).await {
+                Ok(credentials) => self.message(request, Some(credentials)),
+                Err(error) => Err(error),
+            },
+        };
         let started = worker.clock.now();
         let mut flight = InFlight::begin(&worker, request, due, started);
         let result = match message {
@@ -182,7 +189,11 @@ impl User {
             // Without cookies the URL need not be made.
             let cookies = if self.cookies.borrow().is_empty() { None } else { message.url() }
                 .and_then(|url| self.cookies.borrow().header(&url));
-            let outgoing = message.to_http(worker.headers.take(), cookies, &connection);
+            let mut outgoing = message.to_http(worker.headers.take(), cookies, &connection);
+            message.identify(&mut outgoing, || worker.clock.unix_ms()).map_err(|problem| {
+                self.note(request, &problem);
+                Outcome::Expression
+            })?;
             let wire = Rc::clone(&connection.wire);
             if !reused || worker.plan.http.connections == Connections::Shared {
                 begun = worker.clock.now();

@@ -9,6 +9,7 @@
 //! queue, no store and no other slice.
 
 mod arrivals;
+mod auth;
 mod checkout;
 mod clock;
 mod connect;
@@ -27,6 +28,7 @@ mod message;
 mod meter;
 mod outcome;
 mod pool;
+mod sign;
 mod slice;
 mod user;
 mod users;

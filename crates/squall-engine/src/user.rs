@@ -134,15 +134,24 @@ impl User {
 
     /// Somebody who does something side by side with this user: the same person with other hands.
     pub(crate) fn fork(&self) -> Self {
+        self.other(self.scope.branch(), Rc::clone(&self.cookies), self.ready)
+    }
+
+    /// Somebody who does something for this user, of which it sees nothing.
+    pub(crate) fn stand_in(&self) -> Self {
+        Self { reacts: false, ..self.other(self.scope.apart(), Rc::default(), self.worker.clock.now()) }
+    }
+
+    fn other(&self, scope: Arc<Scope>, cookies: Rc<RefCell<Cookies>>, ready: Instant) -> Self {
         Self {
             worker: Rc::clone(&self.worker),
-            scope: self.scope.branch(),
-            cookies: Rc::clone(&self.cookies),
+            scope,
+            cookies,
             connections: Vec::new(),
             text: String::new(),
             leash: self.worker.watchdog.leash(),
             attempt: Attempt::default(),
-            ready: self.ready,
+            ready,
             rested: true,
             sent: false,
             paused: Duration::ZERO,

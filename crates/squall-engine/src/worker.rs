@@ -13,6 +13,7 @@ use squall_plan::{Plan, Share};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::auth::Tokens;
 use crate::clock::{Clock, in_micros};
 use crate::connect::{Connect, Origin};
 use crate::connection::{Connection, Counted, Open};
@@ -34,6 +35,7 @@ pub(crate) struct Worker {
     pub(crate) clock: Box<dyn Clock>,
     pub(crate) connect: Box<dyn Connect>,
     pub(crate) pool: Pool,
+    pub(crate) tokens: Tokens,
     pub(crate) watchdog: Watchdog,
     pub(crate) recorder: RefCell<Recorder>,
     /// An empty map with room, so that each request need not make one.

@@ -1,12 +1,14 @@
 //! Every key of the plan language, once: lowering refuses what is not here, the schema is made of it, and
 //! messages take their hints from it.
 
+mod auth;
 mod data;
 mod flow;
 mod http;
 mod load;
 mod request;
 
+pub use auth::*;
 pub use data::*;
 pub use flow::*;
 pub use http::*;

@@ -24,6 +24,7 @@ use crate::clock::TokioClock;
 use crate::connect::{ConnectError, Dialed, Origin};
 use crate::slice::{Finished, Machine, RunFacts, prepare, start};
 
+mod auth;
 mod flow;
 
 /// Answers everything after the same time; may close each connection after its first answer, unannounced; may not
@@ -87,6 +88,23 @@ impl Connect for Service {
     }
 }
 
+/// Virtual time, on a day on which AWS signed its examples.
+struct Virtual;
+
+impl Clock for Virtual {
+    fn now(&self) -> Instant {
+        TokioClock.now()
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> LocalBoxFuture<'static, ()> {
+        TokioClock.sleep_until(deadline)
+    }
+
+    fn unix_ms(&self) -> i64 {
+        1_440_938_160_000
+    }
+}
+
 fn plan(load: &str, scenarios: &str) -> Arc<Plan> {
     let text = format!("target: http://127.0.0.1:1\nload: {load}\nscenarios: {scenarios}");
     let compiled = compile(&Bundle::new("p.yaml", text.as_str(), Inputs::default()));
@@ -111,7 +129,7 @@ fn run_with<C: Connect + 'static>(
         let machine = Machine { cores: NonZeroU32::MIN, connections: 1_000 };
         let stopper = Stopper { stops: Arc::new([Notify::new()]) };
         let core = core_of(plan, share, machine, stopper, sender);
-        let worker = core.worker(Box::new(TokioClock), Box::new(service(core.order.epoch))).unwrap();
+        let worker = core.worker(Box::new(Virtual), Box::new(service(core.order.epoch))).unwrap();
         core.offer(&Rc::new(worker)).await;
         let intervals: Vec<Interval> = recordings.map(Recording::into_interval).collect().await;
         let mut merged = Merged::default();

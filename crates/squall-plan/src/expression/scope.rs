@@ -112,6 +112,17 @@ impl Scope {
         Arc::new(Self { constants, user: Mutex::new(own), variables })
     }
 
+    /// A scope for something that is done for the user, and of which nothing is the user's: what it sets and what it
+    /// draws changes nothing for it.
+    #[must_use]
+    pub fn apart(&self) -> Arc<Self> {
+        let user = self.user();
+        let (vu, random, uses) = (user.vu.clone(), user.random.clone(), user.uses.clone());
+        let own = User { vu, iteration: user.iteration, random, turn: user.turn, uses };
+        let variables = Arc::new(Mutex::new(locked(&self.variables).clone()));
+        Arc::new(Self { constants: Arc::clone(&self.constants), user: Mutex::new(own), variables })
+    }
+
     /// Starts iteration number `iteration` with its own random stream.
     pub fn begin_iteration(&self, iteration: u64, random: Random) {
         let mut user = self.user();

@@ -1,6 +1,6 @@
 //! Keys of what users do.
 
-use super::{COMPRESS, EXPECT, HEADERS_EXAMPLE, Kind, MULTIPART_PART, RETRY, Shape, key, required};
+use super::{AUTH, COMPRESS, EXPECT, HEADERS_EXAMPLE, Kind, MULTIPART_PART, RETRY, Shape, key, required};
 use crate::model::OnFailure;
 
 /// An item of `scenarios`
@@ -60,37 +60,6 @@ pub static TASK: Kind = Kind {
         ),
         key("if", Shape::Expression, "When this is false, the iteration is empty.", "cart_id is defined"),
         required("steps", Shape::Steps, "What it does, in order.", "[ { get: / } ]"),
-    ],
-};
-
-/// `auth`
-pub static AUTH: Kind = Kind {
-    name: "auth",
-    doc: "How requests say who asks: one of these.",
-    keys: &[
-        key("bearer", Shape::Template, "A bearer token.", "\"{{ token }}\""),
-        key("basic", Shape::Object(&BASIC), "A name and a password.", "{ user: ada, password: secret }"),
-        key("api_key", Shape::Object(&API_KEY), "A key in a header.", "{ header: X-Api-Key, value: k1 }"),
-    ],
-};
-
-/// `auth.basic`
-pub static BASIC: Kind = Kind {
-    name: "basic",
-    doc: "A name and a password.",
-    keys: &[
-        required("user", Shape::Template, "The name.", "ada"),
-        required("password", Shape::Template, "The password.", "\"{{ env.PASSWORD }}\""),
-    ],
-};
-
-/// `auth.api_key`
-pub static API_KEY: Kind = Kind {
-    name: "api_key",
-    doc: "A key in a header.",
-    keys: &[
-        key("header", Shape::Text, "The header; `X-Api-Key` unless given.", "X-Api-Key"),
-        required("value", Shape::Template, "The key.", "\"{{ env.API_KEY }}\""),
     ],
 };
 

@@ -8,7 +8,9 @@ use http::HeaderValue;
 use url::{Host, Url};
 
 use crate::keys;
-use crate::model::{AllowList, Connections, DnsSettings, HttpSettings, HttpVersion, Roots, Timeouts};
+use crate::model::{
+    AllowList, Compression, Connections, DnsSettings, HttpSettings, HttpVersion, Roots, Timeouts,
+};
 use crate::yaml::{Node, Value};
 
 use super::Lowering;
@@ -25,11 +27,11 @@ impl Lowering<'_> {
             let Some(fields) = this.fields(node, &keys::HTTP) else { return <_>::default() };
             let auth = this.optional(&fields, "auth", Self::auth);
             let headers = this.optional(&fields, "headers", |this, node| Some(this.headers(node)));
-            let headers = auth.into_iter().chain(headers.unwrap_or_default()).collect();
-            let compress = this.optional(&fields, "compress", Self::compression).flatten();
+            let manner = Manner::default().within(auth, headers.unwrap_or_default());
+            let compress = this.optional(&fields, "compress", Self::compression).and_then(Compression::of);
             let settings = this.settings(&fields);
             this.check_names();
-            (settings, Manner { headers, compress, ..Manner::default() })
+            (settings, Manner { compress, ..manner })
         })
     }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST};
-use http::{HeaderName, HeaderValue, Method, Uri};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
+use http::{HeaderValue, Method, Uri};
 use url::Url;
 
 use crate::expression::{ProgramBuilder, Template, UrlTemplate};
@@ -59,11 +59,12 @@ impl Lowering<'_> {
         let method = verb.to_ascii_uppercase();
         let name = name.unwrap_or_else(|| format!("{method} {}", url.name()));
         let url = url.with_query(&query);
+        let manner = home.manner.within(auth, own);
         let mut headers = Headers::default();
         if let Some(content_type) = content_type {
             headers.set(&CONTENT_TYPE, &Template::literal(content_type));
         }
-        for (name, value) in home.manner.headers.iter().chain(&auth).chain(&own) {
+        for (name, value) in &manner.headers {
             headers.set(name, value);
         }
         let fixed_path = self.fixed_path(&url);
@@ -85,6 +86,7 @@ impl Lowering<'_> {
             url,
             fixed_path,
             headers,
+            auth: manner.auth,
             body,
             compress,
             timeout,
@@ -98,7 +100,7 @@ impl Lowering<'_> {
     }
 
     /// The series of a name; when there are too many, that of all others of the scenario.
-    fn series(&mut self, mut series: SeriesName, fields: &Fields<'_>) -> usize {
+    pub(super) fn series(&mut self, mut series: SeriesName, fields: &Fields<'_>) -> usize {
         if self.series.len() >= MAX_NAMES && !self.series.contains(&series) {
             let span = fields.present(&VERBS).first().map_or(0..0, |(_, key)| key.span.clone());
             let message = format!("more than {MAX_NAMES} names; this request is measured as `{OTHER}`");
@@ -135,7 +137,7 @@ impl Lowering<'_> {
         Some(text)
     }
 
-    fn url(&mut self, node: &Node) -> Option<UrlTemplate> {
+    pub(super) fn url(&mut self, node: &Node) -> Option<UrlTemplate> {
         let text = self.text(node)?;
         let url = self.compile(node, &text, ProgramBuilder::url)?;
         self.note_uses(node, url.template());
@@ -195,7 +197,7 @@ impl Lowering<'_> {
         is_empty: bool,
         home: Home<'_>,
     ) -> Option<Compression> {
-        let own = self.optional(fields, "compress", |this, node| Some(this.compression(node)));
+        let own = self.optional(fields, "compress", Self::compression).map(Compression::of);
         let encoded = headers.has(&CONTENT_ENCODING);
         let Some(own) = own else { return home.manner.compress.filter(|_| !is_empty && !encoded) };
         let conflict = match own {
@@ -206,64 +208,11 @@ impl Lowering<'_> {
         if let (Some(conflict), Some(key)) = (conflict, fields.key("compress")) {
             self.error(key.span.clone(), "conflict", conflict.to_owned(), None);
         }
-        own?
+        own
     }
 
-    pub(super) fn compression(&mut self, node: &Node) -> Option<Option<Compression>> {
-        Some(match self.word(node, &keys::COMPRESS)? {
-            "gzip" => Some(Compression::Gzip),
-            "deflate" => Some(Compression::Deflate),
-            _ => None,
-        })
-    }
-
-    /// A header that says who asks.
-    pub(super) fn auth(&mut self, node: &Node) -> Option<(HeaderName, Template)> {
-        let fields = self.fields(node, &keys::AUTH)?;
-        match fields.present(&["bearer", "basic", "api_key"]).as_slice() {
-            [("bearer", _)] => {
-                let token = self.optional(&fields, "bearer", Self::template)?;
-                Some((AUTHORIZATION, token.after("Bearer ")))
-            }
-            [("basic", _)] => {
-                let basic = fields.get("basic")?;
-                self.within("basic", |this| this.basic(basic)).map(|value| (AUTHORIZATION, value))
-            }
-            [("api_key", _)] => {
-                let key = fields.get("api_key")?;
-                self.within("api_key", |this| this.api_key(key))
-            }
-            found => {
-                let message = "`auth` is one of `bearer`, `basic` and `api_key`".to_owned();
-                let span = found.get(1).map_or(node.span.clone(), |(_, key)| key.span.clone());
-                self.error(span, "conflict", message, None);
-                None
-            }
-        }
-    }
-
-    fn basic(&mut self, node: &Node) -> Option<Template> {
-        let fields = self.fields(node, &keys::BASIC)?;
-        let user = self.optional(&fields, "user", Self::template);
-        let password = self.optional(&fields, "password", Self::template);
-        let (user, password) = (user?, password?);
-        let source = |this: &Self, template: &Template| template.to_expression(&this.program);
-        let pair = format!("{} ~ ':' ~ {}", source(self, &user), source(self, &password));
-        Some(self.made_expression(node, &format!("({pair}) | base64"))?.after("Basic "))
-    }
-
-    fn api_key(&mut self, node: &Node) -> Option<(HeaderName, Template)> {
-        let fields = self.fields(node, &keys::API_KEY)?;
-        let header = self.optional(&fields, "header", |this, node| {
-            let text = this.text(node)?;
-            let header = HeaderName::from_bytes(text.as_bytes());
-            if header.is_err() {
-                this.error(node.span.clone(), "bad-header", format!("`{text}` is no header name"), None);
-            }
-            header.ok()
-        });
-        let value = self.optional(&fields, "value", Self::template)?;
-        Some((header.unwrap_or(HeaderName::from_static("x-api-key")), value))
+    pub(super) fn compression(&mut self, node: &Node) -> Option<&'static str> {
+        self.word(node, &keys::COMPRESS)
     }
 
     fn retry(&mut self, node: &Node) -> Option<Retry> {

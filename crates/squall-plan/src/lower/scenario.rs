@@ -2,15 +2,14 @@
 
 use http::header::USER_AGENT;
 
-use crate::expression::Template;
 use crate::keys;
 use crate::model::{Flow, Load, MeasureKind, PlacedLoad, Scenario, Step, Task};
 use crate::yaml::{Node, Scalar};
 
-use super::Lowering;
 use super::fields::Fields;
 use super::steps::Home;
 use super::values::Manner;
+use super::{Lowering, user_agent};
 
 impl Lowering<'_> {
     pub(super) fn scenarios(
@@ -58,13 +57,11 @@ impl Lowering<'_> {
         let auth = self.optional(&fields, "auth", Self::auth);
         let own =
             self.optional(&fields, "headers", |this, node| Some(this.headers(node))).unwrap_or_default();
-        let user_agent = Template::literal(concat!("squall/", env!("CARGO_PKG_VERSION")));
         let headers =
-            std::iter::once((USER_AGENT, user_agent)).chain(of_plan.headers.iter().cloned()).collect();
+            std::iter::once((USER_AGENT, user_agent())).chain(of_plan.headers.iter().cloned()).collect();
         let tags = self.tags(&fields, &of_plan.tags);
         let base = Manner { headers, tags, ..of_plan.clone() };
-        let headers = base.headers.iter().cloned().chain(auth).chain(own).collect();
-        let with_own = Manner { headers, ..base.clone() };
+        let with_own = base.within(auth, own);
         let steps = |this: &mut Self, key: &'static str, manner: &Manner| {
             let home = Home { scenario: name, manner };
             this.optional(&fields, key, |this, node| Some(this.steps(node, home))).unwrap_or_default()

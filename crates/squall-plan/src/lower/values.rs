@@ -19,6 +19,7 @@ pub(super) type HeaderList = Vec<(HeaderName, Template)>;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Manner {
     pub(super) headers: HeaderList,
+    pub(super) auth: Option<usize>,
     pub(super) compress: Option<Compression>,
     pub(super) tags: Tags,
 }

@@ -25,6 +25,8 @@ pub struct Request {
     pub fixed_path: Option<Uri>,
     /// Its headers, with those of scenario and plan that it does not replace.
     pub headers: Headers,
+    /// Who asks, where that is more than one of the headers: an index into [`Plan::auths`](super::Plan::auths).
+    pub auth: Option<usize>,
     /// What is sent.
     pub body: Body,
     /// How the body is packed; its headers say so.
@@ -127,6 +129,12 @@ pub enum Compression {
 }
 
 impl Compression {
+    /// Of a word; `None` for any that is none.
+    #[must_use]
+    pub(crate) fn of(word: &str) -> Option<Self> {
+        [Self::Gzip, Self::Deflate].into_iter().find(|compression| compression.coding() == word)
+    }
+
     /// As it is called in `Content-Encoding`.
     #[must_use]
     pub fn coding(self) -> &'static str {
