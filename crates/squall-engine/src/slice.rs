@@ -115,7 +115,7 @@ pub fn prepare(plan: &Plan, machine: Machine) -> Result<Prepared, StartError> {
     let no_target = || StartError::Target(plan.target.to_string());
     let target = Origin::of(&plan.target).ok_or_else(no_target)?;
     host_header(&plan.target).ok_or_else(no_target)?;
-    Ok(Prepared { tls: client_config(&plan.http)?, target, machine })
+    Ok(Prepared { tls: client_config(plan)?, target, machine })
 }
 
 /// Starts a slice, on a thread of its own for each processor.

@@ -14,6 +14,7 @@ mod request;
 mod response;
 mod scenario;
 mod steps;
+mod tls;
 mod values;
 
 use std::collections::BTreeMap;

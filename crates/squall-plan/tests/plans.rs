@@ -18,7 +18,8 @@ fn plans(folder: &str) -> Vec<PathBuf> {
 
 fn bundle(path: &Path) -> Bundle {
     let name = path.file_name().unwrap().to_str().unwrap();
-    Bundle::new(name, fs::read_to_string(path).unwrap(), Inputs::default())
+    let beside = |file: &str| fs::read(path.with_file_name(file)).map_err(|_| "no such file".to_owned());
+    Bundle::new(name, fs::read_to_string(path).unwrap(), Inputs::default()).with_files(beside)
 }
 
 #[test]

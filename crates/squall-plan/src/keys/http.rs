@@ -71,6 +71,12 @@ pub static HTTP: Kind = Kind {
             "platform",
         ),
         key(
+            "tls",
+            Shape::Object(&TLS),
+            "Who is trusted besides, and what the generator shows of itself.",
+            "{ ca: authority.pem, certificate: client.pem, key: client.key }",
+        ),
+        key(
             "server_name",
             Shape::Text,
             "The name that TLS is told and certificates must bear, instead of the URL's host.",
@@ -95,6 +101,22 @@ pub const CONNECTIONS: [&str; 3] = ["per_user", "shared", "per_iteration"];
 
 /// `compress`
 pub const COMPRESS: [&str; 3] = ["gzip", "deflate", "none"];
+
+/// `http.tls`
+pub static TLS: Kind = Kind {
+    name: "tls",
+    doc: "Certificates in PEM: each a file, or an expression for the text itself.",
+    keys: &[
+        key("ca", Shape::Template, "Certificates of authorities that are trusted, too.", "authority.pem"),
+        key(
+            "certificate",
+            Shape::Template,
+            "What servers are shown that want to know who connects: a certificate, and those between it and an authority.",
+            "client.pem",
+        ),
+        key("key", Shape::Template, "The private key of `certificate`, without a pass phrase.", "client.key"),
+    ],
+};
 
 /// `http.timeouts`
 pub static TIMEOUTS: Kind = Kind {

@@ -63,6 +63,7 @@ impl Lowering<'_> {
             max_streams: count(self, "max_streams", 1, 1_000_000).unwrap_or(default.max_streams),
             follow_redirects: count(self, "follow_redirects", 0, 50).unwrap_or(default.follow_redirects),
             roots: if roots == Some("platform") { Roots::Platform } else { Roots::BuiltIn },
+            tls: self.optional(fields, "tls", Self::tls).unwrap_or_default(),
             server_name: self.optional(fields, "server_name", Self::server_name),
             resolve: self
                 .optional(fields, "resolve", |this, node| Some(this.resolve(node)))

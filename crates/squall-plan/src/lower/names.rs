@@ -115,6 +115,16 @@ impl Lowering<'_> {
         evaluated.map_err(|error| self.error(node.span.clone(), "undefined", error.to_string(), None)).ok()
     }
 
+    /// A text whose expressions need no user, and which is evaluated where it is used.
+    pub(super) fn constant_template(&mut self, node: &Node) -> Option<Template> {
+        let text = self.text(node)?;
+        let template = self.compile(node, &text, ProgramBuilder::template)?;
+        let program = std::mem::take(&mut self.program);
+        let known = template.expressions().all(|expr| self.check_constant(&program, expr, node.span.clone()));
+        self.program = program;
+        known.then_some(template)
+    }
+
     /// Compiles a text whose expressions need no user.
     fn constant(
         &mut self,

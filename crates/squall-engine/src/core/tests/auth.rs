@@ -1,7 +1,7 @@
 //! Who asks: tokens, which the users of a thread share, and signatures.
 
-use http_body_util::BodyExt;
 use http::header::AUTHORIZATION;
+use http_body_util::BodyExt;
 
 use super::*;
 
@@ -188,7 +188,8 @@ fn what_fetches_a_token_at_the_end_is_unfinished() {
 
 #[test]
 fn clients_that_differ_have_tokens_of_their_own() {
-    let auth = "{ oauth2: { token_url: /token, client_id: 'u{{ vu.id }}', client_secret: s, credentials: body } }";
+    let auth =
+        "{ oauth2: { token_url: /token, client_id: 'u{{ vu.id }}', client_secret: s, credentials: body } }";
     let load = "{ users: 3, duration: 60s, iterations_per_user: 2 }";
     let (api, _) = run_api(&planned(auth, load, "{ steps: [ { get: / } ] }"), good);
     let mut tokens = api.tokens();
@@ -209,7 +210,14 @@ fn who_asks_is_said_where_the_plan_says_so_and_to_nobody_else() {
     let log: Vec<&String> = log.iter().filter(|line| !line.starts_with("/token ")).collect();
     assert_eq!(
         log,
-        ["/before Bearer t0", "/basic Basic YTpi", "/own mine", "/token2 Bearer t1", "/away Bearer x", "/there -"]
+        [
+            "/before Bearer t0",
+            "/basic Basic YTpi",
+            "/own mine",
+            "/token2 Bearer t1",
+            "/away Bearer x",
+            "/there -"
+        ]
     );
     let (api, _) = with_oauth2("", load, "{ steps: [ { get: /away } ] }", good);
     let log = api.log.borrow();
