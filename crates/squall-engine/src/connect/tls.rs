@@ -102,3 +102,31 @@ fn platform_roots() -> Result<RootCertStore, TlsError> {
     let (added, _) = store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if added == 0 { Err(TlsError::NoPlatformRoots) } else { Ok(store) }
 }
+
+#[cfg(test)]
+mod tests {
+    use squall_plan::{Bundle, Inputs, compile};
+
+    use super::*;
+
+    #[test]
+    fn what_only_the_generator_can_see_to_be_wrong_is_an_error_before_the_load() {
+        let check = |tls: &str, expected: &str| {
+            let text = format!(
+                "target: https://127.0.0.1:1\nhttp: {{ tls: {{ {tls} }} }}\n\
+                 load: {{ users: 1, duration: 1s }}\nscenarios: {{ a: {{ steps: [ {{ get: / }} ] }} }}"
+            );
+            let framed = |kind: &str| format!("-----BEGIN {kind}-----\nAAAA\n-----END {kind}-----\n");
+            let read = |file: &str| Ok(framed(file).into_bytes());
+            let bundle = Bundle::new("p.yaml", text.as_str(), Inputs::default()).with_files(read);
+            let plan =
+                compile(&bundle).unwrap_or_else(|problems| panic!("{}", problems.render(&text, false))).plan;
+            let error = client_config(&plan).unwrap_err();
+            assert!(format!("{error:?}").contains(expected), "{tls}: {error:?}");
+        };
+        check("ca: CERTIFICATE", "InvalidCertificate");
+        check("ca: '{{ env.CA | default(1) }}'", "NoItemsFound");
+        check("certificate: CERTIFICATE, key: PRIVATE KEY", "Configuration");
+        check("certificate: CERTIFICATE, key: '{{ env.KEY | default(1) }}'", "private key");
+    }
+}
