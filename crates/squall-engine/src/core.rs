@@ -25,7 +25,7 @@ use crate::pool::Pool;
 use crate::slice::{Prepared, SliceOrder, Stopper};
 use crate::watchdog::Watchdog;
 use crate::worker::Worker;
-use crate::{arrivals, users};
+use crate::{arrivals, auth, users};
 
 /// How often a thread looks whether its tasks have to wait.
 pub(crate) const PROBE: Duration = Duration::from_millis(20);
@@ -122,6 +122,7 @@ impl Core {
     pub(crate) async fn offer(&self, worker: &Rc<Worker>) {
         let look = Rc::new(RefCell::new(Look::start(worker)));
         let helpers = self.start_helpers(worker, &look);
+        auth::warm_up(worker);
         let mut users: Vec<JoinSet<()>> = worker.plan.loads.iter().map(|_| JoinSet::new()).collect();
         let stop = self.stopper.stops.get(self.part as usize);
         let stopped = async {

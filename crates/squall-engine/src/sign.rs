@@ -60,7 +60,7 @@ impl AwsKeys {
     /// S3 wants paths as they are, and to be told the hash of the body.
     fn settings(&self) -> SigningSettings {
         let mut settings = SigningSettings::default();
-        if self.service == "s3" {
+        if self.service.starts_with("s3") {
             settings.percent_encoding_mode = PercentEncodingMode::Single;
             settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
             settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;

@@ -45,6 +45,16 @@ impl Lowering<'_> {
         self.uses.clear();
     }
 
+    /// Whether an expression has the same value for every user.
+    pub(super) fn is_constant(&self, expr: Expr) -> bool {
+        let is_variable = |root: &str| self.variables.iter().any(|(name, _)| name == root);
+        self.program.names(expr).iter().all(|name| {
+            let root = name.split('.').next().unwrap_or_default();
+            let is_captured = self.defined.iter().any(|name| name == root);
+            !is_captured && (root == "env" || is_variable(root) || CONSTANT_FUNCTIONS.contains(&root))
+        })
+    }
+
     /// A name that a variable or capture may have.
     pub(super) fn check_variable(&mut self, key: &Node, name: &str) {
         let identifier = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
