@@ -208,6 +208,22 @@ fn clients_that_differ_have_tokens_of_their_own() {
 }
 
 #[test]
+fn what_several_call_has_one_token() {
+    let text = format!(
+        "target: http://127.0.0.1:1\nload: {{ users: 2, duration: 60s, iterations_per_user: 1 }}\n\
+         fragments: {{ look: [ {{ get: /look, auth: {{ oauth2: {{ {CLIENT}, scope: s }} }} }} ] }}\n\
+         scenarios: {{ a: {{ steps: [ {{ call: look }}, {{ call: look }} ] }}, b: {{ steps: [ {{ call: look }}, \
+         {{ get: /other, auth: {{ oauth2: {{ {CLIENT}, audience: s }} }} }} ] }} }}"
+    );
+    let compiled = compile(&Bundle::new("p.yaml", text.as_str(), Inputs::default()));
+    let plan = Arc::new(compiled.unwrap_or_else(|problems| panic!("{}", problems.render(&text, false))).plan);
+    let (api, _) = run_api(&plan, good);
+    let sent = |form: &str| format!("/token Basic bG9hZDphL2IlMjBj grant_type=client_credentials&{form}");
+    assert_eq!(api.tokens(), [sent("scope=s"), sent("audience=s")]);
+    assert_eq!(api.log.borrow().iter().filter(|line| *line == "/look Bearer t0").count(), 3);
+}
+
+#[test]
 fn who_asks_is_said_where_the_plan_says_so_and_to_nobody_else() {
     let scenario = "{ before: [ { get: /before } ], auth: { basic: { user: a, password: b } }, steps: [ \
         { get: /basic }, { get: /own, headers: { Authorization: mine } }, \
