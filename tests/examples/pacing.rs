@@ -94,7 +94,7 @@ fn measured(url: &str, load: &str, names: usize, interval: Duration) -> Outcome<
         tasks.join(", ")
     );
     let compiled = compile(&Bundle::new("pacing.yaml", text.as_str(), Inputs::default()));
-    let plan = compiled.map_err(|problems| problems.render(&text, false))?.plan;
+    let plan = compiled.map_err(|problems| problems.render(false))?.plan;
     let prepared = prepare(&plan, Machine { cores: NonZeroU32::MIN, connections: 10_000 })?;
     let epoch = tokio::time::Instant::now() + Duration::from_millis(200);
     let order = SliceOrder { plan: Arc::new(plan), share: Share::WHOLE, seed: 1, epoch, interval };

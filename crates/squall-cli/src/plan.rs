@@ -22,7 +22,7 @@ pub(crate) struct Loaded {
 pub(crate) fn load(args: &PlanArgs) -> Result<Loaded, Failure> {
     let bundle = match read(args)? {
         Ok(bundle) => bundle,
-        Err(problems) => return Err(refuse(&problems, "")),
+        Err(problems) => return Err(refuse(&problems)),
     };
     from_bundle(bundle)
 }
@@ -31,10 +31,10 @@ pub(crate) fn load(args: &PlanArgs) -> Result<Loaded, Failure> {
 pub(crate) fn from_bundle(bundle: Bundle) -> Result<Loaded, Failure> {
     match compile(&bundle) {
         Ok(compiled) => {
-            tell(&compiled.warnings, &bundle.text);
+            tell(&compiled.warnings);
             Ok(Loaded { bundle: bundle.narrowed_to(&compiled.plan), plan: compiled.plan })
         }
-        Err(problems) => Err(refuse(&problems, &bundle.text)),
+        Err(problems) => Err(refuse(&problems)),
     }
 }
 
@@ -71,15 +71,15 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
     read.map_err(Failure::wrong)
 }
 
-fn refuse(problems: &Diagnostics, text: &str) -> Failure {
-    tell(problems, text);
+fn refuse(problems: &Diagnostics) -> Failure {
+    tell(problems);
     let errors = problems.iter().filter(|problem| problem.severity == squall_plan::Severity::Error).count();
     Failure::wrong(anyhow!("plan has {errors} problem{}", if errors == 1 { "" } else { "s" }))
 }
 
-fn tell(problems: &Diagnostics, text: &str) {
+fn tell(problems: &Diagnostics) {
     if !problems.is_empty() {
-        eprintln!("{}\n", problems.render(text, surroundings::colour_errors()));
+        eprintln!("{}\n", problems.render(surroundings::colour_errors()));
     }
 }
 

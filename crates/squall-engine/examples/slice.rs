@@ -20,7 +20,7 @@ use tokio::time::Instant;
 fn main() -> Result<(), Box<dyn Error>> {
     let file = std::env::args().nth(1).ok_or("which plan?")?;
     let bundle = Bundle::new(file.clone(), std::fs::read_to_string(&file)?, Inputs::default());
-    let compiled = compile(&bundle).map_err(|problems| problems.render(&bundle.text, false))?;
+    let compiled = compile(&bundle).map_err(|problems| problems.render(false))?;
     let machine = Machine { cores: NonZeroU32::MIN, connections: 20_000 };
     let prepared = prepare(&compiled.plan, machine)?;
     let order = SliceOrder {

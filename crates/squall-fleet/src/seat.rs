@@ -141,9 +141,7 @@ async fn plan(store: &impl Store, manifest: &Manifest) -> Result<Result<Plan, St
     if bundle.sha256() != manifest.bundle {
         return Ok(Err("plan's bundle is not what the manifest says".to_owned()));
     }
-    Ok(compile(&bundle)
-        .map(|compiled| compiled.plan)
-        .map_err(|problems| problems.render(&bundle.text, false)))
+    Ok(compile(&bundle).map(|compiled| compiled.plan).map_err(|problems| problems.render(false)))
 }
 
 struct Seat<'a, S, C> {

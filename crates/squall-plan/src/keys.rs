@@ -122,7 +122,7 @@ pub const MAX_USERS: u32 = 10_000_000;
 pub const VERBS: [&str; 7] = ["get", "post", "put", "patch", "delete", "head", "options"];
 
 /// Keys of the language that this version does not know yet.
-pub const LATER: [&str; 5] = ["cleanup", "include", "secrets", "telemetry", "thresholds"];
+pub const LATER: [&str; 4] = ["cleanup", "secrets", "telemetry", "thresholds"];
 
 pub(super) const HEADERS_EXAMPLE: &str = "{ Accept: application/json }";
 
@@ -132,6 +132,12 @@ pub static PLAN: Kind = Kind {
     doc: "A load test: what to send, to whom, how much of it, for how long.",
     keys: &[
         key("name", Shape::Text, "What the test is called; the file's name unless given.", "shop"),
+        key(
+            "include",
+            Shape::Texts,
+            "Files that say a part of the plan; where both say something, the plan counts. Paths begin in its folder.",
+            "[common.yaml]",
+        ),
         required(
             "target",
             Shape::Template,

@@ -29,7 +29,7 @@ use crate::keys;
 use crate::model::{AllowList, HttpSettings, Measure, MeasureKind, Plan, SeriesName, host_header};
 use crate::yaml::{Node, Scalar};
 
-pub use data::files_of;
+pub(crate) use data::files_of;
 
 /// More names than this are measured together under [`OTHER`].
 const MAX_NAMES: usize = 200;
@@ -82,10 +82,14 @@ struct Use {
 }
 
 /// Lowers the tree; `None` for the plan if there is any error.
-pub(crate) fn lower<'a>(bundle: &'a Bundle, root: &'a Node) -> (Option<Plan>, Diagnostics) {
+pub(crate) fn lower<'a>(
+    bundle: &'a Bundle,
+    root: &'a Node,
+    diagnostics: Diagnostics,
+) -> (Option<Plan>, Diagnostics) {
     let mut lowering = Lowering {
         bundle,
-        diagnostics: Diagnostics::new(bundle.file.clone()),
+        diagnostics,
         path: Vec::new(),
         program: ProgramBuilder::new(),
         uses: Vec::new(),
@@ -143,6 +147,8 @@ impl<'a> Lowering<'a> {
         let fields = self.fields(root, &keys::PLAN)?;
         let name = fields.get("name").and_then(|node| self.within("name", |this| this.text(node)));
         let name = name.unwrap_or_else(|| self.default_name());
+        // What they say is in the tree already.
+        self.optional(&fields, "include", |this, node| Some(this.list(node, Self::text)));
         self.variables(&fields);
         let target = self.target(&fields);
         self.base = target
@@ -174,9 +180,12 @@ impl<'a> Lowering<'a> {
             if called {
                 continue;
             }
-            let message = format!("nothing calls fragment `{name}`");
             self.path = vec!["fragments".to_owned(), name.to_owned()];
-            self.warning(key.span.clone(), "no-effect", message, None);
+            // A file for several plans may have more than each of them needs.
+            if self.diagnostics.is_own(key.span.start) {
+                let message = format!("nothing calls fragment `{name}`");
+                self.warning(key.span.clone(), "no-effect", message, None);
+            }
             let known = (self.series.len(), self.measures.len());
             self.steps(steps, steps::Home { scenario: "", headers });
             // What is in it is never sent or measured; which variables it needs is up to its callers.
@@ -239,7 +248,7 @@ impl<'a> Lowering<'a> {
         hint: Option<String>,
     ) {
         let problem = Problem { severity, code, message, hint, path: self.path(), span };
-        self.diagnostics.add(&self.bundle.text, problem);
+        self.diagnostics.add(problem);
     }
 
     /// Something else was expected here.
@@ -284,7 +293,7 @@ impl<'a> Lowering<'a> {
 
     /// Where a part of a scalar's text stands in the file: exactly, unless it was folded or escaped.
     fn place_in(&self, node: &Node, text: &str, part: Option<&Range<usize>>) -> Range<usize> {
-        let source = self.bundle.text.get(node.span.clone()).unwrap_or_default();
+        let source = self.diagnostics.text(node.span.clone());
         let start =
             [0, 1].into_iter().find(|&quote| source.get(quote..).is_some_and(|rest| rest.starts_with(text)));
         match (start, part) {

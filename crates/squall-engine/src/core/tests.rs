@@ -90,7 +90,7 @@ impl Connect for Service {
 fn plan(load: &str, scenarios: &str) -> Arc<Plan> {
     let text = format!("target: http://127.0.0.1:1\nload: {load}\nscenarios: {scenarios}");
     let compiled = compile(&Bundle::new("p.yaml", text.as_str(), Inputs::default()));
-    Arc::new(compiled.unwrap_or_else(|problems| panic!("{}", problems.render(&text, false))).plan)
+    Arc::new(compiled.unwrap_or_else(|problems| panic!("{}", problems.render(false))).plan)
 }
 
 /// Runs a share of a plan in virtual time, and adds up what was measured.
@@ -447,7 +447,7 @@ fn loads_go_on_side_by_side_each_at_its_time() {
 fn plan_with(http: &str, load: &str, scenarios: &str) -> Arc<Plan> {
     let text = format!("target: http://127.0.0.1:1\nhttp: {http}\nload: {load}\nscenarios: {scenarios}");
     let compiled = compile(&Bundle::new("p.yaml", text.as_str(), Inputs::default()));
-    Arc::new(compiled.unwrap_or_else(|problems| panic!("{}", problems.render(&text, false))).plan)
+    Arc::new(compiled.unwrap_or_else(|problems| panic!("{}", problems.render(false))).plan)
 }
 
 #[test]

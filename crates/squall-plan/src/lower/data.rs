@@ -6,6 +6,7 @@ use bytes::Bytes;
 use minijinja::Value;
 
 use crate::data::{DataError, Feeder, OnEnd, Per, Pick, Table};
+use crate::include::included;
 use crate::keys;
 use crate::yaml::{self, Node};
 
@@ -104,17 +105,22 @@ impl Lowering<'_> {
     }
 }
 
-/// The files that a plan mentions, as they are written: what its text is to be accompanied by. None of a text that is
-/// no YAML.
-#[must_use]
-pub fn files_of(text: &str) -> Vec<String> {
+/// A file that a plan mentions.
+pub(crate) struct Mentioned {
+    pub(crate) name: String,
+    /// Whether it is a part of the plan, and may mention others.
+    pub(crate) is_included: bool,
+}
+
+/// The files that a text mentions, as they are written; none of a text that is no YAML.
+pub(crate) fn files_of(text: &str) -> Vec<Mentioned> {
+    let Ok(root) = yaml::parse(text) else { return Vec::new() };
     let mut files = Vec::new();
-    if let Ok(root) = yaml::parse(text) {
-        find_files(&root, &mut files);
-    }
-    files.sort();
-    files.dedup();
-    files
+    find_files(&root, &mut files);
+    let others = files.into_iter().map(|name| Mentioned { name, is_included: false });
+    let included = included(&root).into_iter();
+    let included = included.map(|(name, _)| Mentioned { name: name.to_owned(), is_included: true });
+    others.chain(included).collect()
 }
 
 fn find_files(node: &Node, files: &mut Vec<String>) {

@@ -256,8 +256,7 @@ fn unique_rows_are_taken_once_on_any_number_of_slices() {
     let check = |load: &str, per: &str, slices: u32, expected: usize| {
         let text = text(load, per);
         let compiled = compile(&Bundle::new("p.yaml", text.as_str(), Inputs::default()));
-        let plan =
-            Arc::new(compiled.unwrap_or_else(|problems| panic!("{}", problems.render(&text, false))).plan);
+        let plan = Arc::new(compiled.unwrap_or_else(|problems| panic!("{}", problems.render(false))).plan);
         let log = Rc::<RefCell<Vec<String>>>::default();
         for index in 0..slices {
             let scripted = Scripted { log: Rc::clone(&log), answer: ok };
