@@ -39,7 +39,9 @@ pub(crate) struct Example {
 pub(crate) fn examples(page: &Page) -> Vec<Example> {
     let blocks = page.blocks();
     // Other programs are configured in YAML, too.
-    let own = blocks.iter().filter(|block| block.is("yaml") && !block.has("other"));
+    let own = blocks
+        .iter()
+        .filter(|block| block.is("yaml") && !block.has("other") && block.list("file").is_empty());
     own.map(|block| example(page, &blocks, block)).collect()
 }
 
@@ -56,8 +58,11 @@ fn example(page: &Page, blocks: &[Block], block: &Block) -> Example {
 
 /// A plan with the files of a page: those that it shows, and those that need not be shown.
 pub(crate) fn bundle(blocks: &[Block], text: &str) -> Bundle {
-    let shown = blocks.iter().filter(|block| ["csv", "json", "jsonl"].iter().any(|kind| block.is(kind)));
-    let shown = shown.filter_map(|block| Some((block.words.get(1)?.clone(), block.text.clone())));
+    let data = blocks.iter().filter(|block| ["csv", "json", "jsonl"].iter().any(|kind| block.is(kind)));
+    let data = data.filter_map(|block| Some((block.words.get(1)?.as_str(), block)));
+    let included =
+        blocks.iter().flat_map(|block| block.list("file").into_iter().map(move |name| (name, block)));
+    let shown = data.chain(included).map(|(name, block)| (name.to_owned(), block.text.clone()));
     let given = FILES.map(|(name, text)| (name.to_owned(), text.to_owned()));
     let files: BTreeMap<String, String> = shown.chain(given).collect();
     let env = ENVIRONMENT.map(|(name, value)| (name.to_owned(), value.to_owned()));

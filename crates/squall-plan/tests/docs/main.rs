@@ -4,7 +4,8 @@
 //! A block of YAML that is a plan compiles as it stands. What a fence says behind `yaml`: `plan`, `scenario` or `steps`
 //! (it is a part of a plan, namely such keys or a list), `given=a,b` (variables that it needs), `error` (it is refused;
 //! a block `text problems` behind it says with what), `warning` (it is warned of), `context` (what the tables of the
-//! page see), `other` (it is something else). A block `csv NAME`, `json NAME` or `jsonl NAME` is a file that the page's plans may mention.
+//! page see), `other` (it is something else). A block `csv NAME`, `json NAME`, `jsonl NAME` or
+//! `yaml file=NAME` is a file that the page's plans may mention.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
@@ -66,13 +67,13 @@ fn every_example_compiles_without_a_warning_unless_it_is_to_be_wrong() {
             match example.compile() {
                 Ok(_) if example.is_wrong => panic!("{}: is not refused\n{text}", example.place),
                 Err(_) if example.is_wrong => {}
-                Err(problems) => panic!("{}:\n{}", example.place, problems.render(text, false)),
+                Err(problems) => panic!("{}:\n{}", example.place, problems.render(false)),
                 Ok(compiled) => assert_eq!(
                     !compiled.warnings.is_empty(),
                     example.is_odd,
                     "{}:\n{}",
                     example.place,
-                    compiled.warnings.render(text, false)
+                    compiled.warnings.render(false)
                 ),
             }
             count += 1;
@@ -104,7 +105,7 @@ fn what_the_compiler_prints_and_its_tables_of_keys_are_current() {
                 Ok(compiled) => compiled.warnings,
                 Err(problems) => problems,
             };
-            let printed = problems.render(&before.bundle.text, false);
+            let printed = problems.render(false);
             text = markdown::replaced(&text, block, &format!("{}\n", printed.trim_end()));
             count += 1;
         }
