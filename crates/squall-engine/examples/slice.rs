@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use rustix::time::{ClockId, clock_gettime};
-use squall_engine::{Machine, SliceOrder, prepare, start};
+use squall_engine::{Machine, RunFacts, SliceOrder, prepare, start};
 use squall_plan::{Bundle, Inputs, Share, compile};
 use tokio::time::Instant;
 
@@ -27,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         plan: Arc::new(compiled.plan),
         share: Share::WHOLE,
         seed: 1,
+        run: RunFacts::default(),
         epoch: Instant::now() + Duration::from_millis(100),
         interval: Duration::from_secs(1),
     };

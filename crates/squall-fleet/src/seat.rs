@@ -46,6 +46,8 @@ pub struct Identity {
 /// What the engine is asked to run.
 #[derive(Debug, Clone)]
 pub struct Order {
+    /// The run.
+    pub run: String,
     /// The plan.
     pub plan: Arc<Plan>,
     /// Which part of it.
@@ -116,7 +118,7 @@ where
     };
     let interval = Duration::from_secs(u64::from(manifest.interval_s.max(1)));
     let late = clock.now().since(epoch);
-    let load = start(Order { plan, share, seed: manifest.seed, epoch, interval });
+    let load = start(Order { run: manifest.run.clone(), plan, share, seed: manifest.seed, epoch, interval });
     seat.run(load, late).await.map(SeatOutcome::Ran)
 }
 

@@ -1,12 +1,14 @@
 //! Every key of the plan language, once: lowering refuses what is not here, the schema is made of it, and
 //! messages take their hints from it.
 
+mod auth;
 mod data;
 mod flow;
 mod http;
 mod load;
 mod request;
 
+pub use auth::*;
 pub use data::*;
 pub use flow::*;
 pub use http::*;
@@ -86,6 +88,8 @@ pub enum Shape {
     Templates,
     /// A mapping from names to texts, or mappings with these keys.
     NamedOrText(&'static Kind),
+    /// A mapping from names to texts.
+    Tags,
     /// A mapping from texts to any JSON.
     Checks,
     /// A list of steps.
@@ -161,6 +165,12 @@ pub static PLAN: Kind = Kind {
             Shape::Named(&DATA),
             "Tables of values, by name: `{{ accounts.email }}` is a column of the row that one has.",
             "{ accounts: { csv: accounts.csv, pick: unique, per: user } }",
+        ),
+        key(
+            "tags",
+            Shape::Tags,
+            "Words for every request: those that differ in one of them are measured apart.",
+            "{ release: v2 }",
         ),
         key("http", Shape::Object(&HTTP), "How requests are sent.", "{ timeout: 5s }"),
         key(

@@ -9,9 +9,11 @@ pub mod compile;
 pub mod data;
 pub mod diagnostics;
 pub mod expression;
+pub mod html;
 mod include;
 pub mod keys;
 mod lower;
+pub mod masks;
 pub mod model;
 pub mod random;
 pub mod schedule;
@@ -23,5 +25,6 @@ mod yaml;
 
 pub use compile::{Bundle, Compiled, Inputs, LoadOverride, compile};
 pub use diagnostics::{Diagnostic, Diagnostics, Position, Severity};
+pub use masks::{MASK, Masks};
 pub use model::*;
 pub use share::Share;

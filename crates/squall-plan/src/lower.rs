@@ -3,6 +3,7 @@
 //! A value that is wrong is reported and replaced by one that is harmless, so that what comes after it is
 //! looked at too.
 
+mod auth;
 mod body;
 mod data;
 mod fields;
@@ -13,6 +14,7 @@ mod request;
 mod response;
 mod scenario;
 mod steps;
+mod tls;
 mod values;
 
 use std::collections::BTreeMap;
@@ -26,7 +28,7 @@ use crate::data::Feeder;
 use crate::diagnostics::{Diagnostics, Problem, Severity};
 use crate::expression::{Expr, ExpressionError, ProgramBuilder, Template};
 use crate::keys;
-use crate::model::{AllowList, HttpSettings, Measure, MeasureKind, Plan, SeriesName, host_header};
+use crate::model::{AllowList, Auth, HttpSettings, Measure, MeasureKind, Plan, SeriesName, host_header};
 use crate::yaml::{Node, Scalar};
 
 pub(crate) use data::files_of;
@@ -58,6 +60,7 @@ pub(crate) struct Lowering<'a> {
     lowered_steps: usize,
     variables: Vec<(String, Value)>,
     env: BTreeMap<String, String>,
+    auths: Vec<Auth>,
     series: Vec<SeriesName>,
     measures: Vec<Measure>,
     /// The hosts that requests may go to, once they are known.
@@ -100,13 +103,14 @@ pub(crate) fn lower<'a>(
         lowered_steps: 0,
         variables: Vec::new(),
         env: BTreeMap::new(),
+        auths: Vec::new(),
         series: Vec::new(),
         measures: Vec::new(),
         allowed: None,
         base: None,
     };
     let parts = lowering.plan(root);
-    let Lowering { mut diagnostics, program, variables, env, series, measures, .. } = lowering;
+    let Lowering { mut diagnostics, program, variables, env, auths, series, measures, .. } = lowering;
     diagnostics.sort();
     let (Some(parts), false) = (parts, diagnostics.has_errors()) else { return (None, diagnostics) };
     // Each expression was compiled when it was added, so this cannot fail either.
@@ -121,6 +125,7 @@ pub(crate) fn lower<'a>(
         data: data.into(),
         loads,
         scenarios,
+        auths,
         series,
         measures,
         keeps_response,
@@ -129,6 +134,11 @@ pub(crate) fn lower<'a>(
         env,
     };
     (Some(plan), diagnostics)
+}
+
+/// What requests call themselves, unless they say otherwise.
+fn user_agent() -> Template {
+    Template::literal(concat!("squall/", env!("CARGO_PKG_VERSION")))
 }
 
 /// What the sections of a plan are lowered to.
@@ -154,13 +164,14 @@ impl<'a> Lowering<'a> {
         self.base = target
             .as_ref()
             .and_then(|target| Some((target.path().trim_end_matches('/').to_owned(), host_header(target)?)));
-        let (http, headers) = self.http(&fields);
         self.allowed = target.as_ref().map(|target| self.allow(&fields, target));
+        let (http, mut manner) = self.http(&fields);
+        manner.tags = self.tags(&fields, &manner.tags);
         let data = self.data(&fields);
         self.fragments(&fields);
         let loads = self.loads(&fields);
-        let scenarios = self.scenarios(&fields, &headers, &loads);
-        self.check_fragments(&headers);
+        let scenarios = self.scenarios(&fields, &manner, &loads);
+        self.check_fragments(&manner);
         let (target, allow) = (target?, self.allowed.take()?);
         Some(Parts { name, target, http, allow, data, loads, scenarios })
     }
@@ -174,7 +185,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// A fragment that nobody calls is looked at, too.
-    fn check_fragments(&mut self, headers: &values::HeaderList) {
+    fn check_fragments(&mut self, manner: &values::Manner) {
         for index in 0..self.fragments.len() {
             let Fragment { name, key, steps, called } = self.fragments[index];
             if called {
@@ -186,11 +197,12 @@ impl<'a> Lowering<'a> {
                 let message = format!("nothing calls fragment `{name}`");
                 self.warning(key.span.clone(), "no-effect", message, None);
             }
-            let known = (self.series.len(), self.measures.len());
-            self.steps(steps, steps::Home { scenario: "", headers });
+            let known = (self.series.len(), self.measures.len(), self.auths.len());
+            self.steps(steps, steps::Home { scenario: "", manner });
             // What is in it is never sent or measured; which variables it needs is up to its callers.
             self.series.truncate(known.0);
             self.measures.truncate(known.1);
+            self.auths.truncate(known.2);
             self.uses.clear();
             self.path.clear();
         }

@@ -103,7 +103,9 @@ fn shape(shape: &'static Shape, definitions: &mut Map<String, Value>) -> Value {
             json!({ "type": "object", "minProperties": 1, "additionalProperties": reference(kind, definitions) })
         }
         Shape::NamedJson | Shape::Checks => json!({ "type": "object" }),
-        Shape::Headers | Shape::Templates => json!({ "type": "object", "additionalProperties": text }),
+        Shape::Headers | Shape::Templates | Shape::Tags => {
+            json!({ "type": "object", "additionalProperties": text })
+        }
         Shape::Captures => {
             let full = reference(&CAPTURE, definitions);
             json!({ "type": "object", "additionalProperties": { "anyOf": [{ "type": "string" }, full] } })

@@ -9,10 +9,8 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use squall_plan::{Bundle, Inputs, LoadOverride, compile};
 
-const PLANS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/plans");
-
 fn plans(folder: &str) -> Vec<PathBuf> {
-    let folder = Path::new(PLANS).join(folder);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plans").join(folder);
     let mut plans: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     plans.sort();
     plans
@@ -20,8 +18,8 @@ fn plans(folder: &str) -> Vec<PathBuf> {
 
 fn bundle(path: &Path) -> Bundle {
     let name = path.file_name().unwrap().to_str().unwrap();
-    let read = |file: &str| fs::read(Path::new(PLANS).join(file)).map_err(|error| error.kind().to_string());
-    Bundle::new(name, fs::read_to_string(path).unwrap(), Inputs::default()).with_files(read)
+    let beside = |file: &str| fs::read(path.with_file_name(file)).map_err(|_| "no such file".to_owned());
+    Bundle::new(name, fs::read_to_string(path).unwrap(), Inputs::default()).with_files(beside)
 }
 
 #[test]

@@ -129,15 +129,29 @@ fn find_files(node: &Node, files: &mut Vec<String>) {
         yaml::Value::Sequence(items) => items.iter().for_each(|item| find_files(item, files)),
         yaml::Value::Mapping(entries) => {
             for (key, value) in entries {
-                let is_file = matches!(&key.value, yaml::Value::Scalar { text, .. } if FILE_KEYS.contains(&text.as_str()));
+                let is_file = is_text(key, &FILE_KEYS);
                 match &value.value {
                     yaml::Value::Scalar { text, .. } if is_file => files.push(text.clone()),
+                    yaml::Value::Mapping(members) if is_text(key, &["tls"]) => {
+                        let members = members.iter().filter(|(key, _)| is_text(key, &TLS_FILE_KEYS));
+                        files.extend(members.filter_map(|(_, value)| match &value.value {
+                            yaml::Value::Scalar { text, .. } => Some(text.clone()),
+                            _ => None,
+                        }));
+                    }
                     _ => find_files(value, files),
                 }
             }
         }
     }
 }
+
+fn is_text(node: &Node, texts: &[&str]) -> bool {
+    matches!(&node.value, yaml::Value::Scalar { text, .. } if texts.contains(&text.as_str()))
+}
+
+/// Keys of `tls` under which one may stand.
+const TLS_FILE_KEYS: [&str; 3] = ["ca", "certificate", "key"];
 
 /// Keys under which the name of a file may stand. One that is meant otherwise, such as a member of a JSON body, costs a
 /// look at a file that is not there.
