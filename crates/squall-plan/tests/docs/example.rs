@@ -17,11 +17,24 @@ const REST: [(&str, &str); 3] = [
 ];
 
 /// Environment variables that examples mention.
-const ENVIRONMENT: [(&str, &str); 3] =
-    [("API_KEY", "k1"), ("PASSWORD", "secret"), ("HOST", "shop.example.com")];
+const ENVIRONMENT: [(&str, &str); 8] = [
+    ("API_KEY", "k1"),
+    ("PASSWORD", "secret"),
+    ("HOST", "shop.example.com"),
+    ("CLIENT_SECRET", "secret"),
+    ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+    ("AWS_SECRET_ACCESS_KEY", "secret"),
+    ("AWS_SESSION_TOKEN", "token"),
+    ("CLIENT_KEY", "-----BEGIN PRIVATE KEY-----"),
+];
 
 /// Files that examples mention and no page shows.
-const FILES: [(&str, &str); 1] = [("invoice.pdf", "%PDF-1.7\n")];
+const FILES: [(&str, &str); 4] = [
+    ("invoice.pdf", "%PDF-1.7\n"),
+    ("authority.pem", "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"),
+    ("client.pem", "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"),
+    ("client.key", "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n"),
+];
 
 /// A block of YAML as a plan.
 pub(crate) struct Example {

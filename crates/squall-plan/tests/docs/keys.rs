@@ -161,6 +161,7 @@ fn form(shape: &Shape) -> String {
         Shape::NamedSteps => "names, each with a list of steps".to_owned(),
         Shape::Items => "list, or an expression".to_owned(),
         Shape::Sizes => "bytes, or a range".to_owned(),
+        Shape::Tags => "names and texts".to_owned(),
         Shape::Switch => "`true`, `false`".to_owned(),
     }
 }

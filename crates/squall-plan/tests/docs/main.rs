@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use squall_plan::expression::{FUNCTIONS, GLOBALS};
+use squall_plan::expression::{FUNCTIONS, GLOBALS, fakes};
 
 use crate::example::examples;
 use crate::markdown::{Page, pages, root};
@@ -143,6 +143,7 @@ fn every_function_filter_and_global_name_has_an_example() {
     let mut missing: Vec<String> = functions.chain(globals).map(|name| (*name).to_owned()).collect();
     let filters = own_filters().into_iter().chain(JINJA_FILTERS.map(str::to_owned));
     missing.extend(filters.filter(|name| !is_shown(format!("| {name}"))));
+    missing.extend(fakes().map(|name| format!("fake.{name}()")).filter(|form| !is_shown(form.clone())));
     assert_eq!(missing, Vec::<String>::new(), "in no table of {REFERENCE}");
 }
 

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use minijinja::Value;
 use squall_plan::expression::{Constants, Response, Scope};
 use squall_plan::random::iteration_stream;
-use squall_plan::{Body, Flow, Plan, Step, compile};
+use squall_plan::{Body, Flow, Plan, Share, Step, compile};
 
 use crate::example::bundle;
 use crate::markdown::{Block, Page, code};
@@ -142,6 +142,8 @@ fn scope(plan: &Plan) -> Arc<Scope> {
         now_ms: Some(|| NOW_MS),
         data: Arc::clone(&plan.data),
         seed: 1,
+        run: Constants::run("20261125-115959-8f31c2", "shop", 1, NOW_MS),
+        slice: Constants::slice(Share::WHOLE),
     };
     let scope = Scope::new(Arc::new(constants), 7, iteration_stream(1, 0, 7, 0));
     scope.begin_iteration(3, iteration_stream(1, 0, 7, 3));
