@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use squall_plan::keys::{CAPTURE, Key, Kind, PLAN, STEP, Shape};
+use squall_plan::keys::{CAPTURE, Key, Kind, LATER, PLAN, STEP, Shape};
 
 /// Every kind of mapping, each once.
 pub(crate) fn kinds() -> Vec<&'static Kind> {
@@ -64,7 +64,7 @@ fn each(kind: &'static Kind, value: &Value, used: &mut BTreeSet<(&'static str, &
 }
 
 /// A page with its tables of keys as they should be. They stand between `<!-- keys: KIND -->` (or `<!-- keys: KIND KEY
-/// KEY… -->`, if it is about some of them) and `<!-- end -->`.
+/// KEY… -->`, if it is about some of them) and `<!-- end -->`; so do, behind `<!-- later -->`, the keys that are not supported yet.
 pub(crate) fn with_tables(text: &str) -> String {
     let mut out = String::new();
     let mut in_table = false;
@@ -73,6 +73,10 @@ pub(crate) fn with_tables(text: &str) -> String {
         {
             out.push_str(line);
             out.push_str(&table(wanted.trim()));
+            in_table = true;
+        } else if line.trim() == "<!-- later -->" {
+            out.push_str(line);
+            out.push_str(&format!("\n{}\n\n", LATER.map(|key| format!("`{key}`")).join(", ")));
             in_table = true;
         } else if line.trim() == "<!-- end -->" {
             in_table = false;
