@@ -7,7 +7,7 @@ mod facts;
 mod steps;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -34,6 +34,8 @@ enum Verb {
     Bench,
     /// The demo.
     Demo,
+    /// What is generated in the documentation, made anew: tables of keys, and what is printed of mistakes.
+    Docs,
     /// The command and the generator, built for others.
     Dist,
     /// Only the generator.
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
             steps.command("scripts/bench", "scripts/bench", &[]);
         }
         Verb::Demo => steps.cargo("demo", &["run", "--release", "--package", "squall-cli", "--", "demo"]),
+        Verb::Docs => docs(&mut steps),
         Verb::Dist => dist::all(&mut steps),
         Verb::Generator { binary: Some(binary) } => dist::zip_of(&mut steps, &binary),
         Verb::Generator { binary: None } => dist::generator(&mut steps),
@@ -77,6 +80,16 @@ fn test(steps: &mut Steps) {
     made(steps);
     steps.cargo("documentation", &["test", "--workspace", "--doc", "--quiet"]);
     run_tests(steps, None);
+}
+
+/// The tests of the documentation write what they find to be old.
+fn docs(steps: &mut Steps) {
+    steps.step("documentation", || {
+        let tests = ["test", "--workspace", "--test", "docs", "--quiet"];
+        let status = Command::new("cargo").args(tests).env("INSTA_UPDATE", "always").status()?;
+        anyhow::ensure!(status.success(), "the documentation has mistakes that only people can mend");
+        Ok(())
+    });
 }
 
 /// All tests, or those of a package. Built is always everything: a part would have other features of its
