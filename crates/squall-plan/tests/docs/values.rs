@@ -142,6 +142,7 @@ fn scope(plan: &Plan) -> Arc<Scope> {
         now_ms: Some(|| NOW_MS),
         data: Arc::clone(&plan.data),
         seed: 1,
+        secrets: Value::default(),
         run: Constants::run("20261125-115959-8f31c2", "shop", 1, NOW_MS),
         slice: Constants::slice(Share::WHOLE),
     };
