@@ -26,7 +26,7 @@ impl Lowering<'_> {
                 return (HttpSettings::default(), Vec::new());
             };
             let auth = this.optional(&fields, "auth", Self::auth);
-            let headers = this.optional(&fields, "headers", |this, node| Some(this.headers(node)));
+            let headers = this.optional(&fields, "headers", |this, node| Some(this.sent_headers(node)));
             let headers = auth.into_iter().chain(headers.unwrap_or_default()).collect();
             let settings = this.settings(&fields);
             this.check_names();
