@@ -25,6 +25,7 @@ use crate::connect::{ConnectError, Dialed, Origin};
 use crate::slice::{Finished, Machine, prepare, start};
 
 mod flow;
+mod mix;
 
 /// Answers everything after the same time; may close each connection after its first answer, unannounced; may not
 /// answer at all for some time at the end of each cycle.
