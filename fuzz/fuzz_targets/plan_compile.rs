@@ -10,9 +10,9 @@ fuzz_target!(|text: &str| {
     let bundle = Bundle::new("plan.yaml", text, Inputs::default()).with_files(file);
     let compiled = match compile(&bundle) {
         Ok(compiled) => compiled,
-        Err(problems) => return assert!(!problems.render(text, false).is_empty()),
+        Err(problems) => return assert!(!problems.render(false).is_empty()),
     };
-    let _ = compiled.warnings.render(text, false);
+    let _ = compiled.warnings.render(false);
     let bundle = bundle.narrowed_to(&compiled.plan);
     let again = Bundle::from_bytes(&bundle.to_bytes()).expect("what was written can be read");
     let mut plan = compile(&again).expect("a plan is one everywhere").plan;
@@ -30,6 +30,7 @@ fn file(name: &str) -> Result<Vec<u8>, String> {
         Some("csv") => Ok(b"id,name\n1,ada\n2,\"b\"\"c\"\n3,\n".to_vec()),
         Some("json") => Ok(b"[ { \"id\": 1 }, [ 2 ], 3, null ]".to_vec()),
         Some("jsonl") => Ok(b"{ \"id\": 1 }\n\n2\n".to_vec()),
+        Some("yaml") => Ok(b"include: [ b.yaml ]\nvariables: { n: 1 }\nfragments: { f: [ { get: / } ] }\n".to_vec()),
         Some("txt") => Ok(name.as_bytes().to_vec()),
         _ => Err("there is no such file".to_owned()),
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use squall_engine::{Machine, SliceOrder, prepare, start};
+use squall_engine::{Machine, RunFacts, SliceOrder, prepare, start};
 use squall_metrics::{Distribution, Interval, Recording};
 use squall_plan::{Bundle, Inputs, Share, compile};
 use squall_tests::target;
@@ -94,10 +94,11 @@ fn measured(url: &str, load: &str, names: usize, interval: Duration) -> Outcome<
         tasks.join(", ")
     );
     let compiled = compile(&Bundle::new("pacing.yaml", text.as_str(), Inputs::default()));
-    let plan = compiled.map_err(|problems| problems.render(&text, false))?.plan;
+    let plan = compiled.map_err(|problems| problems.render(false))?.plan;
     let prepared = prepare(&plan, Machine { cores: NonZeroU32::MIN, connections: 10_000 })?;
     let epoch = tokio::time::Instant::now() + Duration::from_millis(200);
-    let order = SliceOrder { plan: Arc::new(plan), share: Share::WHOLE, seed: 1, epoch, interval };
+    let (plan, run) = (Arc::new(plan), RunFacts::default());
+    let order = SliceOrder { plan, share: Share::WHOLE, seed: 1, run, epoch, interval };
     let running = start(&order, &prepared)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     // As in a generator, what is handed over is packed on another thread than that which measures.

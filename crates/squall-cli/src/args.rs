@@ -1,16 +1,28 @@
 //! What can be said on the command line: inert, checked where it is used.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::error::{ContextKind, ErrorKind};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use squall_plan::units::{Rate, UnitError, parse_duration};
+
+use crate::url;
 
 /// A serverless load-generator fleet: truthful numbers at any scale.
 #[derive(Debug, Parser)]
-#[command(name = "squall", version, max_term_width = 100)]
+#[command(
+    name = "squall",
+    version,
+    max_term_width = 100,
+    after_help = "Examples:
+  squall demo
+  squall run plan.yaml
+  squall http://127.0.0.1:8080/healthz --rate 500 --duration 30s    # short for `squall run URL …`"
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -18,9 +30,11 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run a plan and print its report.
+    /// Run a plan, or a plain load of one URL, and print its report.
     #[command(after_help = "Examples:
   squall run plan.yaml
+  squall run plan.yaml --once                  # one user, no load, every exchange in full
+  squall run http://127.0.0.1:8080/healthz --rate 500 --duration 30s   # `run` may be left out
   squall run plan.yaml --target http://127.0.0.1:8080 --users 50 --duration 1m
   squall run plan.yaml --rate 200/s --duration 30s --var currency=EUR --seed 8f31c2
   squall run plan.yaml --generators 4 --output json > result.json
@@ -82,7 +96,8 @@ pub(crate) enum Output {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct PlanArgs {
-    /// The plan.
+    /// The plan's file, or a URL to which plain requests go.
+    #[arg(value_name = "PLAN|URL")]
     pub(crate) plan: PathBuf,
     /// Send requests there, whatever the plan says.
     #[arg(long, value_name = "URL")]
@@ -90,7 +105,7 @@ pub(crate) struct PlanArgs {
     /// So many users from the start, instead of the plan's profile.
     #[arg(long, value_name = "N", requires = "duration", conflicts_with = "rate")]
     pub(crate) users: Option<u32>,
-    /// So many arrivals from the start, such as 200/s, instead of the plan's profile.
+    /// So many arrivals from the start, such as 200/s or 200, instead of the plan's profile.
     #[arg(long, value_name = "R", requires = "duration", value_parser = rate)]
     pub(crate) rate: Option<Rate>,
     /// How long, with --users or --rate.
@@ -99,6 +114,30 @@ pub(crate) struct PlanArgs {
     /// Set a variable of the plan; can be given more than once.
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
     pub(crate) variables: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
+}
+
+/// What is sent to a URL that stands in the place of a plan.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "With a URL")]
+pub(crate) struct RequestArgs {
+    /// The method; GET unless given, and POST with a body.
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) method: Option<String>,
+    /// A header; can be given more than once.
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    pub(crate) headers: Vec<(String, String)>,
+    /// The body; like the URL and the headers it may have `{{ expressions }}`.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) body: Option<String>,
+}
+
+impl RequestArgs {
+    /// Whether anything is said of the request.
+    pub(crate) fn is_given(&self) -> bool {
+        self.method.is_some() || !self.headers.is_empty() || self.body.is_some()
+    }
 }
 
 /// Where generators run.
@@ -137,6 +176,9 @@ pub(crate) struct RunArgs {
     /// Give up if they are not all ready by then; unless given, what a fleet of their number takes at most.
     #[arg(long, value_name = "D", value_parser = duration)]
     pub(crate) ready_within: Option<Duration>,
+    /// No load: one user goes through every scenario once, and every exchange is printed in full.
+    #[arg(long, conflicts_with_all = ["backend", "stack", "region", "generators", "ready_within", "out"])]
+    pub(crate) once: bool,
     /// Repeat the journeys of the run that had this seed.
     #[arg(long, value_name = "HEX", value_parser = seed)]
     pub(crate) seed: Option<u64>,
@@ -252,12 +294,49 @@ pub(crate) struct TargetArgs {
     pub(crate) record: Option<PathBuf>,
 }
 
+/// What was given, with the `run` that may be left out before a URL.
+pub(crate) fn with_verb(mut given: Vec<OsString>) -> Vec<OsString> {
+    let is_url = |given: &OsString| given.to_str().is_some_and(url::is_url);
+    let is_option = |given: &OsString| given.to_str().is_some_and(|given| given.starts_with('-'));
+    let first = given.get(1);
+    // Options may come first.
+    if first.is_some_and(|first| is_url(first) || is_option(first) && given.iter().skip(2).any(is_url)) {
+        given.insert(1, "run".into());
+    }
+    given
+}
+
+/// What is likely meant by a word that is no verb, where that is none that is misspelt.
+pub(crate) fn hint(error: &clap::Error, given: &[OsString]) -> Option<String> {
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return None;
+    }
+    let word = given.get(1)?.to_str()?;
+    let ending = Path::new(word).extension().unwrap_or_default();
+    if ending == "yaml" || ending == "yml" || Path::new(word).is_file() {
+        return Some(format!("to run a plan, write `squall run {word}`"));
+    }
+    if error.get(ContextKind::SuggestedSubcommand).is_some() {
+        return None;
+    }
+    let verbs = Args::command();
+    let near = |verb: &str| strsim::damerau_levenshtein(word, verb) <= verb.len() / 3;
+    if let Some(verb) = verbs.get_subcommands().map(clap::Command::get_name).find(|verb| near(verb)) {
+        return Some(format!("did you mean `squall {verb}`?"));
+    }
+    let is_address = word.contains(['.', ':', '/']) || word.starts_with("localhost");
+    is_address
+        .then(|| format!("a URL begins with its scheme: `squall http://{}`", word.trim_start_matches('/')))
+}
+
 fn with_hint(error: &UnitError) -> String {
     format!("{error}; {}", error.hint())
 }
 
+/// A number without a unit is one a second, as everybody means it.
 fn rate(text: &str) -> Result<Rate, String> {
-    Rate::parse(text).map_err(|error| with_hint(&error))
+    let per_second = text.parse::<f64>().ok().map(|_| format!("{text}/s"));
+    Rate::parse(per_second.as_deref().unwrap_or(text)).map_err(|error| with_hint(&error))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -267,6 +346,11 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn variable(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("write it as 'NAME: VALUE'")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 /// Names that CloudFormation takes.
@@ -286,8 +370,6 @@ fn seed(text: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -303,7 +385,11 @@ mod tests {
         check("squall run p.yaml --users 5 --duration 10s", true);
         check("squall run p.yaml --users 5", false);
         check("squall run p.yaml --users 5 --rate 5/s --duration 10s", false);
-        check("squall run p.yaml --rate 5 --duration 10s", false);
+        check("squall run p.yaml --rate 5 --duration 10s", true);
+        check("squall run p.yaml --rate 5/x --duration 10s", false);
+        check("squall run p.yaml --once", true);
+        check("squall run p.yaml --once --backend aws", false);
+        check("squall run http://h --header nonsense", false);
         check("squall run p.yaml --generators 0", false);
         check("squall run p.yaml --seed xyz", false);
         check("squall run p.yaml --var nonsense", false);

@@ -5,6 +5,7 @@ mod aws;
 mod demo;
 mod failure;
 mod local;
+mod once;
 mod plan;
 mod progress;
 mod report;
@@ -13,7 +14,9 @@ mod signals;
 mod stop;
 mod surroundings;
 mod target;
+mod url;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -23,12 +26,14 @@ use crate::failure::Failure;
 
 fn main() -> ExitCode {
     // Clap's own exit code for wrong arguments means something else here.
-    let args = match Args::try_parse() {
+    let given: Vec<OsString> = args::with_verb(std::env::args_os().collect());
+    let args = match Args::try_parse_from(&given) {
         Ok(args) => args,
         Err(error) => {
             let wrong = error.use_stderr();
             // Where nothing can be printed, nothing can be done about it either.
             let _ = error.print();
+            args::hint(&error, &given).inspect(|hint| eprintln!("hint: {hint}"));
             return ExitCode::from(if wrong { squall_report::ExitCode::Wrong.code() } else { 0 });
         }
     };

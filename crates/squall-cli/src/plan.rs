@@ -9,7 +9,7 @@ use squall_report::ExitCode;
 
 use crate::args::{Output, PlanArgs, SchemaOf, ValidateArgs};
 use crate::failure::Failure;
-use crate::surroundings;
+use crate::{surroundings, url};
 
 /// A plan that can be run.
 pub(crate) struct Loaded {
@@ -22,24 +22,47 @@ pub(crate) struct Loaded {
 pub(crate) fn load(args: &PlanArgs) -> Result<Loaded, Failure> {
     let bundle = match read(args)? {
         Ok(bundle) => bundle,
-        Err(problems) => return Err(refuse(&problems, "")),
+        Err(problems) => return Err(refuse(&problems)),
     };
     from_bundle(bundle)
+}
+
+/// The same where no load will be made, and so none need be asked for.
+pub(crate) fn load_for_once(args: &PlanArgs) -> Result<Loaded, Failure> {
+    match url_of(args).filter(|_| args.duration.is_none()) {
+        Some(url) => {
+            let text = url::plan(args, url, Some("{ users: 1, duration: 1s }"))?;
+            from_bundle(Bundle::new(url::FILE, text, inputs(args, None)))
+        }
+        None => load(args),
+    }
+}
+
+/// The URL that stands in the place of a plan.
+fn url_of(args: &PlanArgs) -> Option<&str> {
+    args.plan.to_str().filter(|text| url::is_url(text))
 }
 
 /// The same for a bundle.
 pub(crate) fn from_bundle(bundle: Bundle) -> Result<Loaded, Failure> {
     match compile(&bundle) {
         Ok(compiled) => {
-            tell(&compiled.warnings, &bundle.text);
+            tell(&compiled.warnings);
             Ok(Loaded { bundle: bundle.narrowed_to(&compiled.plan), plan: compiled.plan })
         }
-        Err(problems) => Err(refuse(&problems, &bundle.text)),
+        Err(problems) => Err(refuse(&problems)),
     }
 }
 
 /// The bundle of a plan's file, or that its bytes are no text.
 fn read(args: &PlanArgs) -> Result<Result<Bundle, Diagnostics>, Failure> {
+    if let Some(url) = url_of(args) {
+        return Ok(Ok(Bundle::new(url::FILE, url::plan(args, url, None)?, inputs(args, None))));
+    }
+    if args.request.is_given() {
+        return Err(Failure::wrong(anyhow!("--method, --header and --body belong to a URL"))
+            .with_hint("say it in the plan, or give a URL in its place"));
+    }
     let file = args.plan.display().to_string();
     let bytes = read_file(&args.plan)?;
     let text = match String::from_utf8(bytes) {
@@ -55,15 +78,18 @@ fn read(args: &PlanArgs) -> Result<Result<Bundle, Diagnostics>, Failure> {
         }
         _ => None,
     };
-    let inputs = Inputs {
+    let folder = args.plan.parent().unwrap_or(Path::new(""));
+    let read = |file: &str| fs::read(folder.join(file)).map_err(|error| error.to_string());
+    Ok(Ok(Bundle::new(file, text, inputs(args, load)).with_files(read)))
+}
+
+fn inputs(args: &PlanArgs, load: Option<LoadOverride>) -> Inputs {
+    Inputs {
         env: surroundings::environment(),
         variables: args.variables.iter().cloned().collect(),
         target: args.target.clone(),
         load,
-    };
-    let folder = args.plan.parent().unwrap_or(Path::new(""));
-    let read = |file: &str| fs::read(folder.join(file)).map_err(|error| error.to_string());
-    Ok(Ok(Bundle::new(file, text, inputs).with_files(read)))
+    }
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -71,15 +97,15 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
     read.map_err(Failure::wrong)
 }
 
-fn refuse(problems: &Diagnostics, text: &str) -> Failure {
-    tell(problems, text);
+fn refuse(problems: &Diagnostics) -> Failure {
+    tell(problems);
     let errors = problems.iter().filter(|problem| problem.severity == squall_plan::Severity::Error).count();
     Failure::wrong(anyhow!("plan has {errors} problem{}", if errors == 1 { "" } else { "s" }))
 }
 
-fn tell(problems: &Diagnostics, text: &str) {
+fn tell(problems: &Diagnostics) {
     if !problems.is_empty() {
-        eprintln!("{}\n", problems.render(text, surroundings::colour_errors()));
+        eprintln!("{}\n", problems.render(surroundings::colour_errors()));
     }
 }
 

@@ -17,7 +17,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::args::{Backend, Output, RunArgs};
 use crate::failure::Failure;
 use crate::plan::{self, Loaded};
-use crate::{aws, local, surroundings};
+use crate::{aws, local, once, surroundings};
 
 /// Where runs are kept.
 pub(crate) const RUNS: &str = ".squall/runs";
@@ -54,8 +54,12 @@ pub(crate) struct Finished {
 
 /// `squall run`
 pub(crate) fn command(args: &RunArgs) -> Result<ExitCode, Failure> {
+    let loaded = if args.once { plan::load_for_once(&args.plan)? } else { plan::load(&args.plan)? };
+    if args.once {
+        return once::command(args, loaded);
+    }
     let order = Order {
-        loaded: plan::load(&args.plan)?,
+        loaded,
         generators: args.generators.map(std::num::NonZero::get),
         ready_within: args.ready_within,
         seed: args.seed,

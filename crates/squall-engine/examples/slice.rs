@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use rustix::time::{ClockId, clock_gettime};
-use squall_engine::{Machine, SliceOrder, prepare, start};
+use squall_engine::{Machine, RunFacts, SliceOrder, prepare, start};
 use squall_plan::{Bundle, Inputs, Share, compile};
 use tokio::time::Instant;
 
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bytes = read(Path::new(&file))?.to_bytes();
     let bundle = Bundle::from_bytes(&bytes)?;
     drop(bytes);
-    let compiled = compile(&bundle).map_err(|problems| problems.render(&bundle.text, false))?;
+    let compiled = compile(&bundle).map_err(|problems| problems.render(false))?;
     drop(bundle);
     let mut plan = compiled.plan;
     plan.keep_rows_of(share);
@@ -42,6 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         plan: Arc::new(plan),
         share,
         seed: 1,
+        run: RunFacts::default(),
         epoch: Instant::now() + Duration::from_millis(100),
         interval: Duration::from_secs(1),
     };

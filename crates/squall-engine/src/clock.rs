@@ -25,6 +25,11 @@ pub trait Clock {
 
     /// Waits until `deadline`; returns at once if it has passed.
     fn sleep_until(&self, deadline: Instant) -> LocalBoxFuture<'static, ()>;
+
+    /// What the clock on the wall says, in milliseconds since 1970: for what is told to others, not for what is measured.
+    fn unix_ms(&self) -> i64 {
+        unix_ms()
+    }
 }
 
 /// tokio's own time, to the millisecond; virtual in tests that pause it.

@@ -15,6 +15,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinError, JoinSet, spawn_local};
 
+use crate::auth::Tokens;
 use crate::clock::{Clock, FineClock, in_micros, unix_ms};
 use crate::connect::{Connect, NetworkConnector};
 use crate::gather::Gatherer;
@@ -36,6 +37,8 @@ const LEAST_OBSERVED_US: u64 = 200_000;
 pub(crate) struct Core {
     /// Its share is this thread's own.
     pub(crate) order: SliceOrder,
+    /// The share of all threads together.
+    pub(crate) slice: Share,
     pub(crate) part: u32,
     pub(crate) probe: Duration,
     pub(crate) prepared: Prepared,
@@ -95,10 +98,13 @@ impl Core {
                 now_ms: Some(unix_ms),
                 data: Arc::clone(&plan.data),
                 seed: order.seed,
+                run: Constants::run(&order.run.id, &plan.name, order.seed, order.run.started_ms),
+                slice: Constants::slice(self.slice),
             }),
             clock,
             connect,
             pool: Pool::new(&plan.http, pool_limit(&plan.http, order.share)),
+            tokens: Tokens::default(),
             watchdog: Watchdog::default(),
             recorder: RefCell::new(Recorder::new(plan.series.len())),
             headers: Cell::default(),
@@ -106,6 +112,8 @@ impl Core {
             in_flight: Cell::new(0),
             connections: Rc::default(),
             max_connections: machine.connections / threads,
+            masks: Arc::default(),
+            tracer: None,
             abort: RefCell::default(),
             aborted: Notify::new(),
             plan: Arc::clone(plan),
@@ -139,6 +147,7 @@ impl Core {
                 reap(ended);
             }
         }
+        worker.tokens.end().await;
         helpers.iter().for_each(AbortHandle::abort);
         worker.count_user_time();
         let abort = worker.abort.take();

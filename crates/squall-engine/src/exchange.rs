@@ -30,10 +30,20 @@ impl User {
     /// Sends a request and records it. `due` says when it was due, where that is not now.
     pub(crate) async fn send(&mut self, request: &Request, due: Option<Due>) -> Ended {
         let worker = Rc::clone(&self.worker);
-        let due = due.unwrap_or(Due { at: self.ready, ready: self.ready });
-        let message = self.message(request);
+        let mut due = due.unwrap_or(Due { at: self.ready, ready: self.ready });
+        let message = match request.auth {
+            None => self.message(request, None),
+            // Boxed, for few plans have it.
+            Some(auth) => match Box::pin(self.credentials(auth, &mut due)).await {
+                Ok(credentials) => self.message(request, Some(credentials)),
+                Err(error) => Err(error),
+            },
+        };
         let started = worker.clock.now();
         let mut flight = InFlight::begin(&worker, request, due, started);
+        if worker.tracer.is_some() {
+            *self.attempt.draft.get_mut() = Some(Box::default());
+        }
         let result = match message {
             Err(error) => {
                 self.note(request, &error.to_string());
@@ -60,14 +70,18 @@ impl User {
             Err(outcome) => Ended::failed(outcome),
         };
         flight.end(ended, ended_at);
+        if let Some(draft) = self.attempt.draft.get_mut().take() {
+            self.tell(request, *draft, ended, micros(due.at, ended_at));
+        }
         self.ready = ended_at;
         ended
     }
 
     /// Keeps what went wrong with a request, for whoever reads the report.
     pub(crate) fn note(&self, request: &Request, problem: &str) {
+        self.draft(|draft| draft.problem(problem));
         let name = &self.worker.plan.series[request.series].endpoint;
-        self.worker.note(format!("`{name}`: {problem}"));
+        self.worker.keep_note(format!("`{name}`: {problem}"));
     }
 
     /// Sends the message, and waits for the answer as long as a request may take.
@@ -111,6 +125,7 @@ impl User {
                 return result;
             }
             self.attempt.close(sample, worker.clock.now());
+            self.draft(|draft| draft.then(format!("sent again after {} ms", wait.as_millis())));
             worker.clock.sleep_until(worker.clock.now() + wait).await;
             wait = (wait * 2).min(retry.max_wait);
             begun = worker.clock.now();
@@ -138,6 +153,7 @@ impl User {
             let Some(next) = next else { return Ok(answer) };
             begun = worker.clock.now();
             self.attempt.close(sample, begun);
+            self.draft(|draft| draft.then("redirected"));
             *message = next.map_err(|error| {
                 self.note(request, &error.to_string());
                 Outcome::Redirect
@@ -174,6 +190,9 @@ impl User {
         let worker = Rc::clone(&self.worker);
         let mut retried = false;
         loop {
+            self.draft(|draft| {
+                draft.begin(&message.method, message.url().map(String::from).unwrap_or_default());
+            });
             let (mut connection, reused) = self.connection(request, &message.origin, sample).await?;
             self.sent = true;
             sample.connection = if reused { ConnectionUse::Reused } else { ConnectionUse::New };
@@ -182,7 +201,12 @@ impl User {
             // Without cookies the URL need not be made.
             let cookies = if self.cookies.borrow().is_empty() { None } else { message.url() }
                 .and_then(|url| self.cookies.borrow().header(&url));
-            let outgoing = message.to_http(worker.headers.take(), cookies, &connection);
+            let mut outgoing = message.to_http(worker.headers.take(), cookies, &connection);
+            message.identify(&mut outgoing, || worker.clock.unix_ms()).map_err(|problem| {
+                self.note(request, &problem);
+                Outcome::Expression
+            })?;
+            self.draft(|draft| draft.sent(&outgoing, message.body(), worker.link(&connection, reused)));
             let wire = Rc::clone(&connection.wire);
             if !reused || worker.plan.http.connections == Connections::Shared {
                 begun = worker.clock.now();
@@ -214,10 +238,14 @@ impl User {
             if reused && untouched && !retried {
                 retried = true;
                 sample.stale_retries += 1;
+                self.draft(|draft| draft.then("sent again, for the server had closed the idle connection"));
                 continue;
             }
             return Err(match error {
-                SendError::Unsent => Outcome::Reset,
+                SendError::Unsent => {
+                    self.draft(|draft| draft.problem("connection ended before the request was sent"));
+                    Outcome::Reset
+                }
                 SendError::Broken(error) => self.broken(request, &error),
             });
         }
@@ -228,6 +256,8 @@ impl User {
         let outcome = outcome::of_exchange(error);
         if matches!(outcome, Outcome::Protocol | Outcome::TooLarge | Outcome::Tls) {
             self.note(request, &outcome::in_words(error));
+        } else {
+            self.draft(|draft| draft.problem(&outcome::in_words(error)));
         }
         outcome
     }
@@ -294,7 +324,7 @@ impl User {
             let kept = self.cookies.borrow_mut().keep(response.headers(), &url);
             kept.unwrap_or_else(|problem| self.note(request, problem));
         }
-        let keep = request.looks_at.body || worker.plan.keeps_response;
+        let keep = request.looks_at.body || worker.plan.keeps_response || worker.tracer.is_some();
         let reading = self.body_of(request, &mut connection, response.body_mut(), keep);
         let body = match worker.plan.http.timeouts.body {
             None => reading.await,
@@ -306,6 +336,9 @@ impl User {
                 }
             }
         };
+        self.draft(|draft| {
+            draft.received(status, response.headers(), body.as_deref().unwrap_or_default());
+        });
         match &body {
             Ok(_) => self.give_back(&message.origin, connection),
             Err(_) => self.keep_if_alive(&message.origin, connection),

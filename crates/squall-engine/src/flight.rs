@@ -1,6 +1,6 @@
 //! What is known of a request while it is under way.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use squall_metrics::{Outcome, Phase, Phases, Sample, SeriesId};
@@ -8,6 +8,7 @@ use squall_plan::Request;
 use tokio::time::Instant;
 
 use crate::clock::micros;
+use crate::trace::Draft;
 use crate::wire::Wire;
 use crate::worker::Worker;
 
@@ -82,11 +83,20 @@ pub(crate) struct Attempt {
     pub(crate) head_at: Option<Instant>,
     /// Since when it has waited for a connection of the pool.
     pub(crate) waiting_since: Option<Instant>,
+    /// What will be told of the request, if somebody listens.
+    pub(crate) draft: RefCell<Option<Box<Draft>>>,
 }
 
 impl Attempt {
     /// Adds what the attempt took to the sample.
     pub(crate) fn close(&mut self, sample: &mut Sample, now: Instant) {
+        self.count(sample, now);
+        if let Some(draft) = self.draft.get_mut() {
+            draft.closed(sample);
+        }
+    }
+
+    fn count(&mut self, sample: &mut Sample, now: Instant) {
         if let Some(dialing) = self.dialing.take() {
             let dialed = dialing.get();
             for phase in Phase::ALL {

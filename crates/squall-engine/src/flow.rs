@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use minijinja::Value;
 use squall_metrics::Outcome;
-use squall_plan::expression::{EvalError, Expr, Template, ValueTemplate};
+use squall_plan::expression::{EvalError, Expr, Template, ValueTemplate, to_text};
 use squall_plan::random::pick_weighted;
 use squall_plan::{Choice, ForEach, Group, OnFailure, Repeat, Request, Step, Stop, Think};
 
@@ -75,6 +75,7 @@ impl User {
             return After::Next;
         };
         self.reacts = false;
+        self.worker.tell_flow(|| format!("on_status {status}"));
         let after = self.steps(steps, &mut None).await;
         self.reacts = true;
         after
@@ -82,6 +83,7 @@ impl User {
 
     async fn think(&mut self, think: Think, due: &mut Option<Due>) {
         let pause = self.duration_of(think);
+        let pause = self.shortened(think, pause);
         self.pause(pause).await;
         // What comes after a pause is due so much later.
         if let Some(due) = due {
@@ -97,7 +99,12 @@ impl User {
                 Some(false) => self.steps(&branch.otherwise, due).await,
                 None => After::FAILED,
             },
-            Step::Repeat(repeat) => self.repeat(repeat, due).await,
+            Step::Repeat(repeat) => {
+                self.in_repeat(true);
+                let after = self.repeat(repeat, due).await;
+                self.in_repeat(false);
+                after
+            }
             Step::ForEach(each) => self.for_each(each, due).await,
             Step::Choose(choices) => self.choose(choices, due).await,
             Step::Parallel(branches) => self.parallel(branches, due).await,
@@ -106,7 +113,8 @@ impl User {
             Step::Record(values) => self.record(values),
             Step::Log(text) => {
                 if let Some(text) = self.text_of("log", text) {
-                    self.worker.note(format!("log: {text}"));
+                    self.worker.tell_flow(|| format!("log: {text}"));
+                    self.worker.keep_note(format!("log: {text}"));
                 }
                 After::Next
             }
@@ -142,6 +150,10 @@ impl User {
                 Some(None) => return After::FAILED,
             }
             round += 1;
+            self.worker.tell_flow(|| match times {
+                u64::MAX => format!("repeat: round {round}"),
+                times => format!("repeat: round {round} of {times}"),
+            });
             let begun = self.ready;
             let after = self.steps(&repeat.steps, due).await;
             if after != After::Next {
@@ -170,6 +182,7 @@ impl User {
             return After::FAILED;
         };
         for item in items {
+            self.worker.tell_flow(|| format!("for_each: {} = {}", each.variable, to_text(&item)));
             self.scope.set(&each.variable, item);
             let after = self.steps(&each.steps, due).await;
             if after != After::Next {
@@ -182,6 +195,7 @@ impl User {
     async fn choose(&mut self, choices: &[Choice], due: &mut Option<Due>) -> After {
         let weights = choices.iter().map(|choice| choice.weight);
         let chosen = self.scope.with_random(|random| pick_weighted(random, weights));
+        self.worker.tell_flow(|| format!("choose: {} of {}", chosen + 1, choices.len()));
         match choices.get(chosen) {
             Some(choice) => self.steps(&choice.steps, due).await,
             None => After::Next,
@@ -191,6 +205,7 @@ impl User {
     /// Each branch has hands of its own, and gets connections that the user has. The first request of each is due at the
     /// same time.
     async fn parallel(&mut self, branches: &[Vec<Step>], due: &mut Option<Due>) -> After {
+        self.worker.tell_flow(|| format!("parallel: {} branches", branches.len()));
         let due = due.take();
         let mut forks: Vec<Self> = branches.iter().map(|_| self.fork()).collect();
         let count = forks.len().max(1);
@@ -228,6 +243,7 @@ impl User {
     fn set(&self, values: &[(String, ValueTemplate)]) -> After {
         for (name, value) in values {
             let Some(value) = self.value_of("set", value) else { return After::FAILED };
+            self.worker.tell_flow(|| format!("set: {name} = {}", to_text(&value)));
             self.scope.set(name, value);
         }
         After::Next
@@ -236,7 +252,7 @@ impl User {
     fn record(&self, values: &[(usize, ValueTemplate)]) -> After {
         for (metric, value) in values {
             let Some(value) = self.value_of("record", value) else { return After::FAILED };
-            let number = squall_plan::expression::to_text(&value).parse::<f64>().ok();
+            let number = to_text(&value).parse::<f64>().ok();
             match number.filter(|number| number.is_finite() && *number >= 0.0) {
                 Some(number) => {
                     #[expect(
@@ -245,6 +261,9 @@ impl User {
                         reason = "not negative, and cut off where it is more than a metric can be"
                     )]
                     let places = (number * PLACES).round() as u64;
+                    self.worker.tell_flow(|| {
+                        format!("record: {} = {number}", self.worker.plan.measures[*metric].name)
+                    });
                     self.worker.recorder.borrow_mut().measure(measure_id(*metric), places);
                 }
                 None => {
@@ -259,7 +278,12 @@ impl User {
 
     /// Whether a condition holds; `None` if that cannot be known, which is noted.
     fn holds(&self, step: &str, condition: Expr) -> Option<bool> {
-        self.noted(step, self.worker.plan.program.holds(condition, &self.scope))
+        let program = &self.worker.plan.program;
+        let holds = self.noted(step, program.holds(condition, &self.scope))?;
+        self.worker.tell_flow(|| {
+            format!("{step}: `{}` {}", program.text(condition), if holds { "holds" } else { "does not hold" })
+        });
+        Some(holds)
     }
 
     fn value_of(&self, step: &str, template: &ValueTemplate) -> Option<Value> {
@@ -268,7 +292,7 @@ impl User {
 
     fn number_of(&self, step: &str, template: &ValueTemplate) -> Option<u64> {
         let value = self.value_of(step, template)?;
-        let number = squall_plan::expression::to_text(&value).parse().ok();
+        let number = to_text(&value).parse().ok();
         if number.is_none() {
             self.worker.note(format!("{step}: `{value}` is no number of times"));
         }

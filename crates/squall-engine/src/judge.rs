@@ -8,10 +8,12 @@ use http::{HeaderMap, StatusCode};
 use minijinja::Value;
 use squall_metrics::{Outcome, Sample};
 use squall_plan::expression::{EvalError, Response, from_json, to_text};
+use squall_plan::html::Document;
 use squall_plan::{Capture, Check, Matches, Request, Source};
 
 use crate::decode::decode;
 use crate::flight::Ended;
+use crate::trace::check_in_words;
 use crate::user::User;
 
 /// What came back, as far as the plan wants to know it.
@@ -29,11 +31,19 @@ struct Reading<'a> {
     headers: &'a HeaderMap,
     body: &'a [u8],
     json: OnceCell<Option<serde_json::Value>>,
+    html: OnceCell<Option<Document>>,
 }
+
+/// Of more elements that a selector finds, no more are captured.
+const MAX_ELEMENTS: usize = 10_000;
 
 impl Reading<'_> {
     fn json(&self) -> Option<&serde_json::Value> {
         self.json.get_or_init(|| serde_json::from_slice(self.body).ok()).as_ref()
+    }
+
+    fn html(&self) -> Option<&Document> {
+        self.html.get_or_init(|| Document::parse(&self.text())).as_ref()
     }
 
     fn text(&self) -> std::borrow::Cow<'_, str> {
@@ -60,6 +70,9 @@ impl User {
         let as_expected = request.expect.accepts(code);
         if !request.expect.status.is_empty() {
             count(sample, as_expected);
+            self.draft(|draft| {
+                draft.check(statuses_in_words(&request.expect), Some(code.to_string()), as_expected);
+            });
         }
         let plain = request.captures.is_empty() && request.expect.checks.is_empty();
         let ended = if as_expected {
@@ -89,7 +102,8 @@ impl User {
         };
         let none = HeaderMap::new();
         let headers = answer.headers.as_deref().unwrap_or(&none);
-        let reading = Reading { status: answer.status.as_u16(), headers, body: &body, json: OnceCell::new() };
+        let (status, json, html) = (answer.status.as_u16(), OnceCell::new(), OnceCell::new());
+        let reading = Reading { status, headers, body: &body, json, html };
         let mut good = true;
         if as_expected {
             for check in &request.expect.checks {
@@ -98,6 +112,14 @@ impl User {
                     Outcome::Expression
                 })?;
                 count(sample, holds);
+                self.draft(|draft| {
+                    let expected = self.expected_by(check).map_or(String::new(), |text| format!(": {text}"));
+                    draft.check(
+                        format!("{}{expected}", check_in_words(check)),
+                        found_by(check, &reading, took),
+                        holds,
+                    );
+                });
                 good &= holds;
             }
             good = good && self.capture(request, &reading)?;
@@ -135,6 +157,9 @@ impl User {
     fn capture(&self, request: &Request, reading: &Reading<'_>) -> Result<bool, Outcome> {
         let mut found = Vec::new();
         for capture in &request.captures {
+            if matches!(capture.source, Source::Css(_)) && reading.html().is_none() {
+                self.note(request, "the HTML is too long or nested too deep to look for elements");
+            }
             let value = match (capture_from(capture, reading), &capture.default) {
                 (Some(value), _) => value,
                 (None, Some(default)) => {
@@ -143,15 +168,65 @@ impl User {
                         Outcome::Expression
                     })?
                 }
-                (None, None) => return Ok(false),
+                (None, None) => {
+                    self.draft(|draft| draft.not_captured(capture));
+                    return Ok(false);
+                }
             };
             found.push((&capture.variable, value));
         }
         for (variable, value) in found {
+            self.draft(|draft| draft.captured(variable, &value));
             self.scope.set(variable, value);
         }
         Ok(true)
     }
+}
+
+impl User {
+    /// What a check wants to see, as text, where its expressions say it.
+    fn expected_by(&self, check: &Check) -> Option<String> {
+        let program = &self.worker.plan.program;
+        match check {
+            Check::Header(_, template) | Check::Text(template) => {
+                template.value(program, &self.scope).ok().map(|value| to_text(&value))
+            }
+            Check::Json(_, expected) => {
+                expected.value(program, &self.scope).ok().map(|value| to_text(&value))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What a check has found, where that is not the whole response.
+fn found_by(check: &Check, reading: &Reading<'_>, took: Duration) -> Option<String> {
+    match check {
+        Check::Header(name, _) => {
+            let values: Vec<String> = reading.header(name).collect();
+            Some(if values.is_empty() { "no such header".to_owned() } else { values.join(", ") })
+        }
+        Check::Json(path, _) => {
+            let found = reading.json().map(|json| path.query(json).first().map(ToString::to_string));
+            Some(
+                found.map_or("no JSON".to_owned(), |found| {
+                    found.unwrap_or_else(|| "nothing there".to_owned())
+                }),
+            )
+        }
+        Check::Latency(_) => Some(format!("{:.1} ms", took.as_secs_f64() * 1_000.0)),
+        Check::Size(_) => Some(format!("{} bytes", reading.body.len())),
+        Check::Text(_) | Check::Regex(_) => None,
+    }
+}
+
+/// The statuses that are expected.
+fn statuses_in_words(expect: &squall_plan::Expect) -> String {
+    let ranges = expect.status.iter().map(|range| match (range.start(), range.end()) {
+        (first, last) if first == last => first.to_string(),
+        (first, last) => format!("{first} to {last}"),
+    });
+    format!("status {}", ranges.collect::<Vec<_>>().join(" or "))
 }
 
 fn count(sample: &mut Sample, holds: bool) {
@@ -175,6 +250,10 @@ fn capture_from(capture: &Capture, reading: &Reading<'_>) -> Option<Value> {
             let text = reading.text();
             let groups = regex.captures_iter(&text).filter_map(|found| found.get(*group));
             groups.map(|found| Value::from(found.as_str())).collect()
+        }
+        Source::Css(selection) => {
+            let most = if capture.matches == Matches::All { MAX_ELEMENTS } else { 2 };
+            selection.find(reading.html()?).take(most).map(Value::from).collect()
         }
         Source::Status => vec![Value::from(reading.status)],
         Source::Body => vec![Value::from(reading.text().into_owned())],

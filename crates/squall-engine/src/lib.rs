@@ -9,6 +9,7 @@
 //! queue, no store and no other slice.
 
 mod arrivals;
+mod auth;
 mod checkout;
 mod clock;
 mod connect;
@@ -16,6 +17,7 @@ mod connection;
 mod cookies;
 mod core;
 mod decode;
+mod encode;
 mod exchange;
 mod flight;
 mod flow;
@@ -24,9 +26,12 @@ mod judge;
 mod load;
 mod message;
 mod meter;
+mod once;
 mod outcome;
 mod pool;
+mod sign;
 mod slice;
+mod trace;
 mod user;
 mod users;
 mod watchdog;
@@ -37,4 +42,8 @@ pub use clock::{Clock, FineClock, TokioClock};
 pub use connect::{
     Connect, ConnectError, Dialed, Io, NetworkConnector, Origin, ProxyForm, TlsError, client_config,
 };
-pub use slice::{Finished, Machine, Prepared, Running, SliceOrder, StartError, Stopper, prepare, start};
+pub use once::{OnceOrder, once};
+pub use slice::{
+    Finished, Machine, Prepared, RunFacts, Running, SliceOrder, StartError, Stopper, prepare, start,
+};
+pub use trace::{Checked, Content, Event, Exchange, Hop, Link, Parts, Trace};

@@ -16,8 +16,10 @@ use squall_plan::{Body, Content, Multipart, Plan, Request, host_header};
 use thiserror::Error;
 use url::{Position, Url};
 
+use crate::auth::Credentials;
 use crate::connect::Origin;
 use crate::connection::Connection;
+use crate::encode::encode;
 use crate::user::User;
 
 /// What is sent.
@@ -34,6 +36,8 @@ pub(crate) struct Message<'a> {
     /// Headers with them.
     dynamic: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
+    /// What it says of who asks, besides its headers.
+    credentials: Option<Rc<Credentials>>,
     /// What a redirect took away: the body, and what must not be told to another host.
     without_body: bool,
     without_credentials: bool,
@@ -48,6 +52,8 @@ pub(crate) enum MessageError {
     Url(String),
     #[error("value of header `{0}` has a character that no header may have")]
     Header(HeaderName),
+    #[error("there is no token: {0}")]
+    NoToken(String),
 }
 
 /// Where a redirect leads.
@@ -57,7 +63,11 @@ pub(crate) struct BadRedirect(String);
 
 impl User {
     /// Evaluates the request's expressions.
-    pub(crate) fn message<'a>(&mut self, request: &'a Request) -> Result<Message<'a>, MessageError> {
+    pub(crate) fn message<'a>(
+        &mut self,
+        request: &'a Request,
+        credentials: Option<Rc<Credentials>>,
+    ) -> Result<Message<'a>, MessageError> {
         let worker = Rc::clone(&self.worker);
         let plan = &*worker.plan;
         let (origin, uri, host) = match &request.fixed_path {
@@ -77,9 +87,24 @@ impl User {
             dynamic.push((name.clone(), value));
         }
         let body = self.body(plan, &request.body)?;
+        let body = match request.compress {
+            None => body,
+            Some(compression) => encode(compression, &body),
+        };
         let (method, fixed) = (request.method.clone(), &request.headers.fixed);
         let (without_body, without_credentials) = (false, false);
-        Ok(Message { origin, method, uri, host, fixed, dynamic, body, without_body, without_credentials })
+        Ok(Message {
+            origin,
+            method,
+            uri,
+            host,
+            fixed,
+            dynamic,
+            body,
+            credentials,
+            without_body,
+            without_credentials,
+        })
     }
 
     /// Where the URL in `self.text` leads: origin, path with query, and `Host`.
@@ -203,6 +228,39 @@ impl Message<'_> {
         message
     }
 
+    /// Lets the request say who asks, where its headers do not say all of it.
+    pub(crate) fn identify(
+        &self,
+        outgoing: &mut http::Request<Full<Bytes>>,
+        unix_ms: impl FnOnce() -> i64,
+    ) -> Result<(), String> {
+        match self.credentials.as_deref() {
+            None => {}
+            Some(Credentials::Token(token)) => {
+                outgoing.headers_mut().insert(AUTHORIZATION, token.clone());
+            }
+            Some(Credentials::Aws(keys)) => {
+                let host = outgoing.headers().get(HOST).map(HeaderValue::as_bytes);
+                let authority = self.origin.authority();
+                let url = match outgoing.uri().authority() {
+                    Some(_) => outgoing.uri().to_string(),
+                    None => self
+                        .absolute(host.unwrap_or(authority.as_bytes()))
+                        .map(|uri| uri.to_string())
+                        .unwrap_or_default(),
+                };
+                let signed = keys.sign(outgoing, &url, &self.body, unix_ms());
+                signed.map_err(|error| format!("request cannot be signed: {error}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is sent in it.
+    pub(crate) fn body(&self) -> &Bytes {
+        &self.body
+    }
+
     fn absolute(&self, authority: &[u8]) -> Option<Uri> {
         let path = self.uri.path_and_query()?.clone();
         let builder = Uri::builder().scheme(self.origin.scheme());
@@ -243,6 +301,7 @@ impl Message<'_> {
             fixed: self.fixed,
             dynamic: self.dynamic.clone(),
             body: if keeps_method { self.body.clone() } else { Bytes::new() },
+            credentials: self.credentials.clone().filter(|_| !elsewhere),
             without_body: self.without_body || !keeps_method,
             without_credentials: self.without_credentials || elsewhere,
             origin,

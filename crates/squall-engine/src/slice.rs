@@ -36,10 +36,21 @@ pub struct SliceOrder {
     pub share: Share,
     /// What the journeys' randomness is derived from.
     pub seed: u64,
+    /// Which run it is a slice of, as expressions see it.
+    pub run: RunFacts,
     /// When the load begins. May lie ahead: users are made ready meanwhile.
     pub epoch: Instant,
     /// How often what was measured is handed over; whole seconds.
     pub interval: Duration,
+}
+
+/// What expressions are told of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunFacts {
+    /// Which run.
+    pub id: String,
+    /// When its load begins, in milliseconds since 1970, by this machine's clock.
+    pub started_ms: i64,
 }
 
 /// A slice under way.
@@ -104,7 +115,7 @@ pub fn prepare(plan: &Plan, machine: Machine) -> Result<Prepared, StartError> {
     let no_target = || StartError::Target(plan.target.to_string());
     let target = Origin::of(&plan.target).ok_or_else(no_target)?;
     host_header(&plan.target).ok_or_else(no_target)?;
-    Ok(Prepared { tls: client_config(&plan.http)?, target, machine })
+    Ok(Prepared { tls: client_config(plan)?, target, machine })
 }
 
 /// Starts a slice, on a thread of its own for each processor.
@@ -122,6 +133,7 @@ pub fn start(order: &SliceOrder, prepared: &Prepared) -> Result<Running, StartEr
                 share: order.share.subdivide(part, cores.get()).ok_or(StartError::Cores(cores))?,
                 ..order.clone()
             },
+            slice: order.share,
             part,
             probe: PROBE,
             prepared: prepared.clone(),

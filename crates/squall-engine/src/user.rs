@@ -70,6 +70,8 @@ pub(crate) struct User {
     pub(crate) reacts: bool,
     load: Rc<LoadRun>,
     pub(crate) scenario: usize,
+    /// The task that is done next, where that is not left to chance.
+    pub(crate) chosen: Option<usize>,
     /// Its number in its load, and among the users of all loads.
     number: u64,
     ordinal: u64,
@@ -106,6 +108,7 @@ impl User {
             reacts: false,
             load: Rc::clone(load),
             scenario,
+            chosen: None,
             number,
             ordinal,
         }
@@ -140,21 +143,31 @@ impl User {
 
     /// Somebody who does something side by side with this user: the same person with other hands.
     pub(crate) fn fork(&self) -> Self {
+        self.other(self.scope.branch(), Rc::clone(&self.cookies), self.ready)
+    }
+
+    /// Somebody who does something for this user, of which it sees nothing.
+    pub(crate) fn stand_in(&self) -> Self {
+        Self { reacts: false, ..self.other(self.scope.apart(), Rc::default(), self.worker.clock.now()) }
+    }
+
+    fn other(&self, scope: Arc<Scope>, cookies: Rc<RefCell<Cookies>>, ready: Instant) -> Self {
         Self {
             worker: Rc::clone(&self.worker),
-            scope: self.scope.branch(),
-            cookies: Rc::clone(&self.cookies),
+            scope,
+            cookies,
             connections: Vec::new(),
             text: String::new(),
             leash: self.worker.watchdog.leash(),
             attempt: Attempt::default(),
-            ready: self.ready,
+            ready,
             rested: true,
             sent: false,
             paused: Duration::ZERO,
             reacts: self.reacts,
             load: Rc::clone(&self.load),
             scenario: self.scenario,
+            chosen: None,
             number: self.number,
             ordinal: self.ordinal,
         }
@@ -176,6 +189,7 @@ impl User {
             let arrival = arrival.map(|taken| taken.ordinal);
             self.scope.take_turn(self.load.turn(self.number, iteration, arrival));
             if self.scope.lacks_data(&scenario.data) {
+                self.worker.tell_flow(|| "no row of data is left for the user".to_owned());
                 return After::EndUser { failed: false };
             }
         }
@@ -223,11 +237,16 @@ impl User {
 
     async fn task(&mut self, plan: &Plan, tasks: &[Task], due: &mut Option<Due>) -> After {
         let weights = tasks.iter().map(|task| task.weight);
-        let task = &tasks[self.scope.with_random(|random| pick_weighted(random, weights))];
+        let picked =
+            self.chosen.unwrap_or_else(|| self.scope.with_random(|random| pick_weighted(random, weights)));
+        let task = &tasks[picked];
         let holds = task.condition.map(|condition| plan.program.holds(condition, &self.scope));
         match holds {
             None | Some(Ok(true)) => self.steps(&task.steps, due).await,
-            Some(Ok(false)) => After::Next,
+            Some(Ok(false)) => {
+                self.worker.tell_flow(|| "`if` of the task does not hold: nothing is done".to_owned());
+                After::Next
+            }
             Some(Err(error)) => {
                 self.worker.note(format!("condition of a task: {error}"));
                 After::FAILED

@@ -9,15 +9,17 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue};
 use squall_metrics::{LoadId, Outcome, Phases, Recorder};
 use squall_plan::expression::Constants;
-use squall_plan::{Plan, Share};
+use squall_plan::{Masks, Plan, Share};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::auth::Tokens;
 use crate::clock::{Clock, in_micros};
 use crate::connect::{Connect, Origin};
 use crate::connection::{Connection, Counted, Open};
 use crate::outcome;
 use crate::pool::{Pool, Room};
+use crate::trace::{Event, Tracer};
 use crate::watchdog::Watchdog;
 
 pub(crate) struct Worker {
@@ -34,6 +36,7 @@ pub(crate) struct Worker {
     pub(crate) clock: Box<dyn Clock>,
     pub(crate) connect: Box<dyn Connect>,
     pub(crate) pool: Pool,
+    pub(crate) tokens: Tokens,
     pub(crate) watchdog: Watchdog,
     pub(crate) recorder: RefCell<Recorder>,
     /// An empty map with room, so that each request need not make one.
@@ -43,6 +46,10 @@ pub(crate) struct Worker {
     /// Connections that are open or being made, and how many there may be.
     pub(crate) connections: Rc<Cell<u32>>,
     pub(crate) max_connections: u32,
+    /// Secrets, which nothing that is written anywhere may hold.
+    pub(crate) masks: Arc<Masks>,
+    /// Tells whoever listens what users do; under load nobody does.
+    pub(crate) tracer: Option<Tracer>,
     /// Why the plan itself wants the whole run to end.
     pub(crate) abort: RefCell<Option<String>>,
     /// Told when `abort` is set.
@@ -114,8 +121,17 @@ impl Worker {
         }
     }
 
-    /// Keeps what went wrong with a request or condition, for whoever reads the report.
+    /// Keeps what went wrong beside a request, for whoever reads the report.
     pub(crate) fn note(&self, problem: String) {
+        if let Some(tracer) = &self.tracer {
+            tracer.tell(Event::Failed(problem.clone()));
+        }
+        self.keep_note(problem);
+    }
+
+    /// Keeps what is worth knowing, for whoever reads the report.
+    pub(crate) fn keep_note(&self, problem: String) {
+        let problem = if self.masks.is_empty() { problem } else { self.masks.mask(&problem).into_owned() };
         self.recorder.borrow_mut().note(problem);
     }
 

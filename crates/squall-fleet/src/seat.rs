@@ -46,6 +46,8 @@ pub struct Identity {
 /// What the engine is asked to run.
 #[derive(Debug, Clone)]
 pub struct Order {
+    /// The run.
+    pub run: String,
     /// The plan.
     pub plan: Arc<Plan>,
     /// Which part of it.
@@ -118,7 +120,7 @@ where
     let plan = Arc::new(plan);
     let interval = Duration::from_secs(u64::from(manifest.interval_s.max(1)));
     let late = clock.now().since(epoch);
-    let load = start(Order { plan, share, seed: manifest.seed, epoch, interval });
+    let load = start(Order { run: manifest.run.clone(), plan, share, seed: manifest.seed, epoch, interval });
     seat.run(load, late).await.map(SeatOutcome::Ran)
 }
 
@@ -145,9 +147,7 @@ async fn plan(store: &impl Store, manifest: &Manifest) -> Result<Result<Plan, St
     };
     // It may be large, and the bundle has all of it.
     drop(value);
-    Ok(compile(&bundle)
-        .map(|compiled| compiled.plan)
-        .map_err(|problems| problems.render(&bundle.text, false)))
+    Ok(compile(&bundle).map(|compiled| compiled.plan).map_err(|problems| problems.render(false)))
 }
 
 struct Seat<'a, S, C> {

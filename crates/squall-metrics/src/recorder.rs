@@ -136,6 +136,12 @@ impl Recorder {
         RemoteId(u16::try_from(index).unwrap_or(u16::MAX))
     }
 
+    /// The address of such a name.
+    #[must_use]
+    pub fn address(&self, remote: RemoteId) -> Option<IpAddr> {
+        self.remotes.get(usize::from(remote.0)).copied()
+    }
+
     /// A request was begun, so much later than it could have been.
     pub fn begun(&mut self, send_lag_us: u64) {
         self.send_lag.record(send_lag_us);

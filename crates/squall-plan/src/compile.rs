@@ -1,16 +1,20 @@
 //! From a bundle (a plan's text and what it may know of the outside) to a [`Plan`].
 
 use std::collections::BTreeMap;
+use std::str;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::diagnostics::{Diagnostics, Problem, Severity};
+use crate::diagnostics::Diagnostics;
 use crate::model::Plan;
 use crate::units::Rate;
-use crate::{lower, yaml};
+use crate::{include, lower};
+
+/// More files than this are not read.
+const MAX_FILES: usize = 1_000;
 
 /// Everything that a plan is made of. A generator gets the bundle, not the plan, and compiles it itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,11 +78,20 @@ impl Bundle {
         Self { file: file.into(), text: text.into(), inputs, files: BTreeMap::new() }
     }
 
-    /// The same bundle with the files that its text mentions (see [`files_of`](crate::files_of)).
+    /// The same bundle with the files that its text mentions, and those that the texts it includes mention.
     #[must_use]
     pub fn with_files(mut self, read: impl Fn(&str) -> Result<Vec<u8>, String>) -> Self {
-        let files = crate::files_of(&self.text).into_iter();
-        self.files = files.map(|file| (file.clone(), read(&file).map(Bytes::from))).collect();
+        let mut wanted = lower::files_of(&self.text);
+        while let Some(file) = wanted.pop() {
+            if self.files.contains_key(&file.name) || self.files.len() == MAX_FILES {
+                continue;
+            }
+            let content = read(&file.name).map(Bytes::from);
+            if let (true, Ok(bytes)) = (file.is_included, &content) {
+                wanted.extend(str::from_utf8(bytes).map(lower::files_of).unwrap_or_default());
+            }
+            self.files.insert(file.name, content);
+        }
         self
     }
 
@@ -173,25 +186,9 @@ mod files {
 
 /// Reads, checks and compiles a plan. All problems are told at once.
 pub fn compile(bundle: &Bundle) -> Result<Compiled, Diagnostics> {
-    let root = match yaml::parse(&bundle.text) {
-        Ok(root) => root,
-        Err(malformed) => {
-            let mut diagnostics = Diagnostics::new(bundle.file.clone());
-            diagnostics.add(
-                &bundle.text,
-                Problem {
-                    severity: Severity::Error,
-                    code: "yaml",
-                    message: malformed.message,
-                    hint: malformed.hint.map(str::to_owned),
-                    path: String::new(),
-                    span: malformed.span,
-                },
-            );
-            return Err(diagnostics);
-        }
-    };
-    match lower::lower(bundle, &root) {
+    let mut diagnostics = Diagnostics::new(bundle.file.clone(), &bundle.text);
+    let Some(root) = include::parse(bundle, &mut diagnostics) else { return Err(diagnostics) };
+    match lower::lower(bundle, &root, diagnostics) {
         (Some(plan), warnings) => Ok(Compiled { plan, warnings }),
         (None, diagnostics) => Err(diagnostics),
     }

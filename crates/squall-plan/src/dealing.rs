@@ -128,8 +128,7 @@ mod tests {
         let file = format!("id,x\n{rows}").into_bytes();
         let bundle = Bundle::new("p.yaml", text.as_str(), Inputs::default()).with_files(|_| Ok(file.clone()));
         let one = |index| {
-            let mut plan =
-                compile(&bundle).unwrap_or_else(|told| panic!("{}", told.render(&text, false))).plan;
+            let mut plan = compile(&bundle).unwrap_or_else(|told| panic!("{}", told.render(false))).plan;
             plan.keep_rows_of(Share::try_new(index, slices).unwrap());
             let table = &plan.data[0].table;
             let rows: Vec<u64> = (0..table.len()).filter(|row| table.row(*row).is_some()).collect();

@@ -1,12 +1,14 @@
 //! Every key of the plan language, once: lowering refuses what is not here, the schema is made of it, and
 //! messages take their hints from it.
 
+mod auth;
 mod data;
 mod flow;
 mod http;
 mod load;
 mod request;
 
+pub use auth::*;
 pub use data::*;
 pub use flow::*;
 pub use http::*;
@@ -86,6 +88,8 @@ pub enum Shape {
     Templates,
     /// A mapping from names to texts, or mappings with these keys.
     NamedOrText(&'static Kind),
+    /// A mapping from names to texts.
+    Tags,
     /// A mapping from texts to any JSON.
     Checks,
     /// A list of steps.
@@ -122,7 +126,7 @@ pub const MAX_USERS: u32 = 10_000_000;
 pub const VERBS: [&str; 7] = ["get", "post", "put", "patch", "delete", "head", "options"];
 
 /// Keys of the language that this version does not know yet.
-pub const LATER: [&str; 5] = ["cleanup", "include", "secrets", "telemetry", "thresholds"];
+pub const LATER: [&str; 4] = ["cleanup", "secrets", "telemetry", "thresholds"];
 
 pub(super) const HEADERS_EXAMPLE: &str = "{ Accept: application/json }";
 
@@ -132,6 +136,12 @@ pub static PLAN: Kind = Kind {
     doc: "A load test: what to send, to whom, how much of it, for how long.",
     keys: &[
         key("name", Shape::Text, "What the test is called; the file's name unless given.", "shop"),
+        key(
+            "include",
+            Shape::Texts,
+            "Files that say a part of the plan; where both say something, the plan counts. Paths begin in its folder.",
+            "[common.yaml]",
+        ),
         required(
             "target",
             Shape::Template,
@@ -155,6 +165,12 @@ pub static PLAN: Kind = Kind {
             Shape::Named(&DATA),
             "Tables of values, by name: `{{ accounts.email }}` is a column of the row that one has.",
             "{ accounts: { csv: accounts.csv, pick: unique, per: user } }",
+        ),
+        key(
+            "tags",
+            Shape::Tags,
+            "Words for every request: those that differ in one of them are measured apart.",
+            "{ release: v2 }",
         ),
         key("http", Shape::Object(&HTTP), "How requests are sent.", "{ timeout: 5s }"),
         key(

@@ -3,6 +3,7 @@
 //! A value that is wrong is reported and replaced by one that is harmless, so that what comes after it is
 //! looked at too.
 
+mod auth;
 mod body;
 mod data;
 mod fields;
@@ -13,6 +14,7 @@ mod request;
 mod response;
 mod scenario;
 mod steps;
+mod tls;
 mod values;
 
 use std::collections::BTreeMap;
@@ -26,10 +28,10 @@ use crate::data::Feeder;
 use crate::diagnostics::{Diagnostics, Problem, Severity};
 use crate::expression::{Expr, ExpressionError, ProgramBuilder, Template};
 use crate::keys;
-use crate::model::{AllowList, HttpSettings, Measure, MeasureKind, Plan, SeriesName, host_header};
+use crate::model::{AllowList, Auth, HttpSettings, Measure, MeasureKind, Plan, SeriesName, host_header};
 use crate::yaml::{Node, Scalar};
 
-pub use data::files_of;
+pub(crate) use data::files_of;
 
 /// More names than this are measured together under [`OTHER`].
 const MAX_NAMES: usize = 200;
@@ -57,6 +59,7 @@ pub(crate) struct Lowering<'a> {
     lowered_steps: usize,
     variables: Vec<(String, Value)>,
     env: BTreeMap<String, String>,
+    auths: Vec<Auth>,
     series: Vec<SeriesName>,
     measures: Vec<Measure>,
     /// The hosts that requests may go to, once they are known.
@@ -81,10 +84,14 @@ struct Use {
 }
 
 /// Lowers the tree; `None` for the plan if there is any error.
-pub(crate) fn lower<'a>(bundle: &'a Bundle, root: &'a Node) -> (Option<Plan>, Diagnostics) {
+pub(crate) fn lower<'a>(
+    bundle: &'a Bundle,
+    root: &'a Node,
+    diagnostics: Diagnostics,
+) -> (Option<Plan>, Diagnostics) {
     let mut lowering = Lowering {
         bundle,
-        diagnostics: Diagnostics::new(bundle.file.clone()),
+        diagnostics,
         path: Vec::new(),
         program: ProgramBuilder::new(),
         uses: Vec::new(),
@@ -95,13 +102,14 @@ pub(crate) fn lower<'a>(bundle: &'a Bundle, root: &'a Node) -> (Option<Plan>, Di
         lowered_steps: 0,
         variables: Vec::new(),
         env: BTreeMap::new(),
+        auths: Vec::new(),
         series: Vec::new(),
         measures: Vec::new(),
         allowed: None,
         base: None,
     };
     let parts = lowering.plan(root);
-    let Lowering { mut diagnostics, program, variables, env, series, measures, .. } = lowering;
+    let Lowering { mut diagnostics, program, variables, env, auths, series, measures, .. } = lowering;
     diagnostics.sort();
     let (Some(parts), false) = (parts, diagnostics.has_errors()) else { return (None, diagnostics) };
     // Each expression was compiled when it was added, so this cannot fail either.
@@ -116,6 +124,7 @@ pub(crate) fn lower<'a>(bundle: &'a Bundle, root: &'a Node) -> (Option<Plan>, Di
         data: data.into(),
         loads,
         scenarios,
+        auths,
         series,
         measures,
         keeps_response,
@@ -124,6 +133,11 @@ pub(crate) fn lower<'a>(bundle: &'a Bundle, root: &'a Node) -> (Option<Plan>, Di
         env,
     };
     (Some(plan), diagnostics)
+}
+
+/// What requests call themselves, unless they say otherwise.
+fn user_agent() -> Template {
+    Template::literal(concat!("squall/", env!("CARGO_PKG_VERSION")))
 }
 
 /// What the sections of a plan are lowered to.
@@ -142,18 +156,21 @@ impl<'a> Lowering<'a> {
         let fields = self.fields(root, &keys::PLAN)?;
         let name = fields.get("name").and_then(|node| self.within("name", |this| this.text(node)));
         let name = name.unwrap_or_else(|| self.default_name());
+        // What they say is in the tree already.
+        self.optional(&fields, "include", |this, node| Some(this.list(node, Self::text)));
         self.variables(&fields);
         let target = self.target(&fields);
         self.base = target
             .as_ref()
             .and_then(|target| Some((target.path().trim_end_matches('/').to_owned(), host_header(target)?)));
-        let (http, headers) = self.http(&fields);
         self.allowed = target.as_ref().map(|target| self.allow(&fields, target));
+        let (http, mut manner) = self.http(&fields);
+        manner.tags = self.tags(&fields, &manner.tags);
         let data = self.data(&fields);
         self.fragments(&fields);
         let loads = self.loads(&fields);
-        let scenarios = self.scenarios(&fields, &headers, &loads);
-        self.check_fragments(&headers);
+        let scenarios = self.scenarios(&fields, &manner, &loads);
+        self.check_fragments(&manner);
         self.check_rows(&data, &loads, &scenarios);
         let (target, allow) = (target?, self.allowed.take()?);
         Some(Parts { name, target, http, allow, data, loads, scenarios })
@@ -168,20 +185,24 @@ impl<'a> Lowering<'a> {
     }
 
     /// A fragment that nobody calls is looked at, too.
-    fn check_fragments(&mut self, headers: &values::HeaderList) {
+    fn check_fragments(&mut self, manner: &values::Manner) {
         for index in 0..self.fragments.len() {
             let Fragment { name, key, steps, called } = self.fragments[index];
             if called {
                 continue;
             }
-            let message = format!("nothing calls fragment `{name}`");
             self.path = vec!["fragments".to_owned(), name.to_owned()];
-            self.warning(key.span.clone(), "no-effect", message, None);
-            let known = (self.series.len(), self.measures.len());
-            self.steps(steps, steps::Home { scenario: "", headers });
+            // A file for several plans may have more than each of them needs.
+            if self.diagnostics.is_own(key.span.start) {
+                let message = format!("nothing calls fragment `{name}`");
+                self.warning(key.span.clone(), "no-effect", message, None);
+            }
+            let known = (self.series.len(), self.measures.len(), self.auths.len());
+            self.steps(steps, steps::Home { scenario: "", manner });
             // What is in it is never sent or measured; which variables it needs is up to its callers.
             self.series.truncate(known.0);
             self.measures.truncate(known.1);
+            self.auths.truncate(known.2);
             self.uses.clear();
             self.path.clear();
         }
@@ -239,7 +260,7 @@ impl<'a> Lowering<'a> {
         hint: Option<String>,
     ) {
         let problem = Problem { severity, code, message, hint, path: self.path(), span };
-        self.diagnostics.add(&self.bundle.text, problem);
+        self.diagnostics.add(problem);
     }
 
     /// Something else was expected here.
@@ -285,7 +306,7 @@ impl<'a> Lowering<'a> {
 
     /// Where a part of a scalar's text stands in the file: exactly, unless it was folded or escaped.
     fn place_in(&self, node: &Node, text: &str, part: Option<&Range<usize>>) -> Range<usize> {
-        let source = self.bundle.text.get(node.span.clone()).unwrap_or_default();
+        let source = self.diagnostics.text(node.span.clone());
         let start =
             [0, 1].into_iter().find(|&quote| source.get(quote..).is_some_and(|rest| rest.starts_with(text)));
         match (start, part) {
@@ -305,7 +326,7 @@ impl<'a> Lowering<'a> {
     /// Where a part of a scalar stands in the file, if the scalar has several lines and it is found in one of them;
     /// else the whole scalar.
     fn line_of(&self, node: &Node, part: &str) -> Range<usize> {
-        let source = self.bundle.text.get(node.span.clone()).unwrap_or_default();
+        let source = self.diagnostics.text(node.span.clone());
         let found = if part.is_empty() || !source.contains('\n') { None } else { source.find(part) };
         found.map_or(node.span.clone(), |at| node.span.start + at..node.span.start + at + part.len())
     }

@@ -1,6 +1,7 @@
 //! What a valid plan is. Only [`compile`](crate::compile()) makes one, so whoever holds a [`Plan`] holds
 //! one without mistakes.
 
+mod auth;
 mod flow;
 mod http;
 mod load;
@@ -16,6 +17,7 @@ use url::Url;
 use crate::data::Feeder;
 use crate::expression::Program;
 
+pub use auth::*;
 pub use flow::*;
 pub use http::*;
 pub use load::*;
@@ -38,6 +40,8 @@ pub struct Plan {
     pub loads: Vec<PlacedLoad>,
     /// The kinds of users, in the order of the file. Never empty.
     pub scenarios: Vec<Scenario>,
+    /// Who asks, where that is more than a header; [`Request::auth`] indexes it.
+    pub auths: Vec<Auth>,
     /// Every (scenario, request name) that can be recorded; [`Request::series`] indexes it.
     pub series: Vec<SeriesName>,
     /// What else is measured: iterations and groups of each scenario, and metrics of the plan's own.
@@ -59,7 +63,12 @@ pub struct SeriesName {
     pub scenario: String,
     /// The request's name, `METHOD /path` unless given.
     pub endpoint: String,
+    /// The request's tags: requests that differ in one of them are measured apart.
+    pub tags: Tags,
 }
+
+/// Words by which requests are told apart.
+pub type Tags = BTreeMap<String, String>;
 
 /// Something besides requests that is measured.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::include::INCLUDE;
 use crate::keys::{CAPTURE, Kind, PLAN, STEP, Shape};
 
 /// JSON Schema (2020-12) of a plan, for editors.
@@ -36,13 +37,19 @@ fn object(kind: &'static Kind, definitions: &mut Map<String, Value>) -> Value {
         })
         .collect();
     let required: Vec<&str> = kind.keys.iter().filter(|key| key.required).map(|key| key.name).collect();
-    json!({
+    let mut object = json!({
         "type": "object",
         "description": kind.doc,
         "properties": properties,
-        "required": required,
         "additionalProperties": false,
-    })
+    });
+    if kind.keys.iter().any(|key| key.name == INCLUDE) {
+        // What is missing may be in a file that is included.
+        object["anyOf"] = json!([{ "required": required }, { "required": [INCLUDE] }]);
+    } else {
+        object["required"] = json!(required);
+    }
+    object
 }
 
 fn reference(kind: &'static Kind, definitions: &mut Map<String, Value>) -> Value {
@@ -96,7 +103,9 @@ fn shape(shape: &'static Shape, definitions: &mut Map<String, Value>) -> Value {
             json!({ "type": "object", "minProperties": 1, "additionalProperties": reference(kind, definitions) })
         }
         Shape::NamedJson | Shape::Checks => json!({ "type": "object" }),
-        Shape::Headers | Shape::Templates => json!({ "type": "object", "additionalProperties": text }),
+        Shape::Headers | Shape::Templates | Shape::Tags => {
+            json!({ "type": "object", "additionalProperties": text })
+        }
         Shape::Captures => {
             let full = reference(&CAPTURE, definitions);
             json!({ "type": "object", "additionalProperties": { "anyOf": [{ "type": "string" }, full] } })

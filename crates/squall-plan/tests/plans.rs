@@ -18,7 +18,8 @@ fn plans(folder: &str) -> Vec<PathBuf> {
 
 fn bundle(path: &Path) -> Bundle {
     let name = path.file_name().unwrap().to_str().unwrap();
-    Bundle::new(name, fs::read_to_string(path).unwrap(), Inputs::default())
+    let beside = |file: &str| fs::read(path.with_file_name(file)).map_err(|_| "no such file".to_owned());
+    Bundle::new(name, fs::read_to_string(path).unwrap(), Inputs::default()).with_files(beside)
 }
 
 #[test]
@@ -29,8 +30,9 @@ fn every_mistake_of_a_broken_plan_is_told_at_its_place() {
         let bundle = bundle(&path);
         let problems = compile(&bundle).unwrap_err();
         let name = path.file_stem().unwrap().to_str().unwrap();
-        insta::assert_snapshot!(name, problems.render(&bundle.text, false));
-        let lines: Vec<usize> = problems.iter().map(|problem| problem.from.line).collect();
+        insta::assert_snapshot!(name, problems.render(false));
+        let own = problems.iter().filter(|problem| problem.file == problems.file);
+        let lines: Vec<usize> = own.map(|problem| problem.from.line).collect();
         assert!(lines.is_sorted(), "{name}: {lines:?}");
     }
 }
@@ -39,7 +41,7 @@ fn every_mistake_of_a_broken_plan_is_told_at_its_place() {
 fn good_plans_compile_to_what_they_say() {
     for path in plans("ok") {
         let compiled = compile(&bundle(&path)).unwrap_or_else(|problems| {
-            panic!("{}", problems.render(&fs::read_to_string(&path).unwrap(), false));
+            panic!("{}", problems.render(false));
         });
         let name = path.file_stem().unwrap().to_str().unwrap();
         insta::assert_debug_snapshot!(name, (compiled.plan, compiled.warnings));
@@ -54,9 +56,8 @@ fn the_examples_have_no_mistakes() {
     assert!(plans.len() >= 6);
     for path in plans {
         let bundle = bundle(&path);
-        let compiled =
-            compile(&bundle).unwrap_or_else(|problems| panic!("{}", problems.render(&bundle.text, false)));
-        assert!(compiled.warnings.is_empty(), "{}", compiled.warnings.render(&bundle.text, false));
+        let compiled = compile(&bundle).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
+        assert!(compiled.warnings.is_empty(), "{}", compiled.warnings.render(false));
     }
 }
 
@@ -140,7 +141,7 @@ proptest! {
             text.replace_range(at..end, &with);
         }
         if let Err(problems) = compile(&Bundle::new("p.yaml", text.as_str(), Inputs::default())) {
-            prop_assert!(!problems.render(&text, false).is_empty());
+            prop_assert!(!problems.render(false).is_empty());
         }
     }
 }

@@ -213,6 +213,7 @@ fn endpoints(plan: &Plan, merged: &Merged, elapsed_s: f64) -> Vec<Endpoint> {
     let endpoints = measured.map(|(name, totals)| Endpoint {
         name: name.endpoint.clone(),
         scenario: name.scenario.clone(),
+        tags: name.tags.clone(),
         requests: totals.counts.requests,
         errors: totals.counts.errors,
         error_rate: ratio(totals.counts.errors, totals.counts.requests),

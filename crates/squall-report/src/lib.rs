@@ -17,6 +17,7 @@ mod verdict;
 pub use build::{Facts, GeneratorFacts, build};
 pub use json::{ResultError, from_json, schema, to_json};
 pub use measures::{Measures, Metric, Span};
+pub use numbers::{count, to_ascii};
 pub use result::*;
 pub use terminal::{Style, terminal};
 pub use verdict::{Ending, ExitCode, Outcome, Verdict};

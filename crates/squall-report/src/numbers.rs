@@ -1,7 +1,27 @@
 //! Numbers as people read them.
 
+/// A text without the characters beyond ASCII that views are drawn with.
+#[must_use]
+pub fn to_ascii(text: &str) -> String {
+    let plain = [
+        ("·", "|"),
+        ("–", "-"),
+        ("…", "~"),
+        ("×", "x"),
+        ("≥", ">"),
+        ("µ", "u"),
+        ("●", "*"),
+        ("─", "-"),
+        ("✓", "+"),
+        ("✗", "!"),
+        ("→", ">"),
+    ];
+    plain.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
 /// `1,234,567`
-pub(crate) fn count(number: u64) -> String {
+#[must_use]
+pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {

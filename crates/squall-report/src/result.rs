@@ -195,6 +195,9 @@ pub struct Endpoint {
     pub name: String,
     /// Whose requests.
     pub scenario: String,
+    /// Their tags.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
     /// Requests that ended.
     pub requests: u64,
     /// Requests that failed.

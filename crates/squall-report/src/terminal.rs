@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::numbers::{at_least_ms, count, duration_ms, duration_s, percent, significant};
+use crate::numbers::{at_least_ms, count, duration_ms, duration_s, percent, significant, to_ascii};
 use crate::result::{Endpoint, RunResult, Times};
 use crate::verdict::Outcome;
 
@@ -128,8 +128,17 @@ fn table(result: &RunResult) -> Vec<String> {
     let dropped = (load.dropped > 0.0).then(|| load.dropped / load.planned.max(1.0));
     let mut lines = vec![row(["endpoint", "requests", "rps", "p50", "p95", "p99", "max", "errors"], "")];
     for endpoint in endpoints {
-        let name =
+        let mut name =
             if several { format!("{} {}", endpoint.scenario, endpoint.name) } else { endpoint.name.clone() };
+        // What all have in common tells nothing apart.
+        let differs = |(tag, value): &(&String, &String)| {
+            result.endpoints.iter().any(|other| other.tags.get(*tag) != Some(*value))
+        };
+        let tags = endpoint.tags.iter().filter(differs).map(|(tag, value)| format!("{tag}={value}"));
+        let tags = tags.collect::<Vec<_>>().join(", ");
+        if !tags.is_empty() {
+            name = format!("{name} {{{tags}}}");
+        }
         lines.push(values(
             &name,
             endpoint.requests,
@@ -234,9 +243,4 @@ fn problems(result: &RunResult) -> Vec<String> {
     }
     let problems = result.problems.iter().map(|(problem, number)| format!(" {}× {problem}", count(*number)));
     [String::new(), " Problems".to_owned()].into_iter().chain(problems).collect()
-}
-
-fn to_ascii(text: &str) -> String {
-    let plain = [("·", "|"), ("–", "-"), ("…", "~"), ("×", "x"), ("≥", ">"), ("µ", "u"), ("●", "*")];
-    plain.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }

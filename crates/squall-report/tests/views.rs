@@ -219,6 +219,17 @@ fn names_of_several_scenarios_are_told_apart() {
 }
 
 #[test]
+fn requests_that_differ_in_a_tag_are_told_apart() {
+    let text = "name: tags\ntarget: http://127.0.0.1:1\ntags: { release: v2 }\nload: { rate: 4/s, duration: 10s }\n\
+                scenarios: { a: { steps: [ { get: /a, tags: { page: first } }, { get: /a, tags: { page: last } } ] } }";
+    let plan = compile(&Bundle::new("p.yaml", text, Inputs::default())).unwrap().plan;
+    let result = build(&plan, &merged([recorder(0, 2), recorder(1, 2)]), facts(Ending::Finished, &[]));
+    let pages: Vec<&str> = result.endpoints.iter().map(|endpoint| endpoint.tags["page"].as_str()).collect();
+    assert_eq!(pages, ["first", "last"]);
+    check("tags", &result);
+}
+
+#[test]
 fn a_long_run_keeps_its_counts_in_fewer_points() {
     let mut recorder = Recorder::new(1);
     (0..10_000).for_each(|second| recorder.record(&sample(0, second, 1_000, Outcome::Status(200), false)));

@@ -1,6 +1,6 @@
 //! The engine behind the protocol's interface.
 
-use squall_engine::{Machine, Prepared, SliceOrder};
+use squall_engine::{Machine, Prepared, RunFacts, SliceOrder};
 use squall_fleet::{Clock, Load, Order, Time};
 use squall_plan::Plan;
 use tokio::time::Instant;
@@ -21,6 +21,7 @@ fn start(order: Order, prepared: &Prepared) -> Result<Load, String> {
         plan: order.plan,
         share: order.share,
         seed: order.seed,
+        run: RunFacts { id: order.run, started_ms: order.epoch.0 / 1_000 },
         epoch: instant_of(order.epoch),
         interval: order.interval,
     };

@@ -4,9 +4,10 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, OnceLock};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 
 /// A record that ends a handshake: alert, version 1.2, two bytes: fatal, `handshake_failure`.
 pub const HANDSHAKE_FAILURE: [u8; 7] = [21, 3, 3, 0, 2, 2, 40];
@@ -44,6 +45,40 @@ fn new_authority() -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate")
 }
 
+/// A certificate for a client, and its key, as PEM.
+///
+/// # Panics
+/// If there is no randomness for its key.
+#[must_use]
+#[expect(clippy::expect_used, reason = "a test without certificates cannot go on")]
+pub fn client_pem() -> (String, String) {
+    let params = CertificateParams::new(vec!["client.test".to_owned()]).expect("names");
+    let key = KeyPair::generate().expect("a key");
+    (params.signed_by(&key, authority()).expect("a certificate").pem(), key.serialize_pem())
+}
+
+/// The settings of a server with a good certificate that speaks to nobody who has none.
+///
+/// # Panics
+/// If the authority is none.
+#[must_use]
+#[expect(clippy::expect_used, reason = "a test without certificates cannot go on")]
+pub fn config_for_clients() -> Arc<ServerConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority().der().clone()).expect("an authority");
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let verifier = verifier.build().expect("an authority");
+    let (chain, key) = shown(Certificate::Good);
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions of TLS")
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+        .expect("a certificate with its key");
+    Arc::new(config)
+}
+
 /// The settings of a server that shows a certificate and speaks these protocols.
 ///
 /// # Panics
@@ -51,6 +86,21 @@ fn new_authority() -> CertifiedIssuer<'static, KeyPair> {
 #[must_use]
 #[expect(clippy::expect_used, reason = "a test without certificates cannot go on")]
 pub fn config(certificate: Certificate, protocols: &[&str]) -> Arc<ServerConfig> {
+    let (chain, key) = shown(certificate);
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions of TLS")
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .expect("a certificate with its key");
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    Arc::new(config)
+}
+
+/// A certificate and its key.
+#[expect(clippy::expect_used, reason = "a test without certificates cannot go on")]
+fn shown(certificate: Certificate) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
     let names = match certificate {
         Certificate::Elsewhere => vec!["elsewhere.test".to_owned()],
         _ => vec!["localhost".to_owned(), Ipv4Addr::LOCALHOST.to_string()],
@@ -68,14 +118,5 @@ pub fn config(certificate: Certificate, protocols: &[&str]) -> Arc<ServerConfig>
         params.signed_by(&key, authority())
     };
     let chain = vec![issued.expect("a certificate").der().clone()];
-    let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions of TLS")
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .expect("a certificate with its key");
-    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-    Arc::new(config)
+    (chain, PrivateKeyDer::try_from(key.serialize_der()).expect("a key"))
 }

@@ -2,10 +2,16 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use minijinja::Value;
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
-use squall_plan::{HttpSettings, HttpVersion, Roots};
+use squall_plan::expression::{Constants, EvalError, Scope};
+use squall_plan::random::iteration_stream;
+use squall_plan::{HttpVersion, Pem, Plan, Roots};
 use thiserror::Error;
 
 /// Why TLS cannot be set up.
@@ -14,6 +20,18 @@ pub enum TlsError {
     /// The machine has no certificate that could be read.
     #[error("no trusted certificate found on this machine")]
     NoPlatformRoots,
+    /// A certificate or key that only the generator knows is none.
+    #[error("{what} in `http.tls` cannot be read")]
+    Pem {
+        /// What it should be.
+        what: &'static str,
+        /// Why it is none.
+        #[source]
+        source: pem::Error,
+    },
+    /// It has no value.
+    #[error("`http.tls` has no value")]
+    Expression(#[from] EvalError),
     /// The crypto provider and rustls do not agree.
     #[error("TLS configuration is not possible")]
     Configuration(#[from] rustls::Error),
@@ -22,16 +40,29 @@ pub enum TlsError {
 /// The configuration of every connection of a slice.
 ///
 /// Sessions are not resumed: a new connection is a new visitor, who pays for the whole handshake.
-pub fn client_config(settings: &HttpSettings) -> Result<Arc<ClientConfig>, TlsError> {
-    let roots = match settings.roots {
+pub fn client_config(plan: &Plan) -> Result<Arc<ClientConfig>, TlsError> {
+    let settings = &plan.http;
+    let mut roots = match settings.roots {
         Roots::BuiltIn => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
         Roots::Platform => platform_roots()?,
     };
+    if let Some(authorities) = &settings.tls.authorities {
+        for authority in certificates(plan, authorities)? {
+            roots.add(authority)?;
+        }
+    }
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut config = match &settings.tls.client {
+        None => config.with_no_client_auth(),
+        Some(client) => {
+            let key = PrivateKeyDer::from_pem_slice(&bytes_of(plan, &client.key)?);
+            let key = key.map_err(|source| TlsError::Pem { what: "private key", source })?;
+            config.with_client_auth_cert(certificates(plan, &client.chain)?, key)?
+        }
+    };
     let (http1, http2) = (b"http/1.1".to_vec(), b"h2".to_vec());
     config.alpn_protocols = match settings.version {
         HttpVersion::Auto => vec![http2, http1],
@@ -40,6 +71,29 @@ pub fn client_config(settings: &HttpSettings) -> Result<Arc<ClientConfig>, TlsEr
     };
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
+}
+
+fn certificates(plan: &Plan, pem: &Pem) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let bytes = bytes_of(plan, pem)?;
+    let certificates = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates
+        .and_then(|found| if found.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(found) });
+    certificates.map_err(|source| TlsError::Pem { what: "certificate", source })
+}
+
+/// What is in a PEM, also where only the generator knows it.
+fn bytes_of(plan: &Plan, pem: &Pem) -> Result<Bytes, TlsError> {
+    match pem {
+        Pem::File(bytes) => Ok(bytes.clone()),
+        Pem::Text(template) => {
+            let (variables, env) = (plan.variables.clone(), Value::from(plan.env.clone()));
+            let constants = Constants { variables, env, ..Constants::default() };
+            let scope = Scope::new(Arc::new(constants), 0, iteration_stream(0, 0, 0, 0));
+            let mut text = String::new();
+            template.render(&plan.program, &scope, &mut text)?;
+            Ok(Bytes::from(text))
+        }
+    }
 }
 
 fn platform_roots() -> Result<RootCertStore, TlsError> {

@@ -22,10 +22,12 @@ use tokio::time::Instant;
 use super::*;
 use crate::clock::TokioClock;
 use crate::connect::{ConnectError, Dialed, Origin};
-use crate::slice::{Finished, Machine, prepare, start};
+use crate::slice::{Finished, Machine, RunFacts, prepare, start};
 
+mod auth;
 mod flow;
 mod mix;
+mod once;
 
 /// Answers everything after the same time; may close each connection after its first answer, unannounced; may not
 /// answer at all for some time at the end of each cycle.
@@ -88,10 +90,27 @@ impl Connect for Service {
     }
 }
 
+/// Virtual time, on a day on which AWS signed its examples.
+struct Virtual;
+
+impl Clock for Virtual {
+    fn now(&self) -> Instant {
+        TokioClock.now()
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> LocalBoxFuture<'static, ()> {
+        TokioClock.sleep_until(deadline)
+    }
+
+    fn unix_ms(&self) -> i64 {
+        1_440_938_160_000
+    }
+}
+
 fn plan(load: &str, scenarios: &str) -> Arc<Plan> {
     let text = format!("target: http://127.0.0.1:1\nload: {load}\nscenarios: {scenarios}");
     let compiled = compile(&Bundle::new("p.yaml", text.as_str(), Inputs::default()));
-    Arc::new(compiled.unwrap_or_else(|problems| panic!("{}", problems.render(&text, false))).plan)
+    Arc::new(compiled.unwrap_or_else(|problems| panic!("{}", problems.render(false))).plan)
 }
 
 /// Runs a share of a plan in virtual time, and adds up what was measured.
@@ -112,7 +131,7 @@ fn run_with<C: Connect + 'static>(
         let machine = Machine { cores: NonZeroU32::MIN, connections: 1_000 };
         let stopper = Stopper { stops: Arc::new([Notify::new()]) };
         let core = core_of(plan, share, machine, stopper, sender);
-        let worker = core.worker(Box::new(TokioClock), Box::new(service(core.order.epoch))).unwrap();
+        let worker = core.worker(Box::new(Virtual), Box::new(service(core.order.epoch))).unwrap();
         core.offer(&Rc::new(worker)).await;
         let intervals: Vec<Interval> = recordings.map(Recording::into_interval).collect().await;
         let mut merged = Merged::default();
@@ -137,9 +156,11 @@ fn core_of(
             plan: Arc::clone(plan),
             share,
             seed: 5,
+            run: RunFacts { id: "r-1".to_owned(), started_ms: 1_440_938_160_000 },
             epoch: Instant::now() + Duration::from_millis(500),
             interval: Duration::from_mins(1),
         },
+        slice: share,
         part: 0,
         // Virtual time would be spent on little else.
         probe: Duration::from_secs(1),
@@ -448,7 +469,7 @@ fn loads_go_on_side_by_side_each_at_its_time() {
 fn plan_with(http: &str, load: &str, scenarios: &str) -> Arc<Plan> {
     let text = format!("target: http://127.0.0.1:1\nhttp: {http}\nload: {load}\nscenarios: {scenarios}");
     let compiled = compile(&Bundle::new("p.yaml", text.as_str(), Inputs::default()));
-    Arc::new(compiled.unwrap_or_else(|problems| panic!("{}", problems.render(&text, false))).plan)
+    Arc::new(compiled.unwrap_or_else(|problems| panic!("{}", problems.render(false))).plan)
 }
 
 #[test]
@@ -618,7 +639,8 @@ fn a_slice_on_three_processors_is_one_slice() {
     let prepared = prepare(&plan, machine).unwrap();
     let epoch = Instant::now() + Duration::from_millis(100);
     let (plan, interval) = (Arc::new(plan), Duration::from_secs(1));
-    let order = SliceOrder { plan, share: Share::try_new(1, 2).unwrap(), seed: 1, epoch, interval };
+    let (share, run) = (Share::try_new(1, 2).unwrap(), RunFacts::default());
+    let order = SliceOrder { plan, share, seed: 1, run, epoch, interval };
     let running = start(&order, &prepared).unwrap();
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let recordings: Vec<Recording> = runtime.block_on(running.recordings.collect());

@@ -140,7 +140,7 @@ fn base64(value: &Value) -> String {
     STANDARD.encode(super::to_text(value))
 }
 
-fn draw<T>(state: &State<'_, '_>, draw: impl FnOnce(&mut Random) -> T) -> Result<T, Error> {
+pub(super) fn draw<T>(state: &State<'_, '_>, draw: impl FnOnce(&mut Random) -> T) -> Result<T, Error> {
     Ok(scope_of(state)?.with_random(draw))
 }
 

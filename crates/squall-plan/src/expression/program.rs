@@ -230,6 +230,12 @@ impl Program {
         }
     }
 
+    /// The expression's text.
+    #[must_use]
+    pub fn text(&self, expr: Expr) -> &str {
+        self.sources.get(expr.0).map_or("", |source| &source.text)
+    }
+
     /// Whether a condition holds for a user.
     pub fn holds(&self, condition: Expr, scope: &Arc<Scope>) -> Result<bool, EvalError> {
         self.eval(condition, scope).map(|value| value.is_true())
@@ -252,7 +258,8 @@ fn undefined(source: &Source, scope: &Scope) -> EvalError {
             .try_fold(root?, |value, segment| value.get_attr(segment).ok())
             .filter(|value| !value.is_undefined())
     };
-    let names = source.names.iter().filter(|name| !super::FUNCTIONS.contains(&name.as_str()));
+    let is_function = |name: &str| super::FUNCTIONS.contains(&name) || name.starts_with("fake.");
+    let names = source.names.iter().filter(|name| !is_function(name));
     let name = names.clone().find(|path| leads_nowhere(path).is_none()).or_else(|| names.clone().next());
     EvalError::Undefined { name: name.unwrap_or(&source.text).clone() }
 }

@@ -10,6 +10,9 @@ use rand::{Rng, SeedableRng};
 
 use crate::data::{Feeder, OnEnd, Per};
 use crate::random::Random;
+use crate::share::Share;
+
+use super::fake::Makers;
 
 /// The name under which functions find the scope that called them. Not an identifier, so no plan says it.
 pub(super) const SELF: &str = "<scope>";
@@ -27,6 +30,27 @@ pub struct Constants {
     pub data: Arc<[Feeder]>,
     /// What all randomness is derived from.
     pub seed: u64,
+    /// `run`: what there is to say of the run.
+    pub run: Value,
+    /// `slice`: which one of how many.
+    pub slice: Value,
+}
+
+impl Constants {
+    /// What expressions may know of a run: which one, what its plan is called, and when its load begins, in milliseconds
+    /// since 1970.
+    #[must_use]
+    pub fn run(id: &str, name: &str, seed: u64, started_ms: i64) -> Value {
+        let facts: [(&str, Value); 4] =
+            [("id", id.into()), ("name", name.into()), ("seed", seed.into()), ("started", started_ms.into())];
+        Value::from(BTreeMap::from(facts))
+    }
+
+    /// What expressions may know of a slice.
+    #[must_use]
+    pub fn slice(share: Share) -> Value {
+        Value::from(BTreeMap::from([("count", share.count()), ("index", share.index())]))
+    }
 }
 
 /// What one user's expressions see. Shared by reference count because minijinja's values are.
@@ -68,7 +92,7 @@ impl Turn {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Shared {
     /// What the user has captured and set; the names are few.
     variables: Vec<(Arc<str>, Value)>,
@@ -121,6 +145,17 @@ impl Scope {
     pub fn goes_on_from(&self, earlier: &Self) {
         let uses = locked(&earlier.shared).uses.clone();
         locked(&self.shared).uses = uses;
+    }
+
+    /// A scope for something that is done for the user, and of which nothing is the user's: what it sets and what it
+    /// draws changes nothing for it.
+    #[must_use]
+    pub fn apart(&self) -> Arc<Self> {
+        let user = self.user();
+        let (vu, random) = (user.vu.clone(), user.random.clone());
+        let own = User { vu, iteration: user.iteration, random, turn: user.turn, lacks: None };
+        let shared = Arc::new(Mutex::new(locked(&self.shared).clone()));
+        Arc::new(Self { constants: Arc::clone(&self.constants), user: Mutex::new(own), shared })
     }
 
     /// Starts iteration number `iteration` with its own random stream.
@@ -208,6 +243,9 @@ impl Scope {
             "iteration" => Some(Value::from(self.user().iteration)),
             "vu" => Some(self.user().vu.clone()),
             "env" => Some(self.constants.env.clone()),
+            "fake" => Some(Value::from_object(Makers)),
+            "run" => Some(self.constants.run.clone()),
+            "slice" => Some(self.constants.slice.clone()),
             _ if self.constants.data.iter().any(|feeder| feeder.name == name) => {
                 let mut feeders = self.constants.data.iter().enumerate();
                 let (index, feeder) = feeders.find(|(_, feeder)| feeder.name == name)?;

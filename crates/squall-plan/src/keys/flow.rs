@@ -1,6 +1,6 @@
 //! Keys of what users do.
 
-use super::{EXPECT, HEADERS_EXAMPLE, Kind, MULTIPART_PART, RETRY, Shape, key, required};
+use super::{AUTH, COMPRESS, EXPECT, HEADERS_EXAMPLE, Kind, MULTIPART_PART, RETRY, Shape, key, required};
 use crate::model::OnFailure;
 
 /// An item of `scenarios`
@@ -27,6 +27,7 @@ pub static SCENARIO: Kind = Kind {
             "How its tasks, steps and `after` say who asks.",
             "{ bearer: \"{{ token }}\" }",
         ),
+        key("tags", Shape::Tags, "Words for its requests, besides those of the plan.", "{ tier: gold }"),
         key("before", Shape::Steps, "Done once, when a user starts.", "[ { post: /login } ]"),
         key(
             "tasks",
@@ -59,37 +60,6 @@ pub static TASK: Kind = Kind {
         ),
         key("if", Shape::Expression, "When this is false, the iteration is empty.", "cart_id is defined"),
         required("steps", Shape::Steps, "What it does, in order.", "[ { get: / } ]"),
-    ],
-};
-
-/// `auth`
-pub static AUTH: Kind = Kind {
-    name: "auth",
-    doc: "How requests say who asks: one of these.",
-    keys: &[
-        key("bearer", Shape::Template, "A bearer token.", "\"{{ token }}\""),
-        key("basic", Shape::Object(&BASIC), "A name and a password.", "{ user: ada, password: secret }"),
-        key("api_key", Shape::Object(&API_KEY), "A key in a header.", "{ header: X-Api-Key, value: k1 }"),
-    ],
-};
-
-/// `auth.basic`
-pub static BASIC: Kind = Kind {
-    name: "basic",
-    doc: "A name and a password.",
-    keys: &[
-        required("user", Shape::Template, "The name.", "ada"),
-        required("password", Shape::Template, "The password.", "\"{{ env.PASSWORD }}\""),
-    ],
-};
-
-/// `auth.api_key`
-pub static API_KEY: Kind = Kind {
-    name: "api_key",
-    doc: "A key in a header.",
-    keys: &[
-        key("header", Shape::Text, "The header; `X-Api-Key` unless given.", "X-Api-Key"),
-        required("value", Shape::Template, "The key.", "\"{{ env.API_KEY }}\""),
     ],
 };
 
@@ -173,6 +143,12 @@ pub static STEP: Kind = Kind {
             "GET /products/:id",
         ),
         key(
+            "tags",
+            Shape::Tags,
+            "Words for it, besides those of its scenario: requests that differ in one are measured apart.",
+            "{ page: first }",
+        ),
+        key(
             "query",
             Shape::Templates,
             "The URL's query: names and values, which are percent-encoded.",
@@ -191,6 +167,12 @@ pub static STEP: Kind = Kind {
         key("body", Shape::Template, "A body of text.", "plain text"),
         key("body_file", Shape::Text, "A file that is the body.", "order.json"),
         key("raw", Shape::Text, "A body of text in which nothing is an expression.", "\"{{ as it is }}\""),
+        key(
+            "compress",
+            Shape::Word(&COMPRESS),
+            "How the body is packed; as `http` says unless given.",
+            "gzip",
+        ),
         key("timeout", Shape::Duration, "From its start to the last byte of its response.", "30s"),
         key("follow_redirects", Shape::Count(0, 50), "Redirects that are followed at most.", "0"),
         key(

@@ -63,11 +63,18 @@ pub static HTTP: Kind = Kind {
             "How every request says who asks.",
             "{ api_key: { value: \"{{ env.KEY }}\" } }",
         ),
+        key("compress", Shape::Word(&COMPRESS), "How bodies are packed; they are not unless given.", "gzip"),
         key(
             "roots",
             Shape::Word(&["built_in", "platform"]),
             "Which certificate authorities are trusted: Mozilla's, compiled in, unless given, or the machine's own.",
             "platform",
+        ),
+        key(
+            "tls",
+            Shape::Object(&TLS),
+            "Who is trusted besides, and what the generator shows of itself.",
+            "{ ca: authority.pem, certificate: client.pem, key: client.key }",
         ),
         key(
             "server_name",
@@ -91,6 +98,25 @@ pub const HTTP_VERSIONS: [&str; 3] = ["auto", "http1", "http2"];
 
 /// `http.connections`
 pub const CONNECTIONS: [&str; 3] = ["per_user", "shared", "per_iteration"];
+
+/// `compress`
+pub const COMPRESS: [&str; 3] = ["gzip", "deflate", "none"];
+
+/// `http.tls`
+pub static TLS: Kind = Kind {
+    name: "tls",
+    doc: "Certificates in PEM: each a file, or an expression for the text itself.",
+    keys: &[
+        key("ca", Shape::Template, "Certificates of authorities that are trusted, too.", "authority.pem"),
+        key(
+            "certificate",
+            Shape::Template,
+            "What servers are shown that want to know who connects: a certificate, and those between it and an authority.",
+            "client.pem",
+        ),
+        key("key", Shape::Template, "The private key of `certificate`, without a pass phrase.", "client.key"),
+    ],
+};
 
 /// `http.timeouts`
 pub static TIMEOUTS: Kind = Kind {

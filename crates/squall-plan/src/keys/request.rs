@@ -75,7 +75,7 @@ pub static EXPECT: Kind = Kind {
 /// A variable of `capture`, in full
 pub static CAPTURE: Kind = Kind {
     name: "capture",
-    doc: "Where a variable is found in a response: one of `json`, `header`, `cookie`, `regex`, `status` and `body`.",
+    doc: "Where a variable is found in a response: one of `json`, `header`, `cookie`, `regex`, `css`, `status` and `body`.",
     keys: &[
         key("json", Shape::Text, "A JSONPath into the body.", "$.items[0].id"),
         key("header", Shape::Text, "A header.", "Location"),
@@ -86,6 +86,13 @@ pub static CAPTURE: Kind = Kind {
             Shape::Count(0, 99),
             "Which group of `regex`; the first, or all of it, unless given.",
             "2",
+        ),
+        key("css", Shape::Text, "A CSS selector of elements of an HTML body.", "\"input[name=csrf]\""),
+        key(
+            "attribute",
+            Shape::Text,
+            "Which attribute of the elements that `css` selects; their text unless given.",
+            "value",
         ),
         key("status", Shape::Switch, "The status.", "true"),
         key("body", Shape::Switch, "The whole body, as text.", "true"),

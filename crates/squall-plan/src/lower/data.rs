@@ -7,6 +7,7 @@ use bytes::Bytes;
 use minijinja::Value;
 
 use crate::data::{DataError, Feeder, OnEnd, Per, Pick, Table};
+use crate::include::included;
 use crate::keys;
 use crate::model::{Iterations, Load, PlacedLoad, Scenario, Users};
 use crate::schedule::{ArrivalSchedule, UserSchedule};
@@ -196,17 +197,22 @@ fn known_takers(placed: &PlacedLoad, per: Per) -> (u64, &'static str) {
     }
 }
 
-/// The files that a plan mentions, as they are written: what its text is to be accompanied by. None of a text that is
-/// no YAML.
-#[must_use]
-pub fn files_of(text: &str) -> Vec<String> {
+/// A file that a plan mentions.
+pub(crate) struct Mentioned {
+    pub(crate) name: String,
+    /// Whether it is a part of the plan, and may mention others.
+    pub(crate) is_included: bool,
+}
+
+/// The files that a text mentions, as they are written; none of a text that is no YAML.
+pub(crate) fn files_of(text: &str) -> Vec<Mentioned> {
+    let Ok(root) = yaml::parse(text) else { return Vec::new() };
     let mut files = Vec::new();
-    if let Ok(root) = yaml::parse(text) {
-        find_files(&root, &mut files);
-    }
-    files.sort();
-    files.dedup();
-    files
+    find_files(&root, &mut files);
+    let others = files.into_iter().map(|name| Mentioned { name, is_included: false });
+    let included = included(&root).into_iter();
+    let included = included.map(|(name, _)| Mentioned { name: name.to_owned(), is_included: true });
+    others.chain(included).collect()
 }
 
 fn find_files(node: &Node, files: &mut Vec<String>) {
@@ -215,15 +221,29 @@ fn find_files(node: &Node, files: &mut Vec<String>) {
         yaml::Value::Sequence(items) => items.iter().for_each(|item| find_files(item, files)),
         yaml::Value::Mapping(entries) => {
             for (key, value) in entries {
-                let is_file = matches!(&key.value, yaml::Value::Scalar { text, .. } if FILE_KEYS.contains(&text.as_str()));
+                let is_file = is_text(key, &FILE_KEYS);
                 match &value.value {
                     yaml::Value::Scalar { text, .. } if is_file => files.push(text.clone()),
+                    yaml::Value::Mapping(members) if is_text(key, &["tls"]) => {
+                        let members = members.iter().filter(|(key, _)| is_text(key, &TLS_FILE_KEYS));
+                        files.extend(members.filter_map(|(_, value)| match &value.value {
+                            yaml::Value::Scalar { text, .. } => Some(text.clone()),
+                            _ => None,
+                        }));
+                    }
                     _ => find_files(value, files),
                 }
             }
         }
     }
 }
+
+fn is_text(node: &Node, texts: &[&str]) -> bool {
+    matches!(&node.value, yaml::Value::Scalar { text, .. } if texts.contains(&text.as_str()))
+}
+
+/// Keys of `tls` under which one may stand.
+const TLS_FILE_KEYS: [&str; 3] = ["ca", "certificate", "key"];
 
 /// Keys under which the name of a file may stand. One that is meant otherwise, such as a member of a JSON body, costs a
 /// look at a file that is not there.

@@ -8,29 +8,30 @@ use http::HeaderValue;
 use url::{Host, Url};
 
 use crate::keys;
-use crate::model::{AllowList, Connections, DnsSettings, HttpSettings, HttpVersion, Roots, Timeouts};
+use crate::model::{
+    AllowList, Compression, Connections, DnsSettings, HttpSettings, HttpVersion, Roots, Timeouts,
+};
 use crate::yaml::{Node, Value};
 
 use super::Lowering;
 use super::fields::Fields;
-use super::values::HeaderList;
+use super::values::Manner;
 
 /// The port of name servers.
 const DNS_PORT: u16 = 53;
 
 impl Lowering<'_> {
-    pub(super) fn http(&mut self, fields: &Fields<'_>) -> (HttpSettings, HeaderList) {
-        let Some(node) = fields.get("http") else { return (HttpSettings::default(), Vec::new()) };
+    pub(super) fn http(&mut self, fields: &Fields<'_>) -> (HttpSettings, Manner) {
+        let Some(node) = fields.get("http") else { return <_>::default() };
         self.within("http", |this| {
-            let Some(fields) = this.fields(node, &keys::HTTP) else {
-                return (HttpSettings::default(), Vec::new());
-            };
+            let Some(fields) = this.fields(node, &keys::HTTP) else { return <_>::default() };
             let auth = this.optional(&fields, "auth", Self::auth);
             let headers = this.optional(&fields, "headers", |this, node| Some(this.sent_headers(node)));
-            let headers = auth.into_iter().chain(headers.unwrap_or_default()).collect();
+            let manner = Manner::default().within(auth, headers.unwrap_or_default());
+            let compress = this.optional(&fields, "compress", Self::compression).and_then(Compression::of);
             let settings = this.settings(&fields);
             this.check_names();
-            (settings, headers)
+            (settings, Manner { compress, ..manner })
         })
     }
 
@@ -62,6 +63,7 @@ impl Lowering<'_> {
             max_streams: count(self, "max_streams", 1, 1_000_000).unwrap_or(default.max_streams),
             follow_redirects: count(self, "follow_redirects", 0, 50).unwrap_or(default.follow_redirects),
             roots: if roots == Some("platform") { Roots::Platform } else { Roots::BuiltIn },
+            tls: self.optional(fields, "tls", Self::tls).unwrap_or_default(),
             server_name: self.optional(fields, "server_name", Self::server_name),
             resolve: self
                 .optional(fields, "resolve", |this, node| Some(this.resolve(node)))

@@ -8,8 +8,8 @@ use minijinja::Value;
 use url::Url;
 
 use crate::expression::{
-    CONSTANT_FUNCTIONS, Constants, Expr, FUNCTIONS, GLOBALS, JsonNode, JsonTemplate, ProgramBuilder, Scope,
-    Template,
+    CONSTANT_FUNCTIONS, Constants, Expr, FUNCTIONS, GLOBALS, JsonNode, JsonTemplate, OF_USERS,
+    ProgramBuilder, RUN, SLICE, Scope, Template, fakes,
 };
 use crate::random::iteration_stream;
 use crate::yaml::Node;
@@ -115,6 +115,16 @@ impl Lowering<'_> {
         evaluated.map_err(|error| self.error(node.span.clone(), "undefined", error.to_string(), None)).ok()
     }
 
+    /// A text whose expressions need no user, and which is evaluated where it is used.
+    pub(super) fn constant_template(&mut self, node: &Node) -> Option<Template> {
+        let text = self.text(node)?;
+        let template = self.compile(node, &text, ProgramBuilder::template)?;
+        let program = std::mem::take(&mut self.program);
+        let known = template.expressions().all(|expr| self.check_constant(&program, expr, node.span.clone()));
+        self.program = program;
+        known.then_some(template)
+    }
+
     /// Compiles a text whose expressions need no user.
     fn constant(
         &mut self,
@@ -150,9 +160,7 @@ impl Lowering<'_> {
         for name in builder.names(expr) {
             let root = name.split('.').next().unwrap_or_default();
             let is_function = FUNCTIONS.contains(&root) && !CONSTANT_FUNCTIONS.contains(&root);
-            if is_function
-                || ["vu", "iteration", "response"].contains(&root)
-                || self.feeders.iter().any(|known| known.name == root)
+            if is_function || OF_USERS.contains(&root) || self.feeders.iter().any(|known| known.name == root)
             {
                 let message = format!("`{root}` belongs to a user, and there is none here");
                 self.error(span.clone(), "not-constant", message, None);
@@ -230,6 +238,12 @@ impl Lowering<'_> {
                 good &= self.check_env(rest, asks, span.clone());
                 continue;
             }
+            good &= match root {
+                "fake" => self.check_member(root, rest, fakes(), span.clone()),
+                "run" => self.check_member(root, rest, RUN.into_iter(), span.clone()),
+                "slice" => self.check_member(root, rest, SLICE.into_iter(), span.clone()),
+                _ => true,
+            };
             let (is_known, close) = {
                 let variables = self.variables.iter().map(|(name, _)| name.as_str());
                 let known = variables
@@ -261,6 +275,35 @@ impl Lowering<'_> {
             good = false;
         }
         good
+    }
+
+    /// Whether what an expression wants of a name is there.
+    fn check_member<'m>(
+        &mut self,
+        root: &str,
+        member: Option<&str>,
+        known: impl Iterator<Item = &'m str> + Clone,
+        span: Range<usize>,
+    ) -> bool {
+        if root == "slice" {
+            let message = "what depends on `slice` depends on how many slices there are".to_owned();
+            let hint = Some("a journey is the same on any number of slices only without it".to_owned());
+            self.warning(span.clone(), "depends-on-slices", message, hint);
+        }
+        let member = member.map(|member| member.split('.').next().unwrap_or(member));
+        if member.is_some_and(|member| known.clone().any(|known| known == member)) {
+            return true;
+        }
+        let (message, close) = match member {
+            Some(member) => (format!("`{root}` has no `{member}`"), closest(member, known.clone())),
+            None => (format!("`{root}` is not a value by itself"), None),
+        };
+        let hint = match close {
+            Some(close) => format!("did you mean `{root}.{close}`?"),
+            None => format!("`{root}` has {}", known.collect::<Vec<_>>().join(", ")),
+        };
+        self.error(span, "undefined", message, Some(hint));
+        false
     }
 
     /// Keeps the value of an environment variable that an expression mentions.

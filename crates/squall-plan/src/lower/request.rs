@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::{HeaderName, HeaderValue, Method, Uri};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
+use http::{HeaderValue, Method, Uri};
 use url::Url;
 
 use crate::expression::{ProgramBuilder, Template, UrlTemplate};
 use crate::keys::{self, ACTIONS, VERBS};
-use crate::model::{Body, Headers, LooksAt, OnFailure, Request, Retry, SeriesName};
+use crate::model::{Body, Compression, Headers, LooksAt, OnFailure, Request, Retry, SeriesName};
 use crate::yaml::{Node, Scalar};
 
 use super::fields::Fields;
@@ -55,18 +55,24 @@ impl Lowering<'_> {
             self.optional(fields, "capture", |this, node| Some(this.captures(node))).unwrap_or_default();
         let on_failure = self.optional(fields, "on_failure", Self::on_failure);
         let name = self.optional(fields, "name", Self::name);
+        let tags = self.tags(fields, &home.manner.tags);
         let (url, (body, content_type)) = (url?, body?);
         let method = verb.to_ascii_uppercase();
         let name = name.unwrap_or_else(|| format!("{method} {}", url.name()));
         let url = url.with_query(&query);
+        let manner = home.manner.within(auth, own);
         let mut headers = Headers::default();
         if let Some(content_type) = content_type {
             headers.set(&CONTENT_TYPE, &Template::literal(content_type));
         }
-        for (name, value) in home.headers.iter().chain(&auth).chain(&own) {
+        for (name, value) in &manner.headers {
             headers.set(name, value);
         }
         let fixed_path = self.fixed_path(&url);
+        let compress = self.compress(fields, &headers, body.is_empty(), home);
+        if let Some(compress) = compress {
+            headers.set(&CONTENT_ENCODING, &Template::literal(compress.coding()));
+        }
         if let Some((_, host)) = self.base.as_ref().filter(|_| fixed_path.is_some() && !headers.has(&HOST)) {
             headers.fixed.insert(HOST, host.clone());
         }
@@ -75,12 +81,15 @@ impl Lowering<'_> {
             body: expect.looks_at_body() || captures.iter().any(|capture| capture.source.is_body()),
         };
         Some(Request {
-            series: self.series(home.scenario, name, fields),
+            series: self
+                .series(SeriesName { scenario: home.scenario.to_owned(), endpoint: name, tags }, fields),
             method: Method::from_bytes(method.as_bytes()).ok()?,
             url,
             fixed_path,
             headers,
+            auth: manner.auth,
             body,
+            compress,
             timeout,
             follow_redirects,
             retry,
@@ -92,8 +101,7 @@ impl Lowering<'_> {
     }
 
     /// The series of a name; when there are too many, that of all others of the scenario.
-    fn series(&mut self, scenario: &str, endpoint: String, fields: &Fields<'_>) -> usize {
-        let mut series = SeriesName { scenario: scenario.to_owned(), endpoint };
+    pub(super) fn series(&mut self, mut series: SeriesName, fields: &Fields<'_>) -> usize {
         if self.series.len() >= MAX_NAMES && !self.series.contains(&series) {
             let span = fields.present(&VERBS).first().map_or(0..0, |(_, key)| key.span.clone());
             let message = format!("more than {MAX_NAMES} names; this request is measured as `{OTHER}`");
@@ -101,9 +109,10 @@ impl Lowering<'_> {
                 span,
                 "too-many-names",
                 message,
-                Some("give requests of a kind the same `name`".to_owned()),
+                Some("give requests of a kind the same `name` and `tags`".to_owned()),
             );
             OTHER.clone_into(&mut series.endpoint);
+            series.tags.clear();
         }
         let known = self.series.iter().position(|known| *known == series);
         known.unwrap_or_else(|| {
@@ -129,7 +138,7 @@ impl Lowering<'_> {
         Some(text)
     }
 
-    fn url(&mut self, node: &Node) -> Option<UrlTemplate> {
+    pub(super) fn url(&mut self, node: &Node) -> Option<UrlTemplate> {
         let text = self.text(node)?;
         let url = self.compile(node, &text, ProgramBuilder::url)?;
         self.note_uses(node, url.template());
@@ -181,53 +190,30 @@ impl Lowering<'_> {
         self.within(kind, |this| this.body(kind, node))
     }
 
-    /// A header that says who asks.
-    pub(super) fn auth(&mut self, node: &Node) -> Option<(HeaderName, Template)> {
-        let fields = self.fields(node, &keys::AUTH)?;
-        match fields.present(&["bearer", "basic", "api_key"]).as_slice() {
-            [("bearer", _)] => {
-                let token = self.optional(&fields, "bearer", Self::template)?;
-                Some((AUTHORIZATION, token.after("Bearer ")))
-            }
-            [("basic", _)] => {
-                let basic = fields.get("basic")?;
-                self.within("basic", |this| this.basic(basic)).map(|value| (AUTHORIZATION, value))
-            }
-            [("api_key", _)] => {
-                let key = fields.get("api_key")?;
-                self.within("api_key", |this| this.api_key(key))
-            }
-            found => {
-                let message = "`auth` is one of `bearer`, `basic` and `api_key`".to_owned();
-                let span = found.get(1).map_or(node.span.clone(), |(_, key)| key.span.clone());
-                self.error(span, "conflict", message, None);
-                None
-            }
+    /// How the body is packed: as the request says, or else as the plan does where there is something to pack.
+    fn compress(
+        &mut self,
+        fields: &Fields<'_>,
+        headers: &Headers,
+        is_empty: bool,
+        home: Home<'_>,
+    ) -> Option<Compression> {
+        let own = self.optional(fields, "compress", Self::compression).map(Compression::of);
+        let encoded = headers.has(&CONTENT_ENCODING);
+        let Some(own) = own else { return home.manner.compress.filter(|_| !is_empty && !encoded) };
+        let conflict = match own {
+            Some(_) if is_empty => Some("`compress` has no place where there is no body"),
+            Some(_) if encoded => Some("`compress` has no place beside a header `Content-Encoding`"),
+            _ => None,
+        };
+        if let (Some(conflict), Some(key)) = (conflict, fields.key("compress")) {
+            self.error(key.span.clone(), "conflict", conflict.to_owned(), None);
         }
+        own
     }
 
-    fn basic(&mut self, node: &Node) -> Option<Template> {
-        let fields = self.fields(node, &keys::BASIC)?;
-        let user = self.optional(&fields, "user", Self::template);
-        let password = self.optional(&fields, "password", Self::template);
-        let (user, password) = (user?, password?);
-        let source = |this: &Self, template: &Template| template.to_expression(&this.program);
-        let pair = format!("{} ~ ':' ~ {}", source(self, &user), source(self, &password));
-        Some(self.made_expression(node, &format!("({pair}) | base64"))?.after("Basic "))
-    }
-
-    fn api_key(&mut self, node: &Node) -> Option<(HeaderName, Template)> {
-        let fields = self.fields(node, &keys::API_KEY)?;
-        let header = self.optional(&fields, "header", |this, node| {
-            let text = this.text(node)?;
-            let header = HeaderName::from_bytes(text.as_bytes());
-            if header.is_err() {
-                this.error(node.span.clone(), "bad-header", format!("`{text}` is no header name"), None);
-            }
-            header.ok()
-        });
-        let value = self.optional(&fields, "value", Self::template)?;
-        Some((header.unwrap_or(HeaderName::from_static("x-api-key")), value))
+    pub(super) fn compression(&mut self, node: &Node) -> Option<&'static str> {
+        self.word(node, &keys::COMPRESS)
     }
 
     fn retry(&mut self, node: &Node) -> Option<Retry> {

@@ -7,6 +7,7 @@ use regex::Regex;
 use serde_json_path::JsonPath;
 
 use crate::expression::ValueTemplate;
+use crate::html::Selection;
 use crate::keys;
 use crate::model::{Capture, Check, Expect, Matches, Source};
 use crate::yaml::{Node, Scalar, Value};
@@ -124,17 +125,20 @@ impl Lowering<'_> {
     }
 
     fn source(&mut self, node: &Node, fields: &Fields<'_>) -> Option<Source> {
-        let found = fields.present(&["json", "header", "cookie", "regex", "status", "body"]);
+        let found = fields.present(&["json", "header", "cookie", "regex", "css", "status", "body"]);
         let [(kind, _)] = found.as_slice() else {
             let message =
-                "a capture has one of `json`, `header`, `cookie`, `regex`, `status` and `body`".to_owned();
+                "a capture has one of `json`, `header`, `cookie`, `regex`, `css`, `status` and `body`"
+                    .to_owned();
             let span = found.get(1).map_or(node.span.clone(), |(_, key)| key.span.clone());
             self.error(span, "conflict", message, None);
             return None;
         };
-        if let (false, Some(key)) = (*kind == "regex", fields.key("group")) {
-            let message = "`group` has no place without `regex`".to_owned();
-            self.error(key.span.clone(), "conflict", message, None);
+        for (part, whole) in [("group", "regex"), ("attribute", "css")] {
+            if let (false, Some(key)) = (*kind == whole, fields.key(part)) {
+                let message = format!("`{part}` has no place without `{whole}`");
+                self.error(key.span.clone(), "conflict", message, None);
+            }
         }
         let value = fields.get(kind)?;
         self.within(kind, |this| match *kind {
@@ -151,6 +155,17 @@ impl Lowering<'_> {
                 name.ok().map(Source::Header)
             }
             "cookie" => this.text(value).map(Source::Cookie),
+            "css" => {
+                let text = this.text(value)?;
+                let attribute = this.optional(fields, "attribute", Self::text);
+                let selection = Selection::parse(&text, attribute);
+                if let Err(reason) = &selection {
+                    let hint = Some("write a selector such as `\"input[name=csrf]\"`".to_owned());
+                    let message = format!("not a CSS selector: {reason}");
+                    this.error(value.span.clone(), "css", message, hint);
+                }
+                selection.ok().map(Source::Css)
+            }
             "regex" => {
                 let regex = this.regex(value)?;
                 let first = usize::from(regex.captures_len() > 1);

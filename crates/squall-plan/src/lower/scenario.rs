@@ -2,21 +2,20 @@
 
 use http::header::USER_AGENT;
 
-use crate::expression::Template;
 use crate::keys;
 use crate::model::{Flow, Load, MeasureKind, PlacedLoad, Scenario, Step, Task, Users};
 use crate::yaml::{Node, Scalar, Value};
 
-use super::Lowering;
 use super::fields::Fields;
 use super::steps::Home;
-use super::values::HeaderList;
+use super::values::Manner;
+use super::{Lowering, user_agent};
 
 impl Lowering<'_> {
     pub(super) fn scenarios(
         &mut self,
         fields: &Fields<'_>,
-        headers: &HeaderList,
+        manner: &Manner,
         loads: &[PlacedLoad],
     ) -> Vec<Scenario> {
         let Some(node) = fields.get("scenarios") else { return Vec::new() };
@@ -33,19 +32,13 @@ impl Lowering<'_> {
                     this.warning(key.span.clone(), "no-effect", message, None);
                 }
                 let of = own.map(|placed| &placed.load).collect::<Vec<_>>();
-                scenarios.extend(this.within(name, |this| this.scenario(name, node, headers, &of)));
+                scenarios.extend(this.within(name, |this| this.scenario(name, node, manner, &of)));
             }
         });
         scenarios
     }
 
-    fn scenario(
-        &mut self,
-        name: &str,
-        node: &Node,
-        plan_headers: &HeaderList,
-        loads: &[&Load],
-    ) -> Option<Scenario> {
+    fn scenario(&mut self, name: &str, node: &Node, of_plan: &Manner, loads: &[&Load]) -> Option<Scenario> {
         let fields = self.fields(node, &keys::SCENARIO)?;
         let weight = self.weight(&fields);
         let think = fields.get("think").and_then(|node| self.within("think", |this| this.think(node)));
@@ -65,12 +58,13 @@ impl Lowering<'_> {
         let auth = self.optional(&fields, "auth", Self::auth);
         let own =
             self.optional(&fields, "headers", |this, node| Some(this.sent_headers(node))).unwrap_or_default();
-        let user_agent = Template::literal(concat!("squall/", env!("CARGO_PKG_VERSION")));
-        let base: HeaderList =
-            std::iter::once((USER_AGENT, user_agent)).chain(plan_headers.iter().cloned()).collect();
-        let with_own: HeaderList = base.iter().cloned().chain(auth).chain(own).collect();
-        let steps = |this: &mut Self, key: &'static str, headers: &HeaderList| {
-            let home = Home { scenario: name, headers };
+        let headers =
+            std::iter::once((USER_AGENT, user_agent())).chain(of_plan.headers.iter().cloned()).collect();
+        let tags = self.tags(&fields, &of_plan.tags);
+        let base = Manner { headers, tags, ..of_plan.clone() };
+        let with_own = base.within(auth, own);
+        let steps = |this: &mut Self, key: &'static str, manner: &Manner| {
+            let home = Home { scenario: name, manner };
             this.optional(&fields, key, |this, node| Some(this.steps(node, home))).unwrap_or_default()
         };
         let before = steps(self, "before", &base);
@@ -78,7 +72,7 @@ impl Lowering<'_> {
         if let Some(key) = fields.key("before").filter(|_| loads.iter().any(reuses)) {
             self.check_before(key);
         }
-        let home = Home { scenario: name, headers: &with_own };
+        let home = Home { scenario: name, manner: &with_own };
         let flow = self.flow(&fields, node, home);
         let after = steps(self, "after", &with_own);
         let on_status = self.optional(&fields, "on_status", |this, node| Some(this.on_status(node, home)));

@@ -6,15 +6,15 @@ use crate::model::{Branch, Choice, ForEach, Group, MeasureKind, Repeat, Step, St
 use crate::yaml::{Node, Scalar, Value};
 
 use super::fields::{Fields, closest};
-use super::values::HeaderList;
+use super::values::Manner;
 use super::{Lowering, MAX_STEPS};
 
 /// Where steps belong.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Home<'h> {
     pub(super) scenario: &'h str,
-    /// What each of their requests sends unless it says otherwise.
-    pub(super) headers: &'h HeaderList,
+    /// How each of their requests is sent unless it says otherwise.
+    pub(super) manner: &'h Manner,
 }
 
 impl Lowering<'_> {

@@ -6,14 +6,30 @@ use http::HeaderName;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 
 use crate::expression::{JsonNode, ProgramBuilder, Template};
-use crate::model::Think;
+use crate::model::{Compression, Tags, Think};
 use crate::units::{Rate, UnitError, parse_duration, parse_duration_range};
 use crate::yaml::{Node, Scalar, Value};
 
-use super::{Lowering, fields::closest};
+use super::Lowering;
+use super::fields::{Fields, closest};
 
 /// Headers in the order of the text.
 pub(super) type HeaderList = Vec<(HeaderName, Template)>;
+
+/// How the requests of a part of a plan are sent, unless they say otherwise.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Manner {
+    pub(super) headers: HeaderList,
+    pub(super) auth: Option<usize>,
+    pub(super) compress: Option<Compression>,
+    pub(super) tags: Tags,
+}
+
+/// More tags than this tell nothing apart any more.
+const MAX_TAGS: usize = 10;
+
+/// The longest name of a tag, and the longest value.
+const MAX_TAG: usize = 100;
 
 impl Lowering<'_> {
     pub(super) fn duration(&mut self, node: &Node) -> Option<Duration> {
@@ -176,6 +192,39 @@ impl Lowering<'_> {
             }
         }
         headers
+    }
+
+    /// Tags of a part of a plan, and those of what is around it that it does not replace.
+    pub(super) fn tags(&mut self, fields: &Fields<'_>, around: &Tags) -> Tags {
+        let own = self.optional(fields, "tags", |this, node| Some(this.own_tags(node)));
+        let mut tags = around.clone();
+        tags.extend(own.unwrap_or_default());
+        if let (true, Some(key)) = (tags.len() > MAX_TAGS, fields.key("tags")) {
+            let message = format!("a request has {MAX_TAGS} tags at most");
+            self.error(key.span.clone(), "tags", message, None);
+        }
+        tags
+    }
+
+    fn own_tags(&mut self, node: &Node) -> Tags {
+        let mut tags = Tags::new();
+        for (name, key, value) in self.entries(node) {
+            let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+            if name.is_empty() || name.len() > MAX_TAG || !name.bytes().all(is_name) {
+                let hint = Some("use letters, digits, `_`, `-` and `.`".to_owned());
+                self.error(key.span.clone(), "tags", format!("`{name}` is no name of a tag"), hint);
+            }
+            let Some(text) = self.within(name, |this| this.text(value)) else { continue };
+            if text.contains("{{") {
+                let message = "a tag tells requests of a kind apart, so it has no expressions".to_owned();
+                self.error(value.span.clone(), "tags", message, None);
+            } else if text.is_empty() || text.len() > MAX_TAG || text.chars().any(char::is_control) {
+                let message = format!("a tag has 1 to {MAX_TAG} characters");
+                self.error(value.span.clone(), "tags", message, None);
+            }
+            tags.insert(name.to_owned(), text);
+        }
+        tags
     }
 
     /// Any JSON, with expressions in its texts.

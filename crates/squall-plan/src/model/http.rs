@@ -1,10 +1,14 @@
 //! How requests get to where they go.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use bytes::Bytes;
 use url::Url;
+
+use crate::expression::Template;
 
 /// How connections are made and requests are sent.
 #[derive(Debug, Clone)]
@@ -29,6 +33,8 @@ pub struct HttpSettings {
     pub follow_redirects: u32,
     /// Where trusted certificate authorities come from.
     pub roots: Roots,
+    /// Who else is trusted, and what the generator shows of itself.
+    pub tls: TlsSettings,
     /// The name that TLS is told and certificates must bear, in place of the URL's host.
     pub server_name: Option<String>,
     /// Addresses of names, in place of what the name servers say.
@@ -52,6 +58,7 @@ impl Default for HttpSettings {
             max_streams: 100,
             follow_redirects: 10,
             roots: Roots::BuiltIn,
+            tls: TlsSettings::default(),
             server_name: None,
             resolve: BTreeMap::new(),
             dns: DnsSettings::default(),
@@ -128,6 +135,43 @@ impl AllowList {
             Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
             None => host == *allowed,
         })
+    }
+}
+
+/// Certificates, besides those that everybody has.
+#[derive(Debug, Clone, Default)]
+pub struct TlsSettings {
+    /// Authorities that are trusted, too.
+    pub authorities: Option<Pem>,
+    /// What servers are shown that want to know who connects.
+    pub client: Option<ClientCertificate>,
+}
+
+/// A certificate of a client.
+#[derive(Debug, Clone)]
+pub struct ClientCertificate {
+    /// The certificate, and those between it and an authority, in this order.
+    pub chain: Pem,
+    /// Its private key.
+    pub key: Pem,
+}
+
+/// Certificates or a key, in PEM.
+#[derive(Clone)]
+pub enum Pem {
+    /// What is in a file.
+    File(Bytes),
+    /// A text that is known to the generator only; its expressions need no user.
+    Text(Template),
+}
+
+impl fmt::Debug for Pem {
+    /// A key is shown to nobody.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(_) => f.write_str("File(..)"),
+            Self::Text(template) => f.debug_tuple("Text").field(template).finish(),
+        }
     }
 }
 

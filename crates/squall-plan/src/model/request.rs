@@ -10,6 +10,7 @@ use serde_json_path::JsonPath;
 use url::{Position, Url};
 
 use crate::expression::{JsonTemplate, Template, UrlTemplate, ValueTemplate};
+use crate::html::Selection;
 
 /// A request, and what is made of its response.
 #[derive(Debug)]
@@ -24,8 +25,12 @@ pub struct Request {
     pub fixed_path: Option<Uri>,
     /// Its headers, with those of scenario and plan that it does not replace.
     pub headers: Headers,
+    /// Who asks, where that is more than one of the headers: an index into [`Plan::auths`](super::Plan::auths).
+    pub auth: Option<usize>,
     /// What is sent.
     pub body: Body,
+    /// How the body is packed; its headers say so.
+    pub compress: Option<Compression>,
     /// How long it may take, where that is not what the plan says.
     pub timeout: Option<Duration>,
     /// How many redirects are followed, where that is not what the plan says.
@@ -104,6 +109,40 @@ pub enum Body {
     Multipart(Multipart),
     /// Bytes of a file.
     Bytes(Bytes),
+}
+
+impl Body {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+}
+
+/// How a body is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// As by gzip.
+    Gzip,
+    /// In the form of zlib, which HTTP calls deflate (RFC 9110, section 8.4.1.2).
+    Deflate,
+}
+
+impl Compression {
+    /// Of a word; `None` for any that is none.
+    #[must_use]
+    pub(crate) fn of(word: &str) -> Option<Self> {
+        [Self::Gzip, Self::Deflate].into_iter().find(|compression| compression.coding() == word)
+    }
+
+    /// As it is called in `Content-Encoding`.
+    #[must_use]
+    pub fn coding(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+        }
+    }
 }
 
 /// A form in parts.
@@ -216,6 +255,8 @@ pub enum Source {
     Cookie(String),
     /// In the text of the body: this group of the expression.
     Regex(Regex, usize),
+    /// In the HTML of the body.
+    Css(Selection),
     /// It is the status.
     Status,
     /// It is the whole body.
@@ -226,7 +267,7 @@ impl Source {
     /// Whether it is found in the body.
     #[must_use]
     pub fn is_body(&self) -> bool {
-        matches!(self, Self::Json(_) | Self::Regex(..) | Self::Body)
+        matches!(self, Self::Json(_) | Self::Regex(..) | Self::Css(_) | Self::Body)
     }
 }
 

@@ -7,9 +7,9 @@ use super::*;
 
 /// Writes down what it is asked, and answers as it is told.
 #[derive(Clone)]
-struct Scripted {
-    log: Rc<RefCell<Vec<String>>>,
-    answer: fn(&str, usize) -> (u16, String),
+pub(super) struct Scripted {
+    pub(super) log: Rc<RefCell<Vec<String>>>,
+    pub(super) answer: fn(&str, usize) -> (u16, String),
 }
 
 impl Connect for Scripted {
@@ -29,6 +29,7 @@ impl Connect for Scripted {
                     let body =
                         body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
                     let path = head.uri.to_string();
+                    let body = crate::decode::decode(Some(&head.headers), body.to_vec()).unwrap();
                     let line = format!("{} {path} {}", head.method, String::from_utf8_lossy(&body));
                     let (before, line) = (scripted.log.borrow().len(), line.trim_end().to_owned());
                     scripted.log.borrow_mut().push(line);
@@ -63,7 +64,7 @@ fn walk_plan(plan: &Arc<Plan>, answer: fn(&str, usize) -> (u16, String)) -> (Vec
     (lines, merged)
 }
 
-fn ok(_: &str, _: usize) -> (u16, String) {
+pub(super) fn ok(_: &str, _: usize) -> (u16, String) {
     (200, "{\"n\":1}".to_owned())
 }
 
@@ -256,8 +257,7 @@ fn unique_rows_are_taken_once_on_any_number_of_slices() {
     let check = |load: &str, per: &str, slices: u32, expected: usize| {
         let text = text(load, per);
         let compiled = compile(&Bundle::new("p.yaml", text.as_str(), Inputs::default()));
-        let plan =
-            Arc::new(compiled.unwrap_or_else(|problems| panic!("{}", problems.render(&text, false))).plan);
+        let plan = Arc::new(compiled.unwrap_or_else(|problems| panic!("{}", problems.render(false))).plan);
         let log = Rc::<RefCell<Vec<String>>>::default();
         for index in 0..slices {
             let scripted = Scripted { log: Rc::clone(&log), answer: ok };
@@ -289,7 +289,7 @@ fn asked_of(
     let log = Rc::<RefCell<Vec<String>>>::default();
     for index in 0..slices {
         let compiled = compile(&Bundle::new("p.yaml", text, Inputs::default()));
-        let mut plan = compiled.unwrap_or_else(|problems| panic!("{}", problems.render(text, false))).plan;
+        let mut plan = compiled.unwrap_or_else(|problems| panic!("{}", problems.render(false))).plan;
         let share = Share::try_new(index, slices).unwrap();
         if keeps_own {
             plan.keep_rows_of(share);
@@ -381,4 +381,80 @@ fn data_that_has_run_out_is_told_as_that() {
     assert_eq!((lines.len(), merged.outcomes()[&Outcome::Expression]), (40, 1));
     let notes: Vec<&String> = merged.problems().keys().collect();
     assert!(notes.iter().any(|note| note.contains("no row of `d` is left")), "{notes:?}");
+}
+
+#[test]
+fn expressions_know_the_run_and_the_slice() {
+    let steps = "[ { get: '/{{ run.id }}/{{ run.seed }}/{{ run.name }}/{{ run.started }}' }, \
+                 { get: '/{{ slice.index }}/{{ slice.count }}' } ]";
+    let plan = plan(
+        "{ users: 2, duration: 60s, iterations_per_user: 1 }",
+        &format!("{{ a: {{ steps: {steps} }} }}"),
+    );
+    let log = Rc::<RefCell<Vec<String>>>::default();
+    let scripted = Scripted { log: Rc::clone(&log), answer: ok };
+    run_with(&plan, Share::try_new(1, 2).unwrap(), |_| scripted);
+    assert_eq!(*log.borrow(), ["GET /r-1/5/p/1440938160000", "GET /1/2"]);
+}
+
+#[test]
+fn made_up_people_are_the_same_on_any_number_of_slices() {
+    let plan = plan(
+        "{ users: 6, duration: 60s, iterations_per_user: 2 }",
+        "{ a: { steps: [ { post: /, json: { name: '{{ fake.name() }}', mail: '{{ fake.email() }}' } } ] } }",
+    );
+    let on = |count| {
+        let log = Rc::<RefCell<Vec<String>>>::default();
+        for index in 0..count {
+            let scripted = Scripted { log: Rc::clone(&log), answer: ok };
+            run_with(&plan, Share::try_new(index, count).unwrap(), |_| scripted);
+        }
+        let mut lines = log.borrow().clone();
+        lines.sort();
+        lines
+    };
+    let one = on(1);
+    assert_eq!(one.len(), 12);
+    assert_eq!(one, on(3));
+}
+
+#[test]
+fn elements_of_a_page_are_captured() {
+    fn page(path: &str, _: usize) -> (u16, String) {
+        let deep = "<div>".repeat(5_000);
+        let page = "<form><input name=csrf value=t1><a href=/x>one</a><a href=/y>two</a></form>";
+        (200, if path == "/deep" { deep } else { page.to_owned() })
+    }
+    let check = |capture: &str, path: &str, expected: Option<&str>| {
+        let steps =
+            format!("[ {{ get: {path}, capture: {{ v: {capture} }} }}, {{ post: /, body: '{{{{ v }}}}' }} ]");
+        let (lines, merged) = walk(&format!("{{ steps: {steps} }}"), page);
+        assert_eq!(lines.get(1).map(String::as_str), expected, "{capture}");
+        let failed = merged.outcomes().get(&Outcome::Expectation).copied().unwrap_or(0);
+        assert_eq!(failed == 0, expected.is_some(), "{capture}");
+    };
+    check("{ css: 'input[name=csrf]', attribute: value }", "/", Some("POST / t1"));
+    check("{ css: a }", "/", Some("POST / one"));
+    check("{ css: a, matches: only }", "/", None);
+    check("{ css: 'form > a', attribute: href, matches: all }", "/", Some("POST / [\"/x\",\"/y\"]"));
+    check("{ css: img }", "/", None);
+    check("{ css: img, attribute: src, default: none }", "/", Some("POST / none"));
+    check("{ css: div }", "/deep", None);
+}
+
+#[test]
+fn bodies_are_packed_where_the_plan_says_so() {
+    // What is written down has been unpacked as its `Content-Encoding` says.
+    let check = |request: &str, expected: &str, least: u64, most: u64| {
+        let (lines, merged) = walk(&format!("{{ steps: [ {request} ] }}"), ok);
+        assert_eq!(lines, [expected]);
+        let sent = merged.series()[&SeriesId(0)].counts.bytes_sent;
+        assert!((least..most).contains(&sent), "{request}: {sent} bytes");
+    };
+    let long = "x".repeat(4_000);
+    let expected = format!("POST / {long}");
+    check(&format!("{{ post: /, body: {long} }}"), &expected, 4_000, 5_000);
+    check(&format!("{{ post: /, body: {long}, compress: gzip }}"), &expected, 50, 400);
+    check(&format!("{{ post: /, body: {long}, compress: deflate }}"), &expected, 50, 400);
+    check(&format!("{{ post: /, body: {long}, compress: none }}"), &expected, 4_000, 5_000);
 }

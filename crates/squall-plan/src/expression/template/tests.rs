@@ -119,3 +119,35 @@ fn mistakes_know_their_place_in_the_text() {
     let at = error.at.unwrap();
     assert!((7..13).contains(&at.start) && at.end <= 13, "{at:?}");
 }
+
+#[test]
+fn made_up_values_are_of_the_stream_and_look_like_what_they_are_called() {
+    for name in crate::expression::fakes() {
+        let text = format!("{{{{ fake.{name}() }}}}");
+        let (first, again) = (render_text(&text), render_text(&text));
+        assert!(first.as_ref().is_ok_and(|made| !made.is_empty()), "{name}: {first:?}");
+        assert_eq!(first, again, "{name}");
+    }
+    let many = |name: &str| {
+        let text = render_text(&format!("{{{{ fake.{name}() }}}}|").repeat(200)).unwrap();
+        text.trim_end_matches('|').split('|').map(str::to_owned).collect::<Vec<_>>()
+    };
+    let emails = many("email");
+    let is_email = |text: &String| {
+        let (name, host) = text.split_once('@').unwrap();
+        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.') && host.starts_with("example.")
+    };
+    assert!(emails.iter().all(is_email), "{emails:?}");
+    assert_eq!(emails.iter().collect::<std::collections::BTreeSet<_>>().len(), 200);
+    assert!(
+        many("ipv6")
+            .iter()
+            .all(|text| text.starts_with("2001:db8::") && text.parse::<std::net::Ipv6Addr>().is_ok())
+    );
+    assert!(
+        many("latitude").iter().all(|text| text.parse::<f64>().is_ok_and(|degrees| degrees.abs() <= 90.0))
+    );
+    assert!(render_text("{{ fake.name(1) }}").is_err());
+    assert!(render_text("{{ fake.nothing() }}").is_err());
+    assert_eq!(render_text("{{ fake.name() ~ missing }}"), Err("variable `missing` is undefined".to_owned()));
+}

@@ -1,0 +1,141 @@
+//! `squall run PLAN --once`: one user, every scenario once, every exchange in full.
+
+mod json;
+mod text;
+
+use std::cell::{Cell, RefCell};
+use std::io::Write;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use serde_json::Value;
+use squall_engine::{Event, OnceOrder, RunFacts, Trace};
+use squall_fleet::Clock;
+use squall_report::{ExitCode, Style};
+use squall_seat::SystemClock;
+
+use crate::args::{Output, RunArgs};
+use crate::failure::Failure;
+use crate::plan::Loaded;
+use crate::signals::interrupted;
+use crate::surroundings;
+
+/// What such a run is called: there is nothing to find it by.
+const ONCE: &str = "once";
+
+/// What has happened so far.
+#[derive(Debug, Default)]
+struct Count {
+    requests: Cell<u64>,
+    failed: Cell<u64>,
+    /// What failed that is no request.
+    others: Cell<u64>,
+}
+
+/// `squall run PLAN --once`
+pub(crate) fn command(args: &RunArgs, loaded: Loaded) -> Result<ExitCode, Failure> {
+    let seed = match args.seed {
+        Some(seed) => seed,
+        None => surroundings::random_seed()?,
+    };
+    let run = RunFacts { id: ONCE.to_owned(), started_ms: SystemClock.now().0 / 1_000 };
+    let order = OnceOrder { plan: Arc::new(loaded.plan), seed, run };
+    let count = Rc::new(Count::default());
+    let whole = match args.output {
+        Output::Text => {
+            let printer = Printer { style: surroundings::style(), count: Rc::clone(&count) };
+            squall_engine::once(&order, Rc::new(printer), interrupted())?
+        }
+        Output::Json => {
+            let list = Rc::new(List { events: RefCell::default(), count: Rc::clone(&count) });
+            let whole = squall_engine::once(&order, Rc::clone(&list) as Rc<dyn Trace>, interrupted())?;
+            print(&format!(
+                "{}\n",
+                serde_json::to_string_pretty(&Value::from(json::list(&list.events.take())))?
+            ));
+            whole
+        }
+    };
+    let exit = count.exit_code(whole);
+    match args.output {
+        Output::Text => {
+            let words = count.in_words(exit);
+            print(&text::summary(&words, seed, exit, surroundings::style()));
+        }
+        Output::Json => eprintln!("{} · seed {seed:x}", count.in_words(exit)),
+    }
+    Ok(exit)
+}
+
+impl Count {
+    fn add(&self, event: &Event) {
+        let more = |count: &Cell<u64>| count.set(count.get() + 1);
+        match event {
+            Event::Exchange(exchange) => {
+                more(&self.requests);
+                if exchange.failed {
+                    more(&self.failed);
+                }
+            }
+            Event::Failed(_) => more(&self.others),
+            Event::Part { .. } | Event::Flow(_) => {}
+        }
+    }
+
+    fn exit_code(&self, whole: bool) -> ExitCode {
+        if !whole {
+            ExitCode::Interrupted
+        } else if self.failed.get() + self.others.get() > 0 {
+            ExitCode::Failed
+        } else if self.requests.get() == 0 {
+            ExitCode::Invalid
+        } else {
+            ExitCode::Passed
+        }
+    }
+
+    fn in_words(&self, exit: ExitCode) -> String {
+        let (requests, failed, others) = (self.requests.get(), self.failed.get(), self.others.get());
+        let plural = |number: u64| if number == 1 { "" } else { "s" };
+        let requests = format!("{requests} request{}", plural(requests));
+        match exit {
+            ExitCode::Interrupted => format!("{requests} until the interruption"),
+            ExitCode::Invalid => "no request was sent".to_owned(),
+            _ if failed + others == 0 => format!("{requests}, none failed"),
+            _ if others == 0 => format!("{failed} of {requests} failed"),
+            _ => format!("{failed} of {requests} failed, and {others} step{}", plural(others)),
+        }
+    }
+}
+
+/// Prints what happens while it does.
+struct Printer {
+    style: Style,
+    count: Rc<Count>,
+}
+
+impl Trace for Printer {
+    fn tell(&self, event: Event) {
+        self.count.add(&event);
+        print(&text::event(&event, self.style));
+    }
+}
+
+/// Keeps what happens for the end.
+struct List {
+    events: RefCell<Vec<Event>>,
+    count: Rc<Count>,
+}
+
+impl Trace for List {
+    fn tell(&self, event: Event) {
+        self.count.add(&event);
+        self.events.borrow_mut().push(event);
+    }
+}
+
+/// Whoever reads may have read enough, which is no mistake.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

@@ -1,0 +1,80 @@
+//! Texts that nobody may read, and what stands in their place wherever they could show.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What stands in the place of a secret.
+pub const MASK: &str = "***";
+
+/// What stays as it is inside a component of a URL.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Secrets, in every form in which they are sent as text.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Masks {
+    /// The longest first, so that a secret within another leaves nothing of it.
+    texts: Vec<String>,
+}
+
+impl Masks {
+    /// Of these secrets; an empty one is none.
+    pub fn new(secrets: impl IntoIterator<Item = String>) -> Self {
+        let mut texts: Vec<String> = secrets.into_iter().flat_map(forms).collect();
+        texts.retain(|text| !text.is_empty());
+        texts.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        texts.dedup();
+        Self { texts }
+    }
+
+    /// Whether there are no secrets.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    /// The text without them.
+    #[must_use]
+    pub fn mask<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut masked = Cow::Borrowed(text);
+        for secret in &self.texts {
+            if masked.contains(secret.as_str()) {
+                masked = Cow::Owned(masked.replace(secret.as_str(), MASK));
+            }
+        }
+        masked
+    }
+}
+
+/// A secret as it is, in a string of JSON, and in a URL or a form.
+fn forms(secret: String) -> [String; 3] {
+    let json = serde_json::Value::from(secret.as_str()).to_string();
+    let json = json.get(1..json.len() - 1).unwrap_or_default().to_owned();
+    let url = utf8_percent_encode(&secret, UNRESERVED).to_string();
+    [secret, json, url]
+}
+
+/// Says how many there are, and not which.
+impl fmt::Debug for Masks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Masks({})", self.texts.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_shows_in_none_of_its_forms() {
+        let masks = Masks::new(["a \"b\"/é".to_owned(), String::new(), "a".to_owned()]);
+        let check = |text: &str, expected: &str| assert_eq!(masks.mask(text), expected);
+        check("x=a \"b\"/é.", "x=***.");
+        check("{\"x\":\"a \\\"b\\\"/é\"}", "{\"x\":\"***\"}");
+        check("/?x=a%20%22b%22%2F%C3%A9", "/?x=***");
+        check("none", "none");
+        assert_eq!(Masks::default().mask("a"), "a");
+        assert!(!format!("{masks:?}").contains('b'));
+    }
+}
