@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use squall_engine::{Machine, RunFacts, SliceOrder, prepare, start};
 use squall_metrics::{Distribution, Interval, Recording};
-use squall_plan::{Bundle, Inputs, Share, compile};
+use squall_plan::{Bundle, Inputs, SecretValues, Share, compile};
 use squall_tests::target;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -95,7 +95,8 @@ fn measured(url: &str, load: &str, names: usize, interval: Duration) -> Outcome<
     );
     let compiled = compile(&Bundle::new("pacing.yaml", text.as_str(), Inputs::default()));
     let plan = compiled.map_err(|problems| problems.render(false))?.plan;
-    let prepared = prepare(&plan, Machine { cores: NonZeroU32::MIN, connections: 10_000 })?;
+    let machine = Machine { cores: NonZeroU32::MIN, connections: 10_000 };
+    let prepared = prepare(&plan, machine, SecretValues::default())?;
     let epoch = tokio::time::Instant::now() + Duration::from_millis(200);
     let (plan, run) = (Arc::new(plan), RunFacts::default());
     let order = SliceOrder { plan, share: Share::WHOLE, seed: 1, run, epoch, interval };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::proxy::Proxy;
@@ -186,6 +186,23 @@ impl Aws {
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
         (status, body.to_owned())
+    }
+
+    /// Keeps a text where secrets are kept: in SSM, or in Secrets Manager if its name does not begin with `/`.
+    ///
+    /// # Panics
+    /// If it is not taken.
+    pub fn keep_secret(&self, name: &str, text: &str) {
+        let (service, action, body) = if name.starts_with('/') {
+            let body = json!({ "Name": name, "Value": text, "Type": "SecureString" });
+            ("ssm", "AmazonSSM.PutParameter", body)
+        } else {
+            let body = json!({ "Name": name, "SecretString": text });
+            ("secretsmanager", "secretsmanager.CreateSecret", body)
+        };
+        let answer =
+            self.http(service, "POST", "/", &[("X-Amz-Target", action)], body.to_string().as_bytes());
+        assert_eq!(answer.0, 200, "{}", answer.1);
     }
 
     /// What the stack says of itself.

@@ -20,11 +20,12 @@ const FOREIGN: &str = "what is no seat goes to the dead letters at once";
 /// The two things that a generator needs permissions for, done once. Says which did not work, and why.
 fn exercise(aws: &Aws) -> Result<(), (&'static str, String)> {
     let server = target(false);
-    let steps = "{ get: /healthz }, { think: 100ms }";
+    let steps = "{ get: '/healthz?{{ secret.one }}{{ secret.other }}' }, { think: 100ms }";
+    let secrets = "{ one: { ssm: /squall/one }, other: { secrets_manager: squall/other } }";
     aws.place.write(
         "plan.yaml",
         &format!(
-            "target: http://{}\nload: {{ users: 4, duration: 6s, graceful_stop: 1s }}\nscenarios: {{ a: {{ steps: [ {steps} ] }} }}",
+            "target: http://{}\nsecrets: {secrets}\nload: {{ users: 4, duration: 6s, graceful_stop: 1s }}\nscenarios: {{ a: {{ steps: [ {steps} ] }} }}",
             server.address()
         ),
     );

@@ -36,10 +36,7 @@ fn run(settings: &str) -> (i32, Value) {
 #[test]
 fn a_server_that_wants_a_certificate_gets_that_of_the_plan() {
     let (code, outcomes) = run("ca: authority.pem, certificate: client.pem, key: client.key");
-    assert_eq!(
-        (code, outcomes.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>()),
-        (0, vec!["200"])
-    );
+    assert!(code == 0 && outcomes.as_object().unwrap().keys().all(|outcome| outcome == "200"), "{outcomes}");
     // Also where the key is no file.
     let (code, _) = run("ca: authority.pem, certificate: client.pem, key: '{{ env.CLIENT_KEY }}'");
     assert_eq!(code, 0);

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 use squall_target::Server;
-use squall_tests::{Place, target};
+use squall_tests::{Place, Ran, target};
 
 /// A plan with a login, data that goes from one request to the next, and a decision.
 fn journey(server: &Server, last: &str) -> String {
@@ -16,6 +16,12 @@ fn journey(server: &Server, last: &str) -> String {
          - get: /api/v1/catalog/products?limit=2\n        capture: {{ sku: \"$.items[0].sku\" }}\n      - {last}\n",
         server.address()
     )
+}
+
+/// That a run did what it should; on a busy machine it may not be valid for all that.
+fn check_well(ran: &Ran) {
+    assert!(ran.code == 0 || ran.code == 98, "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains(" no errors "), "{}", ran.stdout);
 }
 
 #[test]
@@ -126,14 +132,14 @@ fn a_url_is_a_load_without_a_plan() {
     {
         let out = format!("out{index}");
         let ran = place.run(&[form, vec!["--out", &out]].concat());
-        assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
-        assert!(ran.stdout.contains(" PASSED ") && ran.stdout.contains("GET /healthz"), "{}", ran.stdout);
+        check_well(&ran);
+        assert!(ran.stdout.contains("GET /healthz"), "{}", ran.stdout);
         assert_eq!(place.result(&out)["totals"]["requests"], 50);
     }
     assert_eq!(server.counts().total, 150);
     // What is kept is a plan that does the same.
     let again = place.run(&["run", "out0/plan.yaml", "--out", "again"]);
-    assert_eq!(again.code, 0, "{}", again.stderr);
+    check_well(&again);
     assert_eq!(
         (place.result("again")["totals"]["requests"].as_u64(), server.counts().total),
         (Some(50), 200)
@@ -196,4 +202,84 @@ fn what_cannot_be_meant_is_told_from_what_is_mistyped() {
     check(&["run", "plan.yaml", "--body", "x"], &["belong to a URL"]);
     check(&["run", "plan.yaml", "--once", "--generators", "2"], &["--once"]);
     check(&["run", "ftp://127.0.0.1/x"], &["cannot read plan `ftp://127.0.0.1/x`"]);
+}
+
+#[test]
+fn what_a_plan_will_do_can_be_read_by_programs() {
+    let place = Place::new();
+    let plan = "target: http://127.0.0.1:1\nallow: [ \"*.example.com\" ]\nload:\n  - { rate: 10/s, duration: 10s, max_users: 9 }\n  - { users: 5, duration: 20s, start: 5s, iterations: 8, scenarios: [b] }\nscenarios:\n  a: { weight: 3, steps: [ { get: /a }, { if: vu.id > 1, then: [ { get: \"/{{ env.X | default(1) }}\" } ] } ] }\n  b: { before: [ { post: /login } ], steps: [ { get: /b } ] }";
+    place.write("plan.yaml", plan);
+    let ran = place.run(&["plan", "plan.yaml", "--generators", "4", "--output", "json"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let will: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((&will["duration_s"], &will["latest_end_s"]), (&25.0.into(), &55.0.into()));
+    let (open, closed) = (&will["loads"][0], &will["loads"][1]);
+    assert_eq!(open["planned"], serde_json::json!({ "unit": "arrivals", "value": 100 }));
+    assert_eq!(
+        open["scenarios"],
+        serde_json::json!([{ "name": "a", "share": 0.75 }, { "name": "b", "share": 0.25 }])
+    );
+    assert_eq!(
+        open["slices"],
+        serde_json::json!([
+            { "first": 0, "last": 0, "users": 3, "arrivals": 25 },
+            { "first": 1, "last": 3, "users": 2, "arrivals": 25 }
+        ])
+    );
+    assert_eq!(
+        closed["slices"][0],
+        serde_json::json!({ "first": 0, "last": 0, "users": 2, "iterations": 2 })
+    );
+    // 75 arrivals of a with one or two requests, 25 of b with one; up to 9 users of whom some log in; 8 and 5 of the other.
+    assert_eq!(closed["requests"], serde_json::json!({ "least": 13.0, "most": 13.0 }));
+    assert_eq!(open["requests"], serde_json::json!({ "least": 100.0, "most": 184.0 }));
+    assert_eq!(will["hosts"], serde_json::json!(["127.0.0.1", "*.example.com"]));
+    assert_eq!(will["environment"], serde_json::json!([{ "name": "X", "set": false }]));
+    assert_eq!(will["scenarios"][1]["request_names"], serde_json::json!(["POST /login", "GET /b"]));
+    let refused = place.run(&["plan", "plan.yaml", "--generators", "10"]);
+    assert_eq!(refused.code, 104);
+    assert!(refused.stderr.contains("10 generators cannot share 9 users"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_plan_to_begin_with_is_written_once_and_can_be_run() {
+    let (place, server) = (Place::new(), target(false));
+    let address = format!("http://{}", server.address());
+    let ran = place.run(&["init"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(
+        ran.stdout.starts_with("wrote plan.yaml\n") && ran.stdout.contains("squall target"),
+        "{}",
+        ran.stdout
+    );
+    let refused = place.run(&["init"]);
+    assert_eq!(refused.code, 104);
+    assert!(refused.stderr.contains("`plan.yaml` is there already") && refused.stderr.contains("--force"));
+    assert_eq!(place.run(&["validate", "plan.yaml"]).stderr, "");
+    let once = place.run(&["run", "plan.yaml", "--once", "--target", &address]);
+    assert_eq!(once.code, 0, "{}", once.stdout);
+    assert_eq!(server.counts().total, 5, "every task does something");
+
+    let healthz = format!("{address}/healthz");
+    assert_eq!(place.run(&["init", &healthz, "own.yaml"]).code, 0);
+    let validated = place.run(&["validate", "own.yaml"]);
+    assert_eq!((validated.code, validated.stderr.as_str()), (0, ""));
+    let run = place.run(&["run", "own.yaml", "--users", "2", "--duration", "1s", "--out", "out"]);
+    check_well(&run);
+    assert!(run.stdout.contains("GET /healthz"), "{}", run.stdout);
+
+    let before = fs::read_to_string(place.path().join("plan.yaml")).unwrap();
+    assert_eq!(place.run(&["init", &healthz, "--force"]).code, 0);
+    assert_ne!(fs::read_to_string(place.path().join("plan.yaml")).unwrap(), before);
+    let file = place.run(&["init", "other.yaml"]);
+    assert!(file.stdout.starts_with("wrote other.yaml\n"), "{}", file.stdout);
+    for (arguments, expected) in [
+        (vec!["init", "ftp://x"], "no URL of a service"),
+        (vec!["init", "x", "y.yaml"], "no URL of a service"),
+        (vec!["init", &healthz, "no/such/folder.yaml"], "cannot write `no/such/folder.yaml`"),
+    ] {
+        let ran = place.run(&arguments);
+        assert_eq!(ran.code, 104, "{arguments:?}");
+        assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+    }
 }

@@ -11,8 +11,10 @@ pub mod operator;
 mod queue;
 #[cfg(test)]
 mod scripted;
+mod secrets;
 mod store;
 
 pub use connection::{Connection, Credentials};
 pub use queue::SqsQueue;
+pub use secrets::AwsSecrets;
 pub use store::S3Store;

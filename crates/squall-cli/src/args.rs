@@ -18,10 +18,11 @@ use crate::url;
     name = "squall",
     version,
     max_term_width = 100,
+    override_usage = "squall <COMMAND>\n       squall <URL> --rate <R> --duration <D>",
     after_help = "Examples:
   squall demo
-  squall run plan.yaml
-  squall http://127.0.0.1:8080/healthz --rate 500 --duration 30s    # short for `squall run URL …`"
+  squall init && squall run plan.yaml
+  squall http://127.0.0.1:8080/healthz --rate 500 --duration 30s"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -33,12 +34,15 @@ pub(crate) enum Command {
     /// Run a plan, or a plain load of one URL, and print its report.
     #[command(after_help = "Examples:
   squall run plan.yaml
-  squall run plan.yaml --once                  # one user, no load, every exchange in full
-  squall run http://127.0.0.1:8080/healthz --rate 500 --duration 30s   # `run` may be left out
+  squall run plan.yaml --once     # one user, no load, every exchange in full
   squall run plan.yaml --target http://127.0.0.1:8080 --users 50 --duration 1m
-  squall run plan.yaml --rate 200/s --duration 30s --var currency=EUR --seed 8f31c2
+  squall run plan.yaml --rate 200/s --duration 30s --var currency=EUR
+  squall run plan.yaml --seed 8f31c2
   squall run plan.yaml --generators 4 --output json > result.json
   squall run plan.yaml --backend aws --generators 64 --region eu-west-1
+  squall run http://127.0.0.1:8080/healthz --rate 500 --duration 30s
+  squall http://127.0.0.1:8080/healthz --users 20 --duration 30s  # short for it
+  squall http://127.0.0.1:8080/items --once --header 'X-A: b' --body '{}'
 
 Exit codes:
   0 passed · 98 not valid · 99 failed · 104 plan or settings wrong
@@ -64,6 +68,18 @@ Exit codes:
     /// Start a simulated shop, load it for 15 seconds with four generators, print the report.
     #[command(after_help = "Example:\n  squall demo")]
     Demo(DemoArgs),
+    /// Write a plan to begin with.
+    #[command(after_help = "Examples:
+  squall init                             # for the shop of `squall target`
+  squall init http://127.0.0.1:3000/items # for another service
+  squall init https://staging.example.com load/staging.yaml")]
+    Init(InitArgs),
+    /// Say what a plan will do before it does it: its profile, slices, requests, hosts.
+    #[command(after_help = "Examples:
+  squall plan plan.yaml
+  squall plan plan.yaml --generators 8 --rate 2000 --duration 5m
+  squall plan plan.yaml --output json")]
+    Plan(PreviewArgs),
     /// Check a plan: every problem at once, with its place and what to write instead.
     #[command(
         after_help = "Examples:\n  squall validate plan.yaml\n  squall validate plan.yaml --output json"
@@ -118,18 +134,20 @@ pub(crate) struct PlanArgs {
     pub(crate) request: RequestArgs,
 }
 
+/// What is for a URL alone stands apart in the help.
+const FOR_URL: &str = "With a URL in place of a plan";
+
 /// What is sent to a URL that stands in the place of a plan.
 #[derive(Debug, Default, clap::Args)]
-#[command(next_help_heading = "With a URL")]
 pub(crate) struct RequestArgs {
     /// The method; GET unless given, and POST with a body.
-    #[arg(long, value_name = "METHOD")]
+    #[arg(long, value_name = "METHOD", help_heading = FOR_URL)]
     pub(crate) method: Option<String>,
     /// A header; can be given more than once.
-    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header, help_heading = FOR_URL)]
     pub(crate) headers: Vec<(String, String)>,
     /// The body; like the URL and the headers it may have `{{ expressions }}`.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", help_heading = FOR_URL)]
     pub(crate) body: Option<String>,
 }
 
@@ -249,6 +267,29 @@ pub(crate) struct ValidateArgs {
     #[command(flatten)]
     pub(crate) plan: PlanArgs,
     /// In which form problems are printed.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct InitArgs {
+    /// Where the service is; the simulated shop unless given.
+    pub(crate) url: Option<String>,
+    /// The plan's file; plan.yaml unless given.
+    pub(crate) file: Option<PathBuf>,
+    /// Replace a file that is there.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PreviewArgs {
+    #[command(flatten)]
+    pub(crate) plan: PlanArgs,
+    /// Divide the load over so many generators; unless given, as many as a fleet on AWS would have.
+    #[arg(long, value_name = "N")]
+    pub(crate) generators: Option<NonZeroU32>,
+    /// In which form it is printed.
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) output: Output,
 }

@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::plan::Loaded;
 use crate::progress::Progress;
 use crate::run::{Begun, Finished, Order, Place, check_connections, check_slices};
+use crate::secrets::OwnSecrets;
 use crate::signals::interrupted;
 use crate::surroundings;
 
@@ -68,7 +69,11 @@ fn drive(store: &LocalStore, order: RunOrder, progress: &mut Progress) -> Result
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let record = runtime.block_on(async {
         let queue = Arc::new(LocalQueue::default());
-        let mut fleet = LocalFleet::start(&order.settings.run, order.settings.seats, &queue, store);
+        let mut fleet = LocalFleet::start(
+            &order.settings.run,
+            order.settings.seats,
+            (&queue, store, &Arc::new(OwnSecrets::default())),
+        );
         let driven = orchestrate(&*queue, store, &SystemClock, order, progress, interrupted());
         tokio::select! {
             record = driven => record.map_err(Failure::from),

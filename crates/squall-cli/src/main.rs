@@ -4,12 +4,15 @@ mod args;
 mod aws;
 mod demo;
 mod failure;
+mod init;
 mod local;
 mod once;
 mod plan;
+mod preview;
 mod progress;
 mod report;
 mod run;
+mod secrets;
 mod signals;
 mod stop;
 mod surroundings;
@@ -44,6 +47,8 @@ fn main() -> ExitCode {
         Command::Destroy(args) => aws::destroy(&args),
         Command::Doctor(args) => aws::doctor(&args),
         Command::Demo(args) => demo::command(&args),
+        Command::Init(args) => init::command(&args),
+        Command::Plan(args) => preview::command(&args),
         Command::Validate(args) => plan::validate(&args),
         Command::Schema(args) => plan::schema(args.of),
         Command::Report(args) => report::command(&args),

@@ -4,7 +4,6 @@ mod json;
 mod text;
 
 use std::cell::{Cell, RefCell};
-use std::io::Write;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -18,10 +17,13 @@ use crate::args::{Output, RunArgs};
 use crate::failure::Failure;
 use crate::plan::Loaded;
 use crate::signals::interrupted;
-use crate::surroundings;
+use crate::{secrets, surroundings};
 
 /// What such a run is called: there is nothing to find it by.
 const ONCE: &str = "once";
+
+/// Events that are kept for programs; a plan may go on for ever.
+const MOST_EVENTS: usize = 5_000;
 
 /// What has happened so far.
 #[derive(Debug, Default)]
@@ -39,7 +41,8 @@ pub(crate) fn command(args: &RunArgs, loaded: Loaded) -> Result<ExitCode, Failur
         None => surroundings::random_seed()?,
     };
     let run = RunFacts { id: ONCE.to_owned(), started_ms: SystemClock.now().0 / 1_000 };
-    let order = OnceOrder { plan: Arc::new(loaded.plan), seed, run };
+    let secrets = secrets::of(&loaded.plan)?;
+    let order = OnceOrder { plan: Arc::new(loaded.plan), seed, run, secrets };
     let count = Rc::new(Count::default());
     let whole = match args.output {
         Output::Text => {
@@ -49,7 +52,7 @@ pub(crate) fn command(args: &RunArgs, loaded: Loaded) -> Result<ExitCode, Failur
         Output::Json => {
             let list = Rc::new(List { events: RefCell::default(), count: Rc::clone(&count) });
             let whole = squall_engine::once(&order, Rc::clone(&list) as Rc<dyn Trace>, interrupted())?;
-            print(&format!(
+            surroundings::print(&format!(
                 "{}\n",
                 serde_json::to_string_pretty(&Value::from(json::list(&list.events.take())))?
             ));
@@ -60,7 +63,7 @@ pub(crate) fn command(args: &RunArgs, loaded: Loaded) -> Result<ExitCode, Failur
     match args.output {
         Output::Text => {
             let words = count.in_words(exit);
-            print(&text::summary(&words, seed, exit, surroundings::style()));
+            surroundings::print(&text::summary(&words, seed, exit, surroundings::style()));
         }
         Output::Json => eprintln!("{} · seed {seed:x}", count.in_words(exit)),
     }
@@ -117,7 +120,7 @@ struct Printer {
 impl Trace for Printer {
     fn tell(&self, event: Event) {
         self.count.add(&event);
-        print(&text::event(&event, self.style));
+        surroundings::print(&text::event(&event, self.style));
     }
 }
 
@@ -130,12 +133,11 @@ struct List {
 impl Trace for List {
     fn tell(&self, event: Event) {
         self.count.add(&event);
-        self.events.borrow_mut().push(event);
+        let mut events = self.events.borrow_mut();
+        if events.len() < MOST_EVENTS {
+            events.push(event);
+        } else if events.len() == MOST_EVENTS {
+            events.push(Event::Flow(format!("more than {MOST_EVENTS} events: the rest is left out")));
+        }
     }
-}
-
-/// Whoever reads may have read enough, which is no mistake.
-fn print(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

@@ -86,6 +86,7 @@ fn read(args: &PlanArgs) -> Result<Result<Bundle, Diagnostics>, Failure> {
 fn inputs(args: &PlanArgs, load: Option<LoadOverride>) -> Inputs {
     Inputs {
         env: surroundings::environment(),
+        has_whole_env: true,
         variables: args.variables.iter().cloned().collect(),
         target: args.target.clone(),
         load,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -35,6 +35,12 @@ pub(crate) fn colour_errors() -> bool {
 
 fn is_set(environment: &BTreeMap<String, String>, name: &str) -> bool {
     environment.get(name).is_some_and(|value| !value.is_empty())
+}
+
+/// Writes on standard output. Whoever reads there may have read enough, which is no mistake.
+pub(crate) fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// Allows this process as many open files as the machine lets it have: each user has a connection.

@@ -13,7 +13,7 @@ fn squall(arguments: &[&str]) -> (Option<i32>, String) {
 
 #[test]
 fn every_verb_has_help_with_an_example() {
-    for verb in ["run", "demo", "validate", "schema", "report", "target"] {
+    for verb in ["run", "demo", "init", "plan", "validate", "schema", "report", "target"] {
         let (code, help) = squall(&[verb, "--help"]);
         assert_eq!(code, Some(0), "{verb}");
         assert!(help.contains("Example") && help.contains(&format!("squall {verb}")), "{help}");

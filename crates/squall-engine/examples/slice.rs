@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use rustix::time::{ClockId, clock_gettime};
 use squall_engine::{Machine, RunFacts, SliceOrder, prepare, start};
-use squall_plan::{Bundle, Inputs, Share, compile};
+use squall_plan::{Bundle, Inputs, SecretValues, Share, compile};
 use tokio::time::Instant;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bundle = Bundle::new(file.clone(), std::fs::read_to_string(&file)?, Inputs::default());
     let compiled = compile(&bundle).map_err(|problems| problems.render(false))?;
     let machine = Machine { cores: NonZeroU32::MIN, connections: 20_000 };
-    let prepared = prepare(&compiled.plan, machine)?;
+    let prepared = prepare(&compiled.plan, machine, SecretValues::default())?;
     let order = SliceOrder {
         plan: Arc::new(compiled.plan),
         share: Share::WHOLE,

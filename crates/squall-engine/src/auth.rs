@@ -17,9 +17,11 @@ use tokio::time::Instant;
 
 use crate::core::reap;
 use crate::flight::Due;
+use crate::load::LoadRun;
 use crate::message::MessageError;
 use crate::sign::AwsKeys;
 use crate::user::User;
+use crate::worker::Worker;
 
 /// The next token is asked for when a fifth of a token's time is left, or this, where that is less.
 const LEAST_LEFT: Duration = Duration::from_mins(1);
@@ -124,6 +126,22 @@ impl Tokens {
         fetches.abort_all();
         while let Some(ended) = fetches.join_next().await {
             reap(ended);
+        }
+    }
+}
+
+/// Gets tokens ahead of the load, for clients that all users have in common.
+pub(crate) fn warm_up(worker: &Rc<Worker>) {
+    for (auth, kind) in worker.plan.auths.iter().enumerate() {
+        let Auth::OAuth2(oauth2) = kind else { continue };
+        let load = Rc::new(LoadRun::new(&worker.plan, 0, worker.seed));
+        let anybody = User::new(worker, &load, 0, 0);
+        // What cannot be evaluated is told by the first request.
+        let client = anybody.client(oauth2).ok().filter(|_| oauth2.is_shared);
+        if let Some(id) = client.map(|client| (auth, client))
+            && worker.tokens.find(&id, worker.clock.now()).1
+        {
+            anybody.fetch(id);
         }
     }
 }

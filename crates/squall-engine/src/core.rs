@@ -25,7 +25,7 @@ use crate::pool::Pool;
 use crate::slice::{Prepared, SliceOrder, Stopper};
 use crate::watchdog::Watchdog;
 use crate::worker::Worker;
-use crate::{arrivals, users};
+use crate::{arrivals, auth, users};
 
 /// How often a thread looks whether its tasks have to wait.
 pub(crate) const PROBE: Duration = Duration::from_millis(20);
@@ -98,6 +98,7 @@ impl Core {
                 now_ms: Some(unix_ms),
                 data: Arc::clone(&plan.data),
                 seed: order.seed,
+                secrets: self.prepared.secrets.value(),
                 run: Constants::run(&order.run.id, &plan.name, order.seed, order.run.started_ms),
                 slice: Constants::slice(self.slice),
             }),
@@ -112,7 +113,7 @@ impl Core {
             in_flight: Cell::new(0),
             connections: Rc::default(),
             max_connections: machine.connections / threads,
-            masks: Arc::default(),
+            masks: Arc::new(self.prepared.secrets.masks()),
             tracer: None,
             abort: RefCell::default(),
             aborted: Notify::new(),
@@ -124,6 +125,7 @@ impl Core {
     pub(crate) async fn offer(&self, worker: &Rc<Worker>) {
         let look = Rc::new(RefCell::new(Look::start(worker)));
         let helpers = self.start_helpers(worker, &look);
+        auth::warm_up(worker);
         let mut users: Vec<JoinSet<()>> = worker.plan.loads.iter().map(|_| JoinSet::new()).collect();
         let stop = self.stopper.stops.get(self.part as usize);
         let stopped = async {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_channel::{mpsc, oneshot};
-use squall_plan::{Flow, Plan, Scenario, Share};
+use squall_plan::{Flow, Plan, Scenario, SecretValues, Share};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
@@ -34,6 +34,8 @@ pub struct OnceOrder {
     pub seed: u64,
     /// What expressions may know of the run.
     pub run: RunFacts,
+    /// What the plan's secrets are.
+    pub secrets: SecretValues,
 }
 
 /// Walks through every scenario with one user: `before`, its steps or each of its tasks, `after`. Returns when that has
@@ -75,7 +77,7 @@ fn core_of(order: &OnceOrder) -> Result<Core, StartError> {
         slice: Share::WHOLE,
         part: 0,
         probe: PROBE,
-        prepared: prepare(&order.plan, machine)?,
+        prepared: prepare(&order.plan, machine, order.secrets.clone())?,
         stopper: Stopper { stops: Arc::new([Notify::new()]) },
         // What is measured is told with each request, and kept nowhere.
         gatherer: Arc::new(Gatherer::new(1, mpsc::unbounded().0, oneshot::channel().0)),

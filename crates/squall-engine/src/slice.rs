@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_channel::{mpsc, oneshot};
 use rustls::ClientConfig;
 use squall_metrics::Recording;
-use squall_plan::{Plan, Share, host_header};
+use squall_plan::{Plan, SecretValues, Share, host_header};
 use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -107,15 +107,16 @@ pub enum StartError {
 pub struct Prepared {
     pub(crate) tls: Arc<ClientConfig>,
     pub(crate) target: Origin,
+    pub(crate) secrets: Arc<SecretValues>,
     pub(crate) machine: Machine,
 }
 
 /// Makes ready what a plan's slices need.
-pub fn prepare(plan: &Plan, machine: Machine) -> Result<Prepared, StartError> {
+pub fn prepare(plan: &Plan, machine: Machine, secrets: SecretValues) -> Result<Prepared, StartError> {
     let no_target = || StartError::Target(plan.target.to_string());
     let target = Origin::of(&plan.target).ok_or_else(no_target)?;
     host_header(&plan.target).ok_or_else(no_target)?;
-    Ok(Prepared { tls: client_config(plan)?, target, machine })
+    Ok(Prepared { tls: client_config(plan, &secrets)?, target, secrets: Arc::new(secrets), machine })
 }
 
 /// Starts a slice, on a thread of its own for each processor.

@@ -26,6 +26,7 @@ pub use message::{
 };
 pub use orchestrate::{Observer, OrchestrateError, RunOrder, RunRecord, orchestrate};
 pub use orchestrator::{Command, End, Event, GeneratorRecord, Orchestrator, Phase, Seats, Settings};
-pub use ports::{Clock, ETag, Fetched, Put, Queue, Store, StoreError, StoreErrorKind};
+pub use ports::{Clock, ETag, Fetched, Put, Queue, Secrets, Store, StoreError, StoreErrorKind};
 pub use seat::{Identity, Load, Order, SeatOutcome, sit};
+pub use squall_plan::SecretSource;
 pub use stop::{Stop, stop};

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::future::Future;
 use std::time::Duration;
 
+use squall_plan::SecretSource;
 use thiserror::Error;
 
 use crate::Time;
@@ -46,6 +47,12 @@ pub trait Clock: Send + Sync {
 
     /// Waits.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// Where secrets are kept.
+pub trait Secrets: Send + Sync {
+    /// What is kept there, or why it cannot be had.
+    fn secret(&self, source: &SecretSource) -> impl Future<Output = Result<String, String>> + Send;
 }
 
 /// Identifies what was written under a key.

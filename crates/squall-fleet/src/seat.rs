@@ -86,14 +86,15 @@ pub enum SeatOutcome {
 /// Takes the seat of an invitation. Whatever a slice needs and can be made before is made by `prepare`, so that
 /// the epoch finds it ready; what it returns starts the engine. An error means that the store could not be used: nothing was run, or
 /// what was run could not be told.
-pub async fn sit<Start>(
+pub async fn sit<Preparation, Start>(
     store: &impl Store,
     clock: &impl Clock,
     invitation: &str,
     identity: &Identity,
-    prepare: impl FnOnce(&Plan) -> Result<Start, String>,
+    prepare: impl FnOnce(Arc<Plan>) -> Preparation,
 ) -> Result<SeatOutcome, StoreError>
 where
+    Preparation: Future<Output = Result<Start, String>>,
     Start: FnOnce(Order) -> Result<Load, String>,
 {
     let invitation = match Invitation::from_text(invitation) {
@@ -106,11 +107,14 @@ where
         Some(Err(error)) => return Ok(SeatOutcome::Foreign(error.to_string())),
         None => return Ok(SeatOutcome::Foreign("there is no such run".to_owned())),
     };
-    let prepared = plan(store, &manifest).await?.and_then(|plan| Ok((prepare(&plan)?, plan)));
+    let prepared = match plan(store, &manifest).await?.map(Arc::new) {
+        Ok(plan) => prepare(Arc::clone(&plan)).await.map(|start| (start, plan)),
+        Err(problem) => Err(problem),
+    };
     let seat = Seat { store, clock, identity, manifest: &manifest };
     seat.say_ready(invitation.seat, prepared.as_ref().err().cloned()).await?;
     let (start, plan) = match prepared {
-        Ok((start, plan)) => (start, Arc::new(plan)),
+        Ok(prepared) => prepared,
         Err(problem) => return Ok(SeatOutcome::Unable(problem)),
     };
     let Some((share, epoch)) = seat.wait().await? else {

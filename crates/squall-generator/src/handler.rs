@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use lambda_runtime::{Context, LambdaEvent};
 use serde::{Deserialize, Serialize};
-use squall_aws::{S3Store, SqsQueue};
+use squall_aws::{AwsSecrets, S3Store, SqsQueue};
 use squall_fleet::{Ended, Identity, SeatOutcome, Time, sit};
 use squall_seat::{SystemClock, machine_of_memory};
 
@@ -44,6 +44,7 @@ pub(crate) struct Handler {
     environment: Environment,
     store: S3Store,
     queue: SqsQueue,
+    secrets: AwsSecrets,
     init: Duration,
     is_warm: AtomicBool,
 }
@@ -54,7 +55,8 @@ impl Handler {
         let connection = environment.connection();
         let store = S3Store::new(&connection, environment.bucket.clone());
         let queue = SqsQueue::new(&connection, environment.queue_url.clone());
-        Self { environment, store, queue, init, is_warm: AtomicBool::new(false) }
+        let secrets = AwsSecrets::new(&connection);
+        Self { environment, store, queue, secrets, init, is_warm: AtomicBool::new(false) }
     }
 
     /// Takes a seat for each message. Whatever could not be dealt with is tried again at once, and after a
@@ -91,7 +93,7 @@ impl Handler {
         };
         let machine = machine_of_memory(self.environment.memory_mb);
         let sitting = sit(&self.store, &SystemClock, &record.body, &identity, |plan| {
-            squall_seat::prepare(plan, machine)
+            squall_seat::prepare(plan, machine, &self.secrets)
         });
         Box::pin(sitting).await
     }

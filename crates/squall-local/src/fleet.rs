@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use squall_fleet::{Clock, Identity, SeatOutcome, StoreError, sit};
+use squall_fleet::{Clock, Identity, SeatOutcome, Secrets, StoreError, sit};
 use squall_seat::{Machine, SystemClock, machine_of};
 use tokio::task::JoinSet;
 
@@ -18,10 +18,15 @@ pub struct LocalFleet {
 impl LocalFleet {
     /// Starts so many generators for a run.
     #[must_use]
-    pub fn start(run: &str, generators: u32, queue: &Arc<LocalQueue>, store: &LocalStore) -> Self {
+    pub fn start<S: Secrets + 'static>(
+        run: &str,
+        generators: u32,
+        (queue, store, secrets): (&Arc<LocalQueue>, &LocalStore, &Arc<S>),
+    ) -> Self {
         let (mut tasks, machine) = (JoinSet::new(), machine_of(generators));
         for number in 0..generators {
-            tasks.spawn(generate(format!("{run}-g{number}"), machine, Arc::clone(queue), store.clone()));
+            let (queue, store, secrets) = (Arc::clone(queue), store.clone(), Arc::clone(secrets));
+            tasks.spawn(generate(format!("{run}-g{number}"), machine, queue, store, secrets));
         }
         Self { generators: tasks }
     }
@@ -38,11 +43,12 @@ impl LocalFleet {
     }
 }
 
-async fn generate(
+async fn generate<S: Secrets>(
     nonce: String,
     machine: Machine,
     queue: Arc<LocalQueue>,
     store: LocalStore,
+    secrets: Arc<S>,
 ) -> Result<SeatOutcome, StoreError> {
     let clock = SystemClock;
     let begin = clock.now();
@@ -54,5 +60,5 @@ async fn generate(
         init_ms: clock.now().since(begin).as_secs_f64() * 1_000.0,
         deadline: None,
     };
-    sit(&store, &clock, &invitation, &identity, |plan| squall_seat::prepare(plan, machine)).await
+    sit(&store, &clock, &invitation, &identity, |plan| squall_seat::prepare(plan, machine, &*secrets)).await
 }

@@ -35,6 +35,9 @@ pub struct Bundle {
 pub struct Inputs {
     /// Environment variables of the command. Only those the plan mentions are kept in a bundle.
     pub env: BTreeMap<String, String>,
+    /// Whether those are all that the command has.
+    #[serde(skip)]
+    pub has_whole_env: bool,
     /// `--var k=v`.
     pub variables: BTreeMap<String, String>,
     /// `--target URL`.
@@ -99,6 +102,7 @@ impl Bundle {
     #[must_use]
     pub fn narrowed_to(mut self, plan: &Plan) -> Self {
         self.inputs.env.retain(|name, _| plan.env.contains_key(name));
+        self.inputs.has_whole_env = false;
         self.files.retain(|_, content| content.is_ok());
         self
     }

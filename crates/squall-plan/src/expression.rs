@@ -19,7 +19,7 @@ pub use template::{JsonNode, JsonTemplate, Template, UrlTemplate, ValueTemplate}
 pub use value::{from_json, is_true, to_text};
 
 /// Names that every expression may use, besides variables, captures and functions.
-pub const GLOBALS: [&str; 7] = ["env", "fake", "iteration", "response", "run", "slice", "vu"];
+pub const GLOBALS: [&str; 8] = ["env", "fake", "iteration", "response", "run", "secret", "slice", "vu"];
 
 /// Those of them that have a value only where there is a user.
 pub const OF_USERS: [&str; 6] = ["fake", "iteration", "response", "run", "slice", "vu"];

@@ -126,7 +126,7 @@ pub const MAX_USERS: u32 = 10_000_000;
 pub const VERBS: [&str; 7] = ["get", "post", "put", "patch", "delete", "head", "options"];
 
 /// Keys of the language that this version does not know yet.
-pub const LATER: [&str; 4] = ["cleanup", "secrets", "telemetry", "thresholds"];
+pub const LATER: [&str; 3] = ["cleanup", "telemetry", "thresholds"];
 
 pub(super) const HEADERS_EXAMPLE: &str = "{ Accept: application/json }";
 
@@ -153,6 +153,12 @@ pub static PLAN: Kind = Kind {
             Shape::NamedJson,
             "Constants that every expression sees; `--var` overrides them.",
             "{ currency: USD }",
+        ),
+        key(
+            "secrets",
+            Shape::Named(&SECRET),
+            "Texts that nobody may read, by name: `{{ secret.password }}`. Generators fetch them; they are written nowhere.",
+            "{ password: { ssm: /squall/password } }",
         ),
         key(
             "allow",

@@ -13,11 +13,12 @@ mod names;
 mod request;
 mod response;
 mod scenario;
+mod secrets;
 mod steps;
 mod tls;
 mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use ::http::HeaderValue;
@@ -29,6 +30,7 @@ use crate::diagnostics::{Diagnostics, Problem, Severity};
 use crate::expression::{Expr, ExpressionError, ProgramBuilder, Template};
 use crate::keys;
 use crate::model::{AllowList, Auth, HttpSettings, Measure, MeasureKind, Plan, SeriesName, host_header};
+use crate::secrets::Secret;
 use crate::yaml::{Node, Scalar};
 
 pub(crate) use data::files_of;
@@ -59,8 +61,10 @@ pub(crate) struct Lowering<'a> {
     feeders: Vec<String>,
     lowered_steps: usize,
     variables: Vec<(String, Value)>,
+    secrets: Vec<Secret>,
     env: BTreeMap<String, String>,
     auths: Vec<Auth>,
+    unset_env: BTreeSet<String>,
     series: Vec<SeriesName>,
     measures: Vec<Measure>,
     /// The hosts that requests may go to, once they are known.
@@ -102,15 +106,18 @@ pub(crate) fn lower<'a>(
         feeders: Vec::new(),
         lowered_steps: 0,
         variables: Vec::new(),
+        secrets: Vec::new(),
         env: BTreeMap::new(),
         auths: Vec::new(),
+        unset_env: BTreeSet::new(),
         series: Vec::new(),
         measures: Vec::new(),
         allowed: None,
         base: None,
     };
     let parts = lowering.plan(root);
-    let Lowering { mut diagnostics, program, variables, env, auths, series, measures, .. } = lowering;
+    let Lowering { mut diagnostics, program, variables, secrets, env, unset_env, auths, series, measures, .. } =
+        lowering;
     diagnostics.sort();
     let (Some(parts), false) = (parts, diagnostics.has_errors()) else { return (None, diagnostics) };
     // Each expression was compiled when it was added, so this cannot fail either.
@@ -130,8 +137,10 @@ pub(crate) fn lower<'a>(
         measures,
         keeps_response,
         variables,
+        secrets,
         program,
         env,
+        unset_env,
     };
     (Some(plan), diagnostics)
 }
@@ -159,6 +168,7 @@ impl<'a> Lowering<'a> {
         let name = name.unwrap_or_else(|| self.default_name());
         // What they say is in the tree already.
         self.optional(&fields, "include", |this, node| Some(this.list(node, Self::text)));
+        self.secrets(&fields);
         self.variables(&fields);
         let target = self.target(&fields);
         self.base = target

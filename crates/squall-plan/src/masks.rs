@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::{GeneralPurpose, STANDARD, URL_SAFE};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What stands in the place of a secret.
@@ -10,6 +12,9 @@ pub const MASK: &str = "***";
 
 /// What stays as it is inside a component of a URL.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Less of base 64 stands in many a text by chance.
+const LEAST_BASE64: usize = 6;
 
 /// Secrets, in every form in which they are sent as text.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -47,12 +52,23 @@ impl Masks {
     }
 }
 
-/// A secret as it is, in a string of JSON, and in a URL or a form.
-fn forms(secret: String) -> [String; 3] {
+/// A secret as it is, in a string of JSON, in a URL or a form, and in base 64, as in `Authorization: Basic`.
+fn forms(secret: String) -> Vec<String> {
     let json = serde_json::Value::from(secret.as_str()).to_string();
     let json = json.get(1..json.len() - 1).unwrap_or_default().to_owned();
     let url = utf8_percent_encode(&secret, UNRESERVED).to_string();
-    [secret, json, url]
+    let packed =
+        (0..3).flat_map(|before| [&STANDARD, &URL_SAFE].map(|engine| in_base64(engine, &secret, before)));
+    let packed = packed.filter(|text| text.len() >= LEAST_BASE64);
+    [json, url].into_iter().chain(packed.collect::<Vec<_>>()).chain([secret]).collect()
+}
+
+/// What of base 64 hangs on the secret alone, behind so many other bytes and before any.
+fn in_base64(engine: &GeneralPurpose, secret: &str, before: usize) -> String {
+    let bytes = [&vec![0; before], secret.as_bytes()].concat();
+    let text = engine.encode(&bytes);
+    let (from, until) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
+    text.get(from..until).unwrap_or_default().to_owned()
 }
 
 /// Says how many there are, and not which.
@@ -65,6 +81,24 @@ impl fmt::Debug for Masks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_does_not_show_in_base64_whatever_stands_around_it() {
+        let secret = "correct horse ÿ?>";
+        let masks = Masks::new([secret.to_owned()]);
+        for user in ["", "a", "ab", "abc", "abcd"] {
+            for tail in ["", "x", "xy"] {
+                let clear = format!("{user}:{secret}{tail}");
+                for engine in [STANDARD, URL_SAFE] {
+                    let masked = masks.mask(&engine.encode(&clear)).into_owned();
+                    let left = masked.replace(MASK, "");
+                    // What is around it, and what shares a character with that.
+                    assert!(left.len() <= (user.len() + 1 + tail.len()) * 4 / 3 + 6, "{clear} {masked}");
+                }
+            }
+        }
+        assert_eq!(Masks::new(["abc".to_owned()]).mask("YWJj is told"), "YWJj is told");
+    }
 
     #[test]
     fn a_secret_shows_in_none_of_its_forms() {

@@ -7,7 +7,7 @@ mod http;
 mod load;
 mod request;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use url::Url;
 
 use crate::data::Feeder;
 use crate::expression::Program;
+use crate::secrets::Secret;
 
 pub use auth::*;
 pub use flow::*;
@@ -50,10 +51,14 @@ pub struct Plan {
     pub keeps_response: bool,
     /// Constants that every expression sees: `variables`, overridden by `--var`.
     pub variables: Vec<(String, Value)>,
+    /// Where the secrets are kept that expressions see as `secret`.
+    pub secrets: Vec<Secret>,
     /// The compiled expressions to which [`Expr`]s refer.
     pub program: Program,
     /// The environment variables that the plan's expressions mention and that are set, as `env`.
     pub env: BTreeMap<String, String>,
+    /// Those that they mention and that are not set, for which the plan has something else.
+    pub unset_env: BTreeSet<String>,
 }
 
 /// The name under which requests are measured together.

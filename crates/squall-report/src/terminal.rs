@@ -118,7 +118,11 @@ fn significant_count(number: f64) -> String {
 }
 
 fn table(result: &RunResult) -> Vec<String> {
-    let several = result.endpoints.iter().any(|endpoint| endpoint.scenario != result.endpoints[0].scenario);
+    // What belongs to none is told apart by its name.
+    let mut scenarios =
+        result.endpoints.iter().map(|endpoint| &endpoint.scenario).filter(|name| !name.is_empty());
+    let first = scenarios.next();
+    let several = scenarios.any(|name| Some(name) != first);
     let mut endpoints: Vec<&Endpoint> = result.endpoints.iter().collect();
     // What needs attention comes first.
     endpoints
@@ -128,8 +132,9 @@ fn table(result: &RunResult) -> Vec<String> {
     let dropped = (load.dropped > 0.0).then(|| load.dropped / load.planned.max(1.0));
     let mut lines = vec![row(["endpoint", "requests", "rps", "p50", "p95", "p99", "max", "errors"], "")];
     for endpoint in endpoints {
+        let scenario = Some(&endpoint.scenario).filter(|scenario| several && !scenario.is_empty());
         let mut name =
-            if several { format!("{} {}", endpoint.scenario, endpoint.name) } else { endpoint.name.clone() };
+            scenario.map_or(endpoint.name.clone(), |scenario| format!("{scenario} {}", endpoint.name));
         // What all have in common tells nothing apart.
         let differs = |(tag, value): &(&String, &String)| {
             result.endpoints.iter().any(|other| other.tags.get(*tag) != Some(*value))

@@ -1,19 +1,39 @@
 //! The engine behind the protocol's interface.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
 use squall_engine::{Machine, Prepared, RunFacts, SliceOrder};
-use squall_fleet::{Clock, Load, Order, Time};
-use squall_plan::Plan;
-use tokio::time::Instant;
+use squall_fleet::{Clock, Load, Order, Secrets, Time};
+use squall_plan::{Plan, Secret, SecretValues};
+use tokio::time::{Instant, timeout};
 
 use crate::SystemClock;
 
+/// Secrets that are not there after so long are not waited for.
+const SECRETS_WITHIN: Duration = Duration::from_secs(30);
+
 /// Makes the engine ready for a plan on this machine; what is returned starts it on a slice.
-pub fn prepare(
-    plan: &Plan,
+pub async fn prepare<S: Secrets>(
+    plan: Arc<Plan>,
     machine: Machine,
-) -> Result<impl FnOnce(Order) -> Result<Load, String> + use<>, String> {
-    let prepared = squall_engine::prepare(plan, machine).map_err(|error| error.to_string())?;
+    secrets: &S,
+) -> Result<impl FnOnce(Order) -> Result<Load, String> + use<S>, String> {
+    let secrets = fetch(&plan, secrets).await?;
+    let prepared = squall_engine::prepare(&plan, machine, secrets).map_err(|error| error.to_string())?;
     Ok(move |order| start(order, &prepared))
+}
+
+/// What the secrets of a plan are, or why one of them cannot be had.
+pub async fn fetch(plan: &Plan, secrets: &impl Secrets) -> Result<SecretValues, String> {
+    let fetches = plan.secrets.iter().map(|Secret { name, source }| async move {
+        let fetched = timeout(SECRETS_WITHIN, secrets.secret(source)).await;
+        let value = fetched.unwrap_or_else(|_| Err("it takes too long".to_owned()));
+        let value = value.map_err(|problem| format!("secret `{name}`: {source}: {problem}"))?;
+        Ok::<_, String>((name.clone(), value))
+    });
+    Ok(try_join_all(fetches).await?.into_iter().collect())
 }
 
 fn start(order: Order, prepared: &Prepared) -> Result<Load, String> {

@@ -8,6 +8,6 @@ mod engine;
 mod machine;
 
 pub use clock::SystemClock;
-pub use engine::prepare;
+pub use engine::{fetch, prepare};
 pub use machine::{machine_of, machine_of_memory};
 pub use squall_engine::Machine;

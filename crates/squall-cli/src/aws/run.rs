@@ -20,6 +20,7 @@ use crate::failure::Failure;
 use crate::plan::Loaded;
 use crate::progress::Progress;
 use crate::run::{Begun, Finished, Order, Place, check_connections, check_slices, write};
+use crate::secrets::check_for_aws;
 use crate::signals::interrupted;
 
 /// The file in a run's folder that says which fleet it is made on.
@@ -39,6 +40,7 @@ pub(crate) struct MadeOn {
 /// Runs a plan to its end and keeps its result.
 pub(crate) fn run(order: Order, args: &AwsArgs) -> Result<Finished, Failure> {
     block_on(async {
+        check_for_aws(&order.loaded.plan)?;
         let site = Site::open(args).await?;
         let deployed = site.fleet().await?;
         let plan = &order.loaded.plan;

@@ -16,7 +16,7 @@ use squall_metrics::{
     Distribution, Interval, LoadId, Merged, Outcome, Phase, Phases, Recording, Second, Series, SeriesId,
     Snapshot,
 };
-use squall_plan::{Bundle, Inputs, Plan, compile};
+use squall_plan::{Bundle, Inputs, Plan, SecretValues, compile};
 use tokio::time::Instant;
 
 use super::*;
@@ -163,7 +163,7 @@ fn core_of(
         part: 0,
         // Virtual time would be spent on little else.
         probe: Duration::from_secs(1),
-        prepared: prepare(plan, machine).unwrap(),
+        prepared: prepare(plan, machine, SecretValues::default()).unwrap(),
         stopper,
         gatherer: Arc::new(Gatherer::new(1, sender, oneshot::channel().0)),
     }
@@ -635,7 +635,7 @@ fn a_slice_on_three_processors_is_one_slice() {
     std::thread::spawn(move || serve_each(&listener));
     let plan = compile(&Bundle::new("p.yaml", text.as_str(), Inputs::default())).unwrap().plan;
     let machine = Machine { cores: NonZeroU32::new(3).unwrap(), connections: 300 };
-    let prepared = prepare(&plan, machine).unwrap();
+    let prepared = prepare(&plan, machine, SecretValues::default()).unwrap();
     let epoch = Instant::now() + Duration::from_millis(100);
     let (plan, interval) = (Arc::new(plan), Duration::from_secs(1));
     let (share, run) = (Share::try_new(1, 2).unwrap(), RunFacts::default());

@@ -143,7 +143,7 @@ impl World {
         };
         self.nonces += 1;
         self.seats.spawn(async move {
-            sit(&*store, &clock, &invitation, &identity, |_| {
+            sit(&*store, &clock, &invitation, &identity, async |_| {
                 Ok(move |order: Order| Ok(pretend(&order, dies_after, abort, running)))
             })
             .await
@@ -181,7 +181,7 @@ impl World {
 
 type Start = fn(Order) -> Result<Load, String>;
 
-fn cannot(_: &Plan) -> Result<Start, String> {
+async fn cannot(_: Arc<Plan>) -> Result<Start, String> {
     Err("cannot".to_owned())
 }
 

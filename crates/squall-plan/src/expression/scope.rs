@@ -30,6 +30,8 @@ pub struct Constants {
     pub data: Arc<[Feeder]>,
     /// What all randomness is derived from.
     pub seed: u64,
+    /// `secret`: what nobody may read.
+    pub secrets: Value,
     /// `run`: what there is to say of the run.
     pub run: Value,
     /// `slice`: which one of how many.
@@ -189,6 +191,7 @@ impl Scope {
             "vu" => Some(self.user().vu.clone()),
             "env" => Some(self.constants.env.clone()),
             "fake" => Some(Value::from_object(Makers)),
+            "secret" => Some(self.constants.secrets.clone()),
             "run" => Some(self.constants.run.clone()),
             "slice" => Some(self.constants.slice.clone()),
             _ if self.constants.data.iter().any(|feeder| feeder.name == name) => {

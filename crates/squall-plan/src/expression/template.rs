@@ -438,6 +438,15 @@ impl ValueTemplate {
         }
     }
 
+    /// The value, if it is always the same.
+    #[must_use]
+    pub fn as_constant(&self) -> Option<&Value> {
+        match self {
+            Self::Constant(value) => Some(value),
+            Self::Text(_) | Self::Json(_) => None,
+        }
+    }
+
     /// The value.
     pub fn value(&self, program: &Program, scope: &Arc<Scope>) -> Result<Value, EvalError> {
         match self {

@@ -37,6 +37,22 @@ pub static DATA: Kind = Kind {
     ],
 };
 
+/// An item of `secrets`
+pub static SECRET: Kind = Kind {
+    name: "secret",
+    doc: "Where a secret is kept: in one of `env`, `ssm` and `secrets_manager`.",
+    keys: &[
+        key("env", Shape::Text, "An environment variable, for local runs only.", "SHOP_PASSWORD"),
+        key("ssm", Shape::Text, "A parameter of AWS Systems Manager.", "/squall/shop"),
+        key(
+            "secrets_manager",
+            Shape::Text,
+            "A secret of AWS Secrets Manager; behind `#` the member of one that is JSON.",
+            "squall/shop#password",
+        ),
+    ],
+};
+
 /// `pick`
 pub const PICK: [&str; 3] = ["random", "sequential", "unique"];
 

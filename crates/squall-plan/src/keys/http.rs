@@ -114,7 +114,12 @@ pub static TLS: Kind = Kind {
             "What servers are shown that want to know who connects: a certificate, and those between it and an authority.",
             "client.pem",
         ),
-        key("key", Shape::Template, "The private key of `certificate`, without a pass phrase.", "client.key"),
+        key(
+            "key",
+            Shape::Template,
+            "The private key of `certificate`, without a pass phrase. A file is stored where the plan is.",
+            "client.key",
+        ),
     ],
 };
 

@@ -68,9 +68,26 @@ impl Lowering<'_> {
         })
     }
 
+    /// What stands in a fragment, and so comes back with each of its callers, is kept once.
     fn made(&mut self, auth: Auth) -> Who {
-        self.auths.push(auth);
-        Who::Made(self.auths.len() - 1)
+        let known = match &auth {
+            Auth::OAuth2(auth) => self
+                .auths
+                .iter()
+                .position(|known| matches!(known, Auth::OAuth2(known) if self.is_same(known, auth))),
+            Auth::Aws(_) => None,
+        };
+        Who::Made(known.unwrap_or_else(|| {
+            self.auths.push(auth);
+            self.auths.len() - 1
+        }))
+    }
+
+    fn is_same(&self, known: &OAuth2, other: &OAuth2) -> bool {
+        let text = |template: &Template| template.to_expression(&self.program);
+        let in_header = |auth: &OAuth2| auth.token.headers.has(&AUTHORIZATION);
+        in_header(known) == in_header(other)
+            && known.client.iter().zip(&other.client).all(|(known, other)| text(known) == text(other))
     }
 
     fn basic(&mut self, node: &Node) -> Option<Template> {
@@ -107,8 +124,11 @@ impl Lowering<'_> {
         let place =
             self.optional(&fields, "credentials", |this, node| this.word(node, &keys::OAUTH2_CREDENTIALS));
         let (url, id, secret) = (url?, id?, secret?);
-        let client = [Some(url.template()), Some(&id), Some(&secret), scope.as_ref(), audience.as_ref()];
-        let client = client.into_iter().flatten().cloned().collect();
+        let or_none = |template: &Option<Template>| template.clone().unwrap_or(Template::literal(""));
+        let client =
+            [url.template().clone(), id.clone(), secret.clone(), or_none(&scope), or_none(&audience)];
+        let expressions = client.iter().flat_map(Template::expressions);
+        let is_shared = expressions.into_iter().all(|expr| self.is_constant(expr));
         let mut form = vec![("grant_type".to_owned(), Template::literal("client_credentials"))];
         form.extend(scope.map(|scope| ("scope".to_owned(), scope)));
         form.extend(audience.map(|audience| ("audience".to_owned(), audience)));
@@ -123,7 +143,7 @@ impl Lowering<'_> {
             headers.set(&AUTHORIZATION, &self.made_expression(node, &pair)?.after("Basic "));
         }
         let token = self.token_request(&fields, url, headers, &form)?;
-        Some(OAuth2 { client, token })
+        Some(OAuth2 { client, is_shared, token })
     }
 
     /// The request for a token.

@@ -12,6 +12,7 @@ use crate::expression::{
     ProgramBuilder, RUN, SLICE, Scope, Template, fakes,
 };
 use crate::random::iteration_stream;
+use crate::secrets::SecretSource;
 use crate::yaml::Node;
 
 use super::Lowering;
@@ -43,6 +44,16 @@ impl Lowering<'_> {
             self.variables.push((name.clone(), value));
         }
         self.uses.clear();
+    }
+
+    /// Whether an expression has the same value for every user.
+    pub(super) fn is_constant(&self, expr: Expr) -> bool {
+        let is_variable = |root: &str| self.variables.iter().any(|(name, _)| name == root);
+        self.program.names(expr).iter().all(|name| {
+            let root = name.split('.').next().unwrap_or_default();
+            let is_captured = self.defined.iter().any(|name| name == root);
+            !is_captured && (root == "env" || is_variable(root) || CONSTANT_FUNCTIONS.contains(&root))
+        })
     }
 
     /// A name that a variable or capture may have.
@@ -94,7 +105,7 @@ impl Lowering<'_> {
         let json = self.json(node);
         let program = std::mem::replace(&mut self.program, outer);
         let uses = std::mem::take(&mut self.uses);
-        let known = uses.iter().all(|used| self.check_constant(&program, used.expr, used.span.clone()));
+        let known = uses.iter().all(|used| self.check_known(&program, used.expr, used.span.clone()));
         let (json, program) = (json?, program.finish().ok()?);
         if !known {
             return None;
@@ -141,7 +152,7 @@ impl Lowering<'_> {
                 return None;
             }
         };
-        let known = template.expressions().all(|expr| self.check_constant(&builder, expr, node.span.clone()));
+        let known = template.expressions().all(|expr| self.check_known(&builder, expr, node.span.clone()));
         if !known {
             return None;
         }
@@ -152,6 +163,17 @@ impl Lowering<'_> {
         let (variables, env) = (self.variables.clone(), Value::from(self.env.clone()));
         let constants = Constants { variables, env, ..Constants::default() };
         Scope::new(Arc::new(constants), 0, iteration_stream(0, 0, 0, 0))
+    }
+
+    /// The same for an expression that is evaluated here and now.
+    fn check_known(&mut self, builder: &ProgramBuilder, expr: Expr, span: Range<usize>) -> bool {
+        if builder.names(expr).iter().any(|name| name.split('.').next() == Some("secret")) {
+            let message = "only generators know what a secret is".to_owned();
+            let hint = Some("use it in a request itself".to_owned());
+            self.error(span, "not-constant", message, hint);
+            return false;
+        }
+        self.check_constant(builder, expr, span)
     }
 
     /// Whether an expression that needs no user refers only to what there is without one.
@@ -207,6 +229,7 @@ impl Lowering<'_> {
             good &= match root {
                 "fake" => self.check_member(root, rest, fakes(), span.clone()),
                 "run" => self.check_member(root, rest, RUN.into_iter(), span.clone()),
+                "secret" => self.check_secret(rest, span.clone()),
                 "slice" => self.check_member(root, rest, SLICE.into_iter(), span.clone()),
                 _ => true,
             };
@@ -228,6 +251,17 @@ impl Lowering<'_> {
             good = false;
         }
         good
+    }
+
+    /// Whether a secret that an expression wants is one of the plan's.
+    fn check_secret(&mut self, name: Option<&str>, span: Range<usize>) -> bool {
+        let names: Vec<String> = self.secrets.iter().map(|secret| secret.name.clone()).collect();
+        if names.is_empty() {
+            let hint = Some("define it under `secrets`".to_owned());
+            self.error(span, "undefined", "plan has no secrets".to_owned(), hint);
+            return false;
+        }
+        self.check_member("secret", name, names.iter().map(String::as_str), span)
     }
 
     /// Whether what an expression wants of a name is there.
@@ -266,12 +300,25 @@ impl Lowering<'_> {
             self.error(span, "env", "`env` needs the name of a variable".to_owned(), hint);
             return false;
         };
+        let secret = self
+            .secrets
+            .iter()
+            .find(|secret| matches!(&secret.source, SecretSource::Env(env) if env == name));
+        if let Some(secret) = secret {
+            let hint = Some(format!("write `secret.{}`", secret.name));
+            let message = format!("environment variable `{name}` is a secret, and would be written down");
+            self.error(span, "secret", message, hint);
+            return false;
+        }
         match self.bundle.inputs.env.get(name) {
             Some(value) => {
                 self.env.insert(name.to_owned(), value.clone());
                 true
             }
-            None if asks => true,
+            None if asks => {
+                self.unset_env.insert(name.to_owned());
+                true
+            }
             None => {
                 let hint = Some(format!("set it, or write `env.{name} | default('…')`"));
                 self.error(span, "env", format!("environment variable `{name}` is not set"), hint);

@@ -312,12 +312,9 @@ impl Lowering<'_> {
         }
     }
 
-    /// A text that is an expression, with a mistake reported at its place; for expressions made of others.
+    /// A text that is an expression made of others, whose names are checked where they stand.
     pub(super) fn made_expression(&mut self, node: &Node, text: &str) -> Option<Template> {
-        let expression = format!("{{{{ {text} }}}}");
-        let template = self.compile(node, &expression, ProgramBuilder::template)?;
-        self.note_uses(node, &template);
-        Some(template)
+        self.compile(node, &format!("{{{{ {text} }}}}"), ProgramBuilder::template)
     }
 }
 

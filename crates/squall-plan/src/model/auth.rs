@@ -18,7 +18,9 @@ pub enum Auth {
 #[derive(Debug)]
 pub struct OAuth2 {
     /// What tells clients apart: who has the same of these has the same token.
-    pub client: Vec<Template>,
+    pub client: [Template; 5],
+    /// Whether that is the same for all users, and so known before there are any.
+    pub is_shared: bool,
     /// The request for a token, which captures what the constants below name.
     pub token: Request,
 }

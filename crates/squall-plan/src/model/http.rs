@@ -127,6 +127,11 @@ impl AllowList {
         Self { hosts: hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect() }
     }
 
+    /// The hosts, as they were given.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.hosts.iter().map(String::as_str)
+    }
+
     /// Whether requests may go to a host: a name, or an address without brackets.
     #[must_use]
     pub fn allows(&self, host: &str) -> bool {

@@ -152,6 +152,36 @@ fn failures_say_why_and_end_what_they_end() {
 }
 
 #[test]
+fn what_the_flow_decides_is_told_and_ends_what_it_ends() {
+    let scenarios = "{ a: { on_status: { 404: [ { log: gone } ] }, after: [ { get: /out } ], steps: [ \
+                       { parallel: [ [ { get: /x, on_failure: continue } ], [ { set: { y: 1 } } ] ] }, \
+                       { for_each: { in: [7], as: z }, steps: [ { choose: [ { weight: 1, steps: [ { stop: run } ] } ] } ] } ] }, \
+                       b: { steps: [ { get: /never } ] } }";
+    let answer = |path: &str, _: usize| (if path == "/x" { 404 } else { 200 }, String::new());
+    let (events, _) = told(scenarios, Masks::default(), answer);
+    let mut lines = lines(&events);
+    // Of what is side by side, either may be first.
+    lines[2..6].sort();
+    assert_eq!(
+        lines,
+        [
+            "[a steps]",
+            ". parallel: 2 branches",
+            ". log: gone",
+            ". on_status 404",
+            ". set: y = 1",
+            "GET /x 404",
+            ". for_each: z = 7",
+            ". choose: 1 of 1",
+            ". the user ends here",
+            "[a after]",
+            "GET /out 200",
+            ". the whole run ends: plan says so",
+        ]
+    );
+}
+
+#[test]
 fn long_pauses_are_shortened_and_those_of_polling_are_kept() {
     let once = |steps: &str| told(&format!("{{ a: {{ think: 1h, steps: {steps} }} }}"), Masks::default(), ok);
     let (events, took) = once("[ { think: 30s }, { get: /a } ]");

@@ -1,0 +1,147 @@
+//! `squall plan`: what a plan will do before it does it.
+
+mod chart;
+mod json;
+mod text;
+
+use std::time::Duration;
+
+use squall_fleet::sizing::{self, ConnectionsNeeded};
+use squall_plan::estimate::Requests;
+use squall_plan::schedule::Planned;
+use squall_plan::{Load, PlacedLoad, Plan, Share};
+use squall_report::ExitCode;
+
+use crate::args::{Output, PreviewArgs};
+use crate::failure::Failure;
+use crate::{plan, run, surroundings};
+
+/// What responses are taken to last, where the number of requests hangs on it.
+const ASSUMED_RESPONSE: Duration = Duration::from_millis(100);
+
+/// What a plan will do.
+struct Preview {
+    plan: Plan,
+    /// How many generators, and whether somebody said so.
+    generators: u32,
+    given: bool,
+    connections: ConnectionsNeeded,
+}
+
+/// What the slices from one number to another have in common: all but the last users and arrivals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Slices {
+    first: u32,
+    last: u32,
+    users: u64,
+    planned: Planned,
+}
+
+/// `squall plan`
+pub(crate) fn command(args: &PreviewArgs) -> Result<ExitCode, Failure> {
+    let plan = plan::load(&args.plan)?.plan;
+    let most = plan.most_slices();
+    let given = args.generators.map(std::num::NonZero::get);
+    let generators = given.unwrap_or_else(|| sizing::seats(&plan).min(most));
+    run::check_slices(generators, most)?;
+    let connections = sizing::connections(&plan, generators);
+    let preview = Preview { plan, generators, given: given.is_some(), connections };
+    match args.output {
+        Output::Text => surroundings::print(&format!("{}\n", text::page(&preview, surroundings::style()))),
+        Output::Json => {
+            surroundings::print(&format!("{}\n", serde_json::to_string_pretty(&json::document(&preview))?));
+        }
+    }
+    Ok(ExitCode::Passed)
+}
+
+impl Preview {
+    /// About how many requests all loads make.
+    fn requests(&self) -> Requests {
+        let none = Requests { least: 0.0, most: Some(0.0) };
+        self.plan.loads.iter().map(|placed| self.requests_of(placed)).fold(none, Requests::plus)
+    }
+
+    fn requests_of(&self, placed: &PlacedLoad) -> Requests {
+        placed.requests(&self.plan, ASSUMED_RESPONSE.as_secs_f64())
+    }
+
+    /// Whether the number of requests hangs on how long responses take.
+    fn assumes_response_time(&self) -> bool {
+        self.plan
+            .loads
+            .iter()
+            .any(|placed| matches!(placed.load.planned(Share::WHOLE), Planned::UserMicros(_)))
+    }
+
+    /// The slices of a load. Only neighbours are compared: shares differ by one at the most.
+    fn slices(&self, placed: &PlacedLoad) -> Vec<Slices> {
+        let of = |index: u32| {
+            let share = Share::try_new(index, self.generators)?;
+            let planned = match placed.load.planned(share) {
+                // Of users who come and go each has another time.
+                Planned::UserMicros(_) => Planned::UserMicros(0),
+                planned => planned,
+            };
+            Some(Slices {
+                first: index,
+                last: index,
+                users: share.size_of(u64::from(placed.users())),
+                planned,
+            })
+        };
+        let mut all: Vec<Slices> = Vec::new();
+        for slice in (0..self.generators).filter_map(of) {
+            match all.last_mut() {
+                Some(last) if (last.users, last.planned) == (slice.users, slice.planned) => {
+                    last.last = slice.last;
+                }
+                _ => all.push(slice),
+            }
+        }
+        all
+    }
+
+    /// Whether conditions decide how many requests an iteration has.
+    fn hangs_on_conditions(&self) -> bool {
+        self.plan.scenarios.iter().any(|scenario| {
+            let (each, once) = (scenario.per_iteration(), scenario.per_user());
+            Some(each.least) != each.most || Some(once.least) != once.most
+        })
+    }
+
+    /// The hosts that requests and redirects may go to, the target's first.
+    fn hosts(&self) -> Vec<&str> {
+        let own = self.plan.target.host_str().map(|host| host.trim_matches(['[', ']']));
+        let mut hosts: Vec<&str> = own.into_iter().collect();
+        for host in self.plan.allow.hosts() {
+            if !hosts.contains(&host) {
+                hosts.push(host);
+            }
+        }
+        hosts
+    }
+
+    /// The names of the environment variables that the plan mentions, and whether they are set.
+    fn environment(&self) -> impl Iterator<Item = (&str, bool)> {
+        let set = self.plan.env.keys().map(|name| (name.as_str(), true));
+        set.chain(self.plan.unset_env.iter().map(|name| (name.as_str(), false)))
+    }
+
+    /// The scenarios of a load with their shares of its users or arrivals.
+    fn shares(&self, placed: &PlacedLoad) -> Vec<(&str, f64)> {
+        let scenarios = placed.scenarios.iter().filter_map(|&index| self.plan.scenarios.get(index));
+        let weights: f64 = scenarios.clone().map(|scenario| f64::from(scenario.weight)).sum();
+        scenarios
+            .map(|scenario| (scenario.name.as_str(), f64::from(scenario.weight) / weights.max(1.0)))
+            .collect()
+    }
+}
+
+/// Which model a load is of.
+fn model(load: &Load) -> &'static str {
+    match load {
+        Load::Open(_) => "open",
+        Load::Closed(_) => "closed",
+    }
+}
