@@ -105,7 +105,7 @@ mod tests {
         ] {
             let compiled = compile(&Bundle::new("plan.yaml", text.as_str(), Inputs::default()));
             let problems = compiled.map_or_else(|problems| problems, |compiled| compiled.warnings);
-            assert!(problems.is_empty(), "{}", problems.render(&text, false));
+            assert!(problems.is_empty(), "{}", problems.render(false));
         }
     }
 }

@@ -48,7 +48,7 @@ pub(crate) fn run(order: Order) -> Result<Finished, Failure> {
         interval_s: 1,
         poll: POLL,
         gather: order.ready_within.unwrap_or(GATHER),
-        load: plan.latest_end(),
+        load: plan.latest_request(),
     };
     let mut progress = Progress::new(&plan.name, plan.duration(), generators);
     let plan_sha256 = settings.bundle.clone();

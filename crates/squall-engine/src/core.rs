@@ -25,7 +25,7 @@ use crate::pool::Pool;
 use crate::slice::{Prepared, SliceOrder, Stopper};
 use crate::watchdog::Watchdog;
 use crate::worker::Worker;
-use crate::{arrivals, auth, users};
+use crate::{arrivals, auth, undo, users};
 
 /// How often a thread looks whether its tasks have to wait.
 pub(crate) const PROBE: Duration = Duration::from_millis(20);
@@ -115,6 +115,8 @@ impl Core {
             max_connections: machine.connections / threads,
             masks: Arc::new(self.prepared.secrets.masks()),
             tracer: None,
+            left: RefCell::default(),
+            to_undo: Cell::new(0),
             abort: RefCell::default(),
             aborted: Notify::new(),
             plan: Arc::clone(plan),
@@ -150,6 +152,7 @@ impl Core {
             }
         }
         worker.tokens.end().await;
+        undo::clean_up(worker).await;
         helpers.iter().for_each(AbortHandle::abort);
         worker.count_user_time();
         let abort = worker.abort.take();

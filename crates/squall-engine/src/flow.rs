@@ -53,6 +53,9 @@ impl User {
             }
         }
         if !ended.failed {
+            if let Some(cleanup) = request.cleanup {
+                self.will_undo(cleanup);
+            }
             return After::Next;
         }
         match request.on_failure {
@@ -219,7 +222,8 @@ impl User {
         let afters = join_all(runs).await;
         let paused = forks.iter().map(|fork| fork.paused).min().unwrap_or_default();
         self.paused += paused;
-        for fork in forks {
+        for mut fork in forks {
+            self.undos.append(&mut fork.undos);
             self.ready = self.ready.max(fork.ready);
             self.rested |= fork.rested;
             self.sent |= fork.sent;

@@ -32,6 +32,7 @@ mod pool;
 mod sign;
 mod slice;
 mod trace;
+mod undo;
 mod user;
 mod users;
 mod watchdog;

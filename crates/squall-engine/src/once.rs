@@ -139,7 +139,7 @@ async fn walk_scenario(worker: &Rc<Worker>, index: usize, scenario: &Scenario) {
             }
         }
     }
-    if !scenario.after.is_empty() {
+    if !scenario.after.is_empty() || !worker.plan.cleanups.is_empty() {
         begin("after".to_owned());
         user.after().await;
     }

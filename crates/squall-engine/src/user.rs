@@ -17,6 +17,7 @@ use crate::connection::Connection;
 use crate::cookies::Cookies;
 use crate::flight::{Attempt, Due};
 use crate::load::LoadRun;
+use crate::undo::Undos;
 use crate::watchdog::Leash;
 use crate::worker::Worker;
 
@@ -68,6 +69,8 @@ pub(crate) struct User {
     pub(crate) paused: Duration,
     /// Whether statuses are reacted to: not before and after the flow, and not within a reaction.
     pub(crate) reacts: bool,
+    /// What it has to undo when it ends.
+    pub(crate) undos: Undos,
     load: Rc<LoadRun>,
     pub(crate) scenario: usize,
     /// The task that is done next, where that is not left to chance.
@@ -106,12 +109,22 @@ impl User {
             sent: false,
             paused: Duration::ZERO,
             reacts: false,
+            undos: Undos::new(worker),
             load: Rc::clone(load),
             scenario,
             chosen: None,
             number,
             ordinal,
         }
+    }
+
+    pub(crate) fn load(&self) -> &Rc<LoadRun> {
+        &self.load
+    }
+
+    /// Its number in its load.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// Runs the scenario's `before`.
@@ -125,13 +138,16 @@ impl User {
         after
     }
 
-    /// Runs the scenario's `after`.
+    /// Runs the scenario's `after`, and undoes what the user has made.
     pub(crate) async fn after(&mut self) {
         let worker = Rc::clone(&self.worker);
         let steps = &worker.plan.scenarios[self.scenario].after;
         if !steps.is_empty() {
             self.ready = worker.clock.now();
             Box::pin(self.steps(steps, &mut None)).await;
+        }
+        if !worker.plan.cleanups.is_empty() {
+            Box::pin(self.undo_all()).await;
         }
     }
 
@@ -159,6 +175,7 @@ impl User {
             sent: false,
             paused: Duration::ZERO,
             reacts: self.reacts,
+            undos: Undos::new(&self.worker),
             load: Rc::clone(&self.load),
             scenario: self.scenario,
             chosen: None,

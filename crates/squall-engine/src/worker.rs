@@ -20,6 +20,7 @@ use crate::connection::{Connection, Counted, Open};
 use crate::outcome;
 use crate::pool::{Pool, Room};
 use crate::trace::{Event, Tracer};
+use crate::undo::Undo;
 use crate::watchdog::Watchdog;
 
 pub(crate) struct Worker {
@@ -50,6 +51,9 @@ pub(crate) struct Worker {
     pub(crate) masks: Arc<Masks>,
     /// Tells whoever listens what users do; under load nobody does.
     pub(crate) tracer: Option<Tracer>,
+    /// What users that are gone have not undone, and how much there is to undo in all.
+    pub(crate) left: RefCell<Vec<Undo>>,
+    pub(crate) to_undo: Cell<usize>,
     /// Why the plan itself wants the whole run to end.
     pub(crate) abort: RefCell<Option<String>>,
     /// Told when `abort` is set.

@@ -18,13 +18,14 @@ use thiserror::Error;
 use crate::distribution::Sparse;
 use crate::health::Health;
 use crate::interval::{
-    Arrivals, Interval, Iterations, LoadCounts, MAX_PROBLEMS, MAX_REMOTES, Second, Series, SeriesSecond,
+    Arrivals, Cleanup, Interval, Iterations, LoadCounts, MAX_LEFT, MAX_PROBLEMS, MAX_REMOTES, Second, Series,
+    SeriesSecond,
 };
 use crate::phases::Phase;
 use crate::{LoadId, MeasureId, Outcome, SeriesId, Snapshot};
 
 const MAGIC: &[u8; 4] = b"SQSN";
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 const HEADER_BYTES: usize = 9;
 
 /// A snapshot that unpacks to more is refused: 200 series in a long interval stay far below.
@@ -156,8 +157,16 @@ impl Writer {
             writer.address(*address);
             writer.number(*count);
         });
-        self.list(&interval.problems, |writer, problem, count| {
-            writer.string(problem);
+        self.texts(&interval.problems);
+        self.number(interval.cleanup.created);
+        self.number(interval.cleanup.undone);
+        self.texts(&interval.cleanup.left);
+    }
+
+    /// Texts and how often there are.
+    fn texts(&mut self, texts: &BTreeMap<String, u64>) {
+        self.list(texts, |writer, text, count| {
+            writer.string(text);
             writer.number(*count);
         });
     }
@@ -289,8 +298,12 @@ impl Reader<'_> {
             send_lag: self.sparse()?,
             loop_delay: self.sparse()?,
             remotes: self.list(|reader| Ok((reader.address()?, reader.number()?)))?,
-            problems: self.list(|reader| Ok((reader.string()?, reader.number()?)))?,
+            problems: self.texts()?,
+            cleanup: Cleanup { created: self.number()?, undone: self.number()?, left: self.texts()? },
         };
+        if interval.cleanup.left.len() > MAX_LEFT + 1 {
+            return Err(DecodeError::Damaged("too many things left over"));
+        }
         if interval.problems.len() > MAX_PROBLEMS + 1 {
             return Err(DecodeError::Damaged("too many problems"));
         }
@@ -298,6 +311,11 @@ impl Reader<'_> {
             return Err(DecodeError::Damaged("too many addresses"));
         }
         Ok(interval)
+    }
+
+    /// Texts and how often there are.
+    fn texts(&mut self) -> Result<BTreeMap<String, u64>, DecodeError> {
+        self.list(|reader| Ok((reader.string()?, reader.number()?)))
     }
 
     fn series(&mut self) -> Result<Series, DecodeError> {

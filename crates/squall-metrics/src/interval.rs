@@ -11,6 +11,9 @@ use crate::{LoadId, MeasureId, Outcome, SeriesId};
 /// Distinct problems that are kept; more are counted under the last of them.
 pub(crate) const MAX_PROBLEMS: usize = 20;
 
+/// Distinct things that stay and are kept by name; more are counted under a common one.
+pub(crate) const MAX_LEFT: usize = 100;
+
 /// Longer problems are cut: what a target says may be of any length.
 pub(crate) const MAX_PROBLEM_BYTES: usize = 300;
 
@@ -39,6 +42,35 @@ pub struct Interval {
     pub remotes: BTreeMap<IpAddr, u64>,
     /// What went wrong, in words, and how often. Bounded.
     pub problems: BTreeMap<String, u64>,
+    /// What was made and is to be undone.
+    pub cleanup: Cleanup,
+}
+
+/// What users made that is to be undone, and what became of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cleanup {
+    /// Made.
+    pub created: u64,
+    /// Undone.
+    pub undone: u64,
+    /// What stays, as method and path, and how often. Bounded.
+    pub left: BTreeMap<String, u64>,
+}
+
+impl Cleanup {
+    /// Adds what became of other things.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        add(&mut self.created, other.created);
+        add(&mut self.undone, other.undone);
+        for (what, count) in &other.left {
+            self.add_left(what.clone(), *count);
+        }
+    }
+
+    /// Counts something that stays under its own name while there is room, else under a common one.
+    pub(crate) fn add_left(&mut self, what: String, count: u64) {
+        add_text(&mut self.left, what, count, (MAX_LEFT, "other"));
+    }
 }
 
 /// The requests of one name.
@@ -176,6 +208,7 @@ impl Interval {
         for (problem, count) in &other.problems {
             add_problem(&mut self.problems, problem.clone(), *count);
         }
+        self.cleanup.merge(&other.cleanup);
     }
 }
 
@@ -273,9 +306,14 @@ pub(crate) fn add_remotes(sum: &mut BTreeMap<IpAddr, u64>, more: &BTreeMap<IpAdd
 }
 
 /// Counts a problem under its own words while there is room, else under a common name.
-pub(crate) fn add_problem(problems: &mut BTreeMap<String, u64>, mut problem: String, count: u64) {
-    problem.truncate(problem.floor_char_boundary(MAX_PROBLEM_BYTES));
-    let room = problems.len() < MAX_PROBLEMS || problems.contains_key(&problem);
-    let problem = if room { problem } else { "other problems".to_owned() };
-    add(problems.entry(problem).or_default(), count);
+pub(crate) fn add_problem(problems: &mut BTreeMap<String, u64>, problem: String, count: u64) {
+    add_text(problems, problem, count, (MAX_PROBLEMS, "other problems"));
+}
+
+/// Counts a text, which may be of any length, while there is room for it; else under a common one.
+fn add_text(texts: &mut BTreeMap<String, u64>, mut text: String, count: u64, (most, other): (usize, &str)) {
+    text.truncate(text.floor_char_boundary(MAX_PROBLEM_BYTES));
+    let room = texts.len() < most || texts.contains_key(&text);
+    let text = if room { text } else { other.to_owned() };
+    add(texts.entry(text).or_default(), count);
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::distribution::Distribution;
 use crate::health::Health;
-use crate::interval::{Interval, LoadCounts, Second, Series, add, add_problem, add_remotes};
+use crate::interval::{Cleanup, Interval, LoadCounts, Second, Series, add, add_problem, add_remotes};
 use crate::phases::Phase;
 use crate::{LoadId, MeasureId, Outcome, SeriesId, Snapshot};
 
@@ -61,6 +61,7 @@ pub struct Merged {
     generators: BTreeMap<String, GeneratorTotals>,
     remotes: BTreeMap<IpAddr, u64>,
     problems: BTreeMap<String, u64>,
+    cleanup: Cleanup,
     ledger: HashSet<(String, u32)>,
     duplicates: u64,
 }
@@ -115,6 +116,7 @@ impl Merged {
         for (problem, count) in interval.problems {
             add_problem(&mut self.problems, problem, count);
         }
+        self.cleanup.merge(&interval.cleanup);
     }
 
     /// Whether this snapshot has been added.
@@ -163,6 +165,12 @@ impl Merged {
     #[must_use]
     pub fn problems(&self) -> &BTreeMap<String, u64> {
         &self.problems
+    }
+
+    /// What was made and is to be undone, and what became of it.
+    #[must_use]
+    pub fn cleanup(&self) -> &Cleanup {
+        &self.cleanup
     }
 
     /// Snapshots that came again.

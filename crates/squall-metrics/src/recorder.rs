@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use crate::distribution::Distribution;
 use crate::health::{Health, Observation};
 use crate::interval::{
-    Interval, LoadCounts, MAX_REMOTES, OTHER_REMOTES, Second, Series, SeriesSecond, add_problem, add_remotes,
+    Cleanup, Interval, LoadCounts, MAX_REMOTES, OTHER_REMOTES, Second, Series, SeriesSecond, add_problem,
+    add_remotes,
 };
 use crate::phases::Phase;
 use crate::sample::second_of;
@@ -44,6 +45,7 @@ pub struct Recording {
     remotes: Vec<u64>,
     addresses: Vec<IpAddr>,
     problems: BTreeMap<String, u64>,
+    cleanup: Cleanup,
     /// What others took in at the same time.
     others: Vec<Recording>,
 }
@@ -308,6 +310,21 @@ impl Recorder {
         add_problem(&mut self.content.problems, problem, 1);
     }
 
+    /// Something was made that is to be undone.
+    pub fn cleanup_created(&mut self) {
+        self.content.cleanup.created += 1;
+    }
+
+    /// It was undone.
+    pub fn cleanup_undone(&mut self) {
+        self.content.cleanup.undone += 1;
+    }
+
+    /// It stays.
+    pub fn cleanup_left(&mut self, what: String) {
+        self.content.cleanup.add_left(what, 1);
+    }
+
     /// Swaps out what was taken in since the last time. Whether a second that goes on is tainted will be known later.
     #[must_use]
     pub fn take(&mut self) -> Recording {
@@ -398,6 +415,7 @@ impl Recording {
             loop_delay: sparse(self.loop_delay),
             remotes,
             problems: self.problems,
+            cleanup: self.cleanup,
         }
     }
 }

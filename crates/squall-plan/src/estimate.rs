@@ -299,7 +299,7 @@ mod tests {
     fn plan(load: &str, scenario: &str) -> Plan {
         let text = format!("target: http://x\nload: {load}\nscenarios: {{ a: {scenario} }}");
         let compiled = compile(&Bundle::new("p.yaml", text.as_str(), Inputs::default()));
-        compiled.unwrap_or_else(|problems| panic!("{}", problems.render(&text, false))).plan
+        compiled.unwrap_or_else(|problems| panic!("{}", problems.render(false))).plan
     }
 
     #[test]

@@ -126,7 +126,7 @@ pub const MAX_USERS: u32 = 10_000_000;
 pub const VERBS: [&str; 7] = ["get", "post", "put", "patch", "delete", "head", "options"];
 
 /// Keys of the language that this version does not know yet.
-pub const LATER: [&str; 3] = ["cleanup", "telemetry", "thresholds"];
+pub const LATER: [&str; 2] = ["telemetry", "thresholds"];
 
 pub(super) const HEADERS_EXAMPLE: &str = "{ Accept: application/json }";
 

@@ -29,7 +29,9 @@ use crate::data::Feeder;
 use crate::diagnostics::{Diagnostics, Problem, Severity};
 use crate::expression::{Expr, ExpressionError, ProgramBuilder, Template};
 use crate::keys;
-use crate::model::{AllowList, Auth, HttpSettings, Measure, MeasureKind, Plan, SeriesName, host_header};
+use crate::model::{
+    AllowList, Auth, HttpSettings, Measure, MeasureKind, Plan, Request, SeriesName, host_header,
+};
 use crate::secrets::Secret;
 use crate::yaml::{Node, Scalar};
 
@@ -62,6 +64,7 @@ pub(crate) struct Lowering<'a> {
     lowered_steps: usize,
     variables: Vec<(String, Value)>,
     secrets: Vec<Secret>,
+    cleanups: Vec<Request>,
     env: BTreeMap<String, String>,
     auths: Vec<Auth>,
     unset_env: BTreeSet<String>,
@@ -107,6 +110,7 @@ pub(crate) fn lower<'a>(
         lowered_steps: 0,
         variables: Vec::new(),
         secrets: Vec::new(),
+        cleanups: Vec::new(),
         env: BTreeMap::new(),
         auths: Vec::new(),
         unset_env: BTreeSet::new(),
@@ -116,8 +120,19 @@ pub(crate) fn lower<'a>(
         base: None,
     };
     let parts = lowering.plan(root);
-    let Lowering { mut diagnostics, program, variables, secrets, env, unset_env, auths, series, measures, .. } =
-        lowering;
+    let Lowering {
+        mut diagnostics,
+        program,
+        variables,
+        secrets,
+        cleanups,
+        env,
+        unset_env,
+        auths,
+        series,
+        measures,
+        ..
+    } = lowering;
     diagnostics.sort();
     let (Some(parts), false) = (parts, diagnostics.has_errors()) else { return (None, diagnostics) };
     // Each expression was compiled when it was added, so this cannot fail either.
@@ -138,6 +153,7 @@ pub(crate) fn lower<'a>(
         keeps_response,
         variables,
         secrets,
+        cleanups,
         program,
         env,
         unset_env,
@@ -207,12 +223,13 @@ impl<'a> Lowering<'a> {
                 let message = format!("nothing calls fragment `{name}`");
                 self.warning(key.span.clone(), "no-effect", message, None);
             }
-            let known = (self.series.len(), self.measures.len(), self.auths.len());
-            self.steps(steps, steps::Home { scenario: "", manner });
+            let known = (self.series.len(), self.measures.len(), self.auths.len(), self.cleanups.len());
+            self.steps(steps, steps::Home { scenario: "", purpose: "", manner });
             // What is in it is never sent or measured; which variables it needs is up to its callers.
             self.series.truncate(known.0);
             self.measures.truncate(known.1);
             self.auths.truncate(known.2);
+            self.cleanups.truncate(known.3);
             self.uses.clear();
             self.path.clear();
         }

@@ -24,6 +24,9 @@ pub use http::*;
 pub use load::*;
 pub use request::*;
 
+/// How long the end of a run may take for what is still to be undone, in seconds.
+pub const CLEANUP_S: u64 = 10;
+
 /// A validated test: what to send, to whom, how much of it, for how long.
 #[derive(Debug)]
 pub struct Plan {
@@ -47,6 +50,8 @@ pub struct Plan {
     pub series: Vec<SeriesName>,
     /// What else is measured: iterations and groups of each scenario, and metrics of the plan's own.
     pub measures: Vec<Measure>,
+    /// Requests that undo what others made.
+    pub cleanups: Vec<Request>,
     /// Whether an expression looks at `response`, the last one.
     pub keeps_response: bool,
     /// Constants that every expression sees: `variables`, overridden by `--var`.
@@ -106,6 +111,13 @@ impl Plan {
     #[must_use]
     pub fn duration(&self) -> Duration {
         self.loads.iter().map(|placed| placed.start + placed.load.duration()).max().unwrap_or_default()
+    }
+
+    /// From the epoch to when nothing is sent any more.
+    #[must_use]
+    pub fn latest_request(&self) -> Duration {
+        let cleanup = if self.cleanups.is_empty() { 0 } else { CLEANUP_S };
+        self.latest_end() + Duration::from_secs(cleanup)
     }
 
     /// From the epoch to when the last iteration is cut off.

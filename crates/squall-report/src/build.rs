@@ -83,7 +83,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
         endpoints: endpoints(plan, merged, elapsed_s),
         measures: measures(plan, merged),
         regions: regions.collect(),
-        cleanup: Cleanup::default(),
+        cleanup: cleanup(merged),
         thresholds: Vec::new(),
         findings: Vec::new(),
         generators: facts
@@ -101,6 +101,15 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
         coverage,
         totals,
     }
+}
+
+fn cleanup(merged: &Merged) -> Cleanup {
+    let cleanup = merged.cleanup();
+    let left = cleanup.left.iter().map(|(what, count)| match count {
+        1 => what.clone(),
+        count => format!("{what} ({count} times)"),
+    });
+    Cleanup { created: cleanup.created, undone: cleanup.undone, left: left.collect() }
 }
 
 /// How long load was made: from the epoch to the last second in which a request ended, within the plan's

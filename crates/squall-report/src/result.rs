@@ -36,7 +36,7 @@ pub struct RunResult {
     pub measures: Measures,
     /// The same by region.
     pub regions: Vec<Region>,
-    /// What write-heavy plans made and undid. Nothing is tracked yet.
+    /// What requests with `cleanup` made, and what was undone.
     pub cleanup: Cleanup,
     /// What was asked for, and whether it held. None can be given yet.
     pub thresholds: Vec<serde_json::Value>,
@@ -321,7 +321,7 @@ pub struct Cleanup {
     pub created: u64,
     /// Undone.
     pub undone: u64,
-    /// Left over.
+    /// What was left over, as method and path of what would have undone it. At most 100 are told apart.
     pub left: Vec<String>,
 }
 

@@ -18,6 +18,9 @@ pub struct Style {
     pub ascii: bool,
 }
 
+/// More things that are left over are not shown.
+const MAX_LEFT_SHOWN: usize = 10;
+
 /// The report as text. Read in the order of its parts: the verdict and why, totals, endpoints.
 #[must_use]
 pub fn terminal(result: &RunResult, style: Style) -> String {
@@ -31,6 +34,7 @@ pub fn terminal(result: &RunResult, style: Style) -> String {
     lines.extend(table(result));
     lines.push(String::new());
     lines.push(format!(" {}", classes(&result.outcomes)));
+    lines.extend(cleanup(result));
     lines.extend(problems(result));
     let text = lines.join("\n");
     if style.ascii { to_ascii(&text) } else { text }
@@ -240,6 +244,31 @@ fn classes(outcomes: &BTreeMap<String, u64>) -> String {
         .filter(|(outcome, _)| *outcome != "timeout" && !outcome.starts_with(|c: char| c.is_ascii_digit()));
     parts.extend(others.map(|(outcome, number)| format!("{} {}", outcome.replace('_', " "), count(*number))));
     parts.join(" · ")
+}
+
+/// What was made and is not undone.
+fn cleanup(result: &RunResult) -> Vec<String> {
+    let cleanup = &result.cleanup;
+    if cleanup.created == 0 {
+        return Vec::new();
+    }
+    let stays = cleanup.created.saturating_sub(cleanup.undone);
+    let mut lines = vec![
+        String::new(),
+        format!(
+            " cleanup: {} made, {} undone, {} left over",
+            count(cleanup.created),
+            count(cleanup.undone),
+            count(stays)
+        ),
+    ];
+    let shown = cleanup.left.iter().take(MAX_LEFT_SHOWN);
+    lines.extend(shown.map(|left| format!("   {left}")));
+    let more = cleanup.left.len().saturating_sub(MAX_LEFT_SHOWN);
+    if more > 0 {
+        lines.push(format!("   and {more} more in result.json"));
+    }
+    lines
 }
 
 fn problems(result: &RunResult) -> Vec<String> {

@@ -83,7 +83,7 @@ async fn run_taken(
         interval_s: sizing::interval_s(seats),
         poll: sizing::poll(seats),
         gather: order.ready_within.unwrap_or_else(|| sizing::gather(seats)),
-        load: plan.latest_end(),
+        load: plan.latest_request(),
     };
     let mut progress = Progress::new(&plan.name, plan.duration(), seats);
     let plan_sha256 = settings.bundle.clone();
@@ -116,7 +116,7 @@ async fn check_clock(site: &Site) -> Result<(), Failure> {
 
 /// A generator must outlive its load.
 fn check_lifetime(plan: &Plan, fleet: &Fleet) -> Result<(), Failure> {
-    let load = plan.latest_end();
+    let load = plan.latest_request();
     if load + BESIDES_LOAD <= fleet.timeout {
         return Ok(());
     }

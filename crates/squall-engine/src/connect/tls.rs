@@ -122,9 +122,8 @@ mod tests {
             let framed = |kind: &str| format!("-----BEGIN {kind}-----\nAAAA\n-----END {kind}-----\n");
             let read = |file: &str| Ok(framed(file).into_bytes());
             let bundle = Bundle::new("p.yaml", text.as_str(), Inputs::default()).with_files(read);
-            let plan =
-                compile(&bundle).unwrap_or_else(|problems| panic!("{}", problems.render(&text, false))).plan;
-            let error = client_config(&plan).unwrap_err();
+            let plan = compile(&bundle).unwrap_or_else(|problems| panic!("{}", problems.render(false))).plan;
+            let error = client_config(&plan, &SecretValues::default()).unwrap_err();
             assert!(format!("{error:?}").contains(expected), "{tls}: {error:?}");
         };
         check("ca: CERTIFICATE", "InvalidCertificate");

@@ -25,6 +25,7 @@ use crate::connect::{ConnectError, Dialed, Origin};
 use crate::slice::{Finished, Machine, RunFacts, prepare, start};
 
 mod auth;
+mod cleanup;
 mod flow;
 mod once;
 

@@ -1,6 +1,8 @@
 //! Keys of what users do.
 
-use super::{AUTH, COMPRESS, EXPECT, HEADERS_EXAMPLE, Kind, MULTIPART_PART, RETRY, Shape, key, required};
+use super::{
+    AUTH, CLEANUP, COMPRESS, EXPECT, HEADERS_EXAMPLE, Kind, MULTIPART_PART, RETRY, Shape, key, required,
+};
 use crate::model::OnFailure;
 
 /// An item of `scenarios`
@@ -192,6 +194,12 @@ pub static STEP: Kind = Kind {
             Shape::Captures,
             "Variables for later steps, taken out of the response: by JSONPath, or as said.",
             "{ cart_id: $.cart_id, next: { header: Location } }",
+        ),
+        key(
+            "cleanup",
+            Shape::Object(&CLEANUP),
+            "The request that undoes what this one made: sent when the user ends, or else at the end of the run.",
+            "{ delete: \"/cart/{{ cart_id }}\" }",
         ),
         key(
             "on_failure",

@@ -1,6 +1,6 @@
 //! Keys of what is sent, and of what is made of the response.
 
-use super::{Kind, Shape, key};
+use super::{AUTH, HEADERS_EXAMPLE, Kind, Shape, key};
 
 /// An item of `multipart`
 pub static MULTIPART_PART: Kind = Kind {
@@ -108,3 +108,34 @@ pub static CAPTURE: Kind = Kind {
 
 /// `matches`
 pub const MATCHES: [&str; 3] = ["first", "only", "all"];
+
+/// `cleanup`
+pub static CLEANUP: Kind = Kind {
+    name: "cleanup",
+    doc: "A request that undoes something. What its expressions see is what there was when it was made.",
+    keys: &[
+        key("delete", Shape::Template, "Sends a DELETE request to this URL.", "/cart/{{ cart_id }}"),
+        key("post", Shape::Template, "Sends a POST request to this URL.", "/cart/{{ cart_id }}/close"),
+        key("put", Shape::Template, "Sends a PUT request to this URL.", "/cart/{{ cart_id }}"),
+        key("patch", Shape::Template, "Sends a PATCH request to this URL.", "/cart/{{ cart_id }}"),
+        key(
+            "name",
+            Shape::Text,
+            "Under which name it is measured; `cleanup METHOD /path` unless given.",
+            "cleanup",
+        ),
+        key("query", Shape::Templates, "The URL's query.", "{ force: true }"),
+        key("headers", Shape::Headers, "Headers of this request.", HEADERS_EXAMPLE),
+        key("auth", Shape::Object(&AUTH), "How it says who asks.", "{ bearer: \"{{ token }}\" }"),
+        key("json", Shape::Json, "A JSON body.", "{ status: closed }"),
+        key("form", Shape::Templates, "A form as a body.", "{ status: closed }"),
+        key("body", Shape::Template, "A body of text.", "closed"),
+        key("timeout", Shape::Duration, "From its start to the last byte of its response.", "5s"),
+        key(
+            "expect",
+            Shape::Object(&EXPECT),
+            "What says that it has been undone; a status below 400, or 404 or 410, unless given.",
+            "{ status: 204 }",
+        ),
+    ],
+};

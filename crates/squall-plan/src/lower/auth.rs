@@ -185,6 +185,7 @@ impl Lowering<'_> {
             expect: Expect { status: vec![200..=299], checks: Vec::new() },
             captures: captures.into_iter().collect::<Option<_>>()?,
             looks_at: LooksAt { headers: true, body: true },
+            cleanup: None,
             on_failure: OnFailure::Continue,
         })
     }

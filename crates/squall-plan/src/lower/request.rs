@@ -53,11 +53,12 @@ impl Lowering<'_> {
         let captures =
             self.optional(fields, "capture", |this, node| Some(this.captures(node))).unwrap_or_default();
         let on_failure = self.optional(fields, "on_failure", Self::on_failure);
+        let cleanup = self.optional(fields, "cleanup", |this, node| this.cleanup(node, home));
         let name = self.optional(fields, "name", Self::name);
         let tags = self.tags(fields, &home.manner.tags);
         let (url, (body, content_type)) = (url?, body?);
         let method = verb.to_ascii_uppercase();
-        let name = name.unwrap_or_else(|| format!("{method} {}", url.name()));
+        let name = name.unwrap_or_else(|| format!("{}{method} {}", home.purpose, url.name()));
         let url = url.with_query(&query);
         let manner = home.manner.within(auth, own);
         let mut headers = Headers::default();
@@ -95,8 +96,29 @@ impl Lowering<'_> {
             expect,
             captures,
             looks_at,
+            cleanup,
             on_failure: on_failure.unwrap_or_default(),
         })
+    }
+
+    /// A request that undoes another one; its index.
+    fn cleanup(&mut self, node: &Node, home: Home<'_>) -> Option<usize> {
+        let fields = self.fields(node, &keys::CLEANUP)?;
+        let found = fields.present(&VERBS);
+        let [(verb, _)] = found.as_slice() else {
+            let message = "`cleanup` is one request".to_owned();
+            let span = found.get(1).map_or(node.span.clone(), |(_, key)| key.span.clone());
+            self.error(span, "conflict", message, Some("write `delete: /path` or the like".to_owned()));
+            return None;
+        };
+        let url = fields.get(verb)?;
+        let mut request = self.request(verb, url, &fields, Home { purpose: "cleanup ", ..home })?;
+        if request.expect.status.is_empty() {
+            // What is not there any more has been undone.
+            request.expect.status = vec![100..=399, 404..=404, 410..=410];
+        }
+        self.cleanups.push(request);
+        Some(self.cleanups.len() - 1)
     }
 
     /// The series of a name; when there are too many, that of all others of the scenario.

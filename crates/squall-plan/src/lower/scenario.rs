@@ -63,11 +63,11 @@ impl Lowering<'_> {
         let base = Manner { headers, tags, ..of_plan.clone() };
         let with_own = base.within(auth, own);
         let steps = |this: &mut Self, key: &'static str, manner: &Manner| {
-            let home = Home { scenario: name, manner };
+            let home = Home { scenario: name, purpose: "", manner };
             this.optional(&fields, key, |this, node| Some(this.steps(node, home))).unwrap_or_default()
         };
         let before = steps(self, "before", &base);
-        let home = Home { scenario: name, manner: &with_own };
+        let home = Home { scenario: name, purpose: "", manner: &with_own };
         let flow = self.flow(&fields, node, home);
         let after = steps(self, "after", &with_own);
         let on_status = self.optional(&fields, "on_status", |this, node| Some(this.on_status(node, home)));

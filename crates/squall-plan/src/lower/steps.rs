@@ -13,6 +13,8 @@ use super::{Lowering, MAX_STEPS};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Home<'h> {
     pub(super) scenario: &'h str,
+    /// What the names of its requests begin with, unless they are given.
+    pub(super) purpose: &'static str,
     /// How each of their requests is sent unless it says otherwise.
     pub(super) manner: &'h Manner,
 }

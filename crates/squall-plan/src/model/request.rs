@@ -43,6 +43,8 @@ pub struct Request {
     pub captures: Vec<Capture>,
     /// Whether anybody looks at what the response says: its headers and its body.
     pub looks_at: LooksAt,
+    /// What undoes what it made: an index into [`Plan::cleanups`](super::Plan::cleanups).
+    pub cleanup: Option<usize>,
     /// What follows a failure.
     pub on_failure: OnFailure,
 }

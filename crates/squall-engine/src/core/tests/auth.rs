@@ -216,7 +216,7 @@ fn what_several_call_has_one_token() {
          {{ get: /other, auth: {{ oauth2: {{ {CLIENT}, audience: s }} }} }} ] }} }}"
     );
     let compiled = compile(&Bundle::new("p.yaml", text.as_str(), Inputs::default()));
-    let plan = Arc::new(compiled.unwrap_or_else(|problems| panic!("{}", problems.render(&text, false))).plan);
+    let plan = Arc::new(compiled.unwrap_or_else(|problems| panic!("{}", problems.render(false))).plan);
     let (api, _) = run_api(&plan, good);
     let sent = |form: &str| format!("/token Basic bG9hZDphL2IlMjBj grant_type=client_credentials&{form}");
     assert_eq!(api.tokens(), [sent("scope=s"), sent("audience=s")]);
