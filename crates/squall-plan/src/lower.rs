@@ -14,6 +14,7 @@ mod request;
 mod response;
 mod scenario;
 mod secrets;
+mod setup;
 mod steps;
 mod tls;
 mod values;
@@ -63,6 +64,11 @@ pub(crate) struct Lowering<'a> {
     lowered_steps: usize,
     variables: Vec<(String, Value)>,
     secrets: Vec<Secret>,
+    /// What `setup` captures and sets.
+    shared: Vec<String>,
+    /// What the errand lowered last captures and sets.
+    captured: Vec<String>,
+    is_setup: bool,
     cleanups: Vec<Request>,
     env: BTreeMap<String, String>,
     auths: Vec<Auth>,
@@ -109,6 +115,9 @@ pub(crate) fn lower<'a>(
         lowered_steps: 0,
         variables: Vec::new(),
         secrets: Vec::new(),
+        shared: Vec::new(),
+        captured: Vec::new(),
+        is_setup: false,
         cleanups: Vec::new(),
         env: BTreeMap::new(),
         auths: Vec::new(),
@@ -137,7 +146,7 @@ pub(crate) fn lower<'a>(
     // Each expression was compiled when it was added, so this cannot fail either.
     let keeps_response = program.mentions("response");
     let Ok(program) = program.finish() else { return (None, diagnostics) };
-    let Parts { name, target, http, allow, data, loads, scenarios } = parts;
+    let Parts { name, target, http, allow, data, loads, scenarios, setup, teardown } = parts;
     let plan = Plan {
         name,
         target,
@@ -146,6 +155,8 @@ pub(crate) fn lower<'a>(
         data: data.into(),
         loads,
         scenarios,
+        setup,
+        teardown,
         auths,
         series,
         measures,
@@ -174,6 +185,8 @@ struct Parts {
     data: Vec<Feeder>,
     loads: Vec<crate::model::PlacedLoad>,
     scenarios: Vec<crate::model::Scenario>,
+    setup: Vec<crate::model::Step>,
+    teardown: Vec<crate::model::Step>,
 }
 
 impl<'a> Lowering<'a> {
@@ -195,11 +208,13 @@ impl<'a> Lowering<'a> {
         let data = self.data(&fields);
         self.fragments(&fields);
         let loads = self.loads(&fields);
+        let setup = self.setup(&fields, &manner);
         let scenarios = self.scenarios(&fields, &manner, &loads);
+        let teardown = self.teardown(&fields, &manner);
         self.check_fragments(&manner);
         self.check_rows(&data, &loads, &scenarios);
         let (target, allow) = (target?, self.allowed.take()?);
-        Some(Parts { name, target, http, allow, data, loads, scenarios })
+        Some(Parts { name, target, http, allow, data, loads, scenarios, setup, teardown })
     }
 
     /// Finds the steps that others call.
