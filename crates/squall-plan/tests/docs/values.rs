@@ -7,7 +7,7 @@ use http::HeaderMap;
 use minijinja::Value;
 use squall_plan::expression::{Constants, Response, Scope};
 use squall_plan::random::iteration_stream;
-use squall_plan::{Body, Flow, Plan, Share, Step, compile};
+use squall_plan::{Body, Flow, Plan, SecretValues, Share, Step, compile};
 
 use crate::example::bundle;
 use crate::markdown::{Block, Page, code};
@@ -136,15 +136,16 @@ fn step(plan: &Plan) -> &Step {
 
 /// User number 7 in its third iteration, after a response.
 fn scope(plan: &Plan) -> Arc<Scope> {
+    let secrets = SecretValues::from_iter([("password".to_owned(), "pw-7".to_owned())]);
     let constants = Constants {
         variables: plan.variables.clone(),
         env: Value::from(plan.env.clone()),
         now_ms: Some(|| NOW_MS),
         data: Arc::clone(&plan.data),
         seed: 1,
-        secrets: Value::default(),
         run: Constants::run("20261125-115959-8f31c2", "shop", 1, NOW_MS),
         slice: Constants::slice(Share::WHOLE),
+        secrets: secrets.value(),
     };
     let scope = Scope::new(Arc::new(constants), 7, iteration_stream(1, 0, 7, 0));
     scope.begin_iteration(3, iteration_stream(1, 0, 7, 3));
