@@ -31,7 +31,7 @@ use crate::diagnostics::{Diagnostics, Problem, Severity};
 use crate::expression::{Expr, ExpressionError, ProgramBuilder, Template};
 use crate::keys;
 use crate::model::{
-    AllowList, Auth, HttpSettings, Measure, MeasureKind, Plan, Request, SeriesName, host_header,
+    AllowList, Auth, HttpSettings, Measure, MeasureKind, Plan, Request, SeriesName, Tags, host_header,
 };
 use crate::secrets::Secret;
 use crate::yaml::{Node, Scalar};
@@ -73,6 +73,8 @@ pub(crate) struct Lowering<'a> {
     env: BTreeMap<String, String>,
     auths: Vec<Auth>,
     unset_env: BTreeSet<String>,
+    /// Those of the whole plan.
+    tags: Tags,
     series: Vec<SeriesName>,
     measures: Vec<Measure>,
     /// The hosts that requests may go to, once they are known.
@@ -122,6 +124,7 @@ pub(crate) fn lower<'a>(
         env: BTreeMap::new(),
         auths: Vec::new(),
         unset_env: BTreeSet::new(),
+        tags: Tags::new(),
         series: Vec::new(),
         measures: Vec::new(),
         allowed: None,
@@ -203,8 +206,9 @@ impl<'a> Lowering<'a> {
             .as_ref()
             .and_then(|target| Some((target.path().trim_end_matches('/').to_owned(), host_header(target)?)));
         self.allowed = target.as_ref().map(|target| self.allow(&fields, target));
+        self.tags = self.tags(&fields, &Tags::new());
         let (http, mut manner) = self.http(&fields);
-        manner.tags = self.tags(&fields, &manner.tags);
+        manner.tags.clone_from(&self.tags);
         let data = self.data(&fields);
         self.fragments(&fields);
         let loads = self.loads(&fields);

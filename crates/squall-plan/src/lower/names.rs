@@ -52,7 +52,10 @@ impl Lowering<'_> {
         self.program.names(expr).iter().all(|name| {
             let root = name.split('.').next().unwrap_or_default();
             let is_captured = self.defined.iter().any(|name| name == root);
-            !is_captured && (root == "env" || is_variable(root) || CONSTANT_FUNCTIONS.contains(&root))
+            !is_captured
+                && (["env", "secret"].contains(&root)
+                    || is_variable(root)
+                    || CONSTANT_FUNCTIONS.contains(&root))
         })
     }
 
