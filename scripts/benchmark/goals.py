@@ -42,6 +42,8 @@ GOALS = [
     Ratio("plain", "wrk", 1.4),
     Ratio("journey", "wrk", 2.0),
     Ratio("journey", "k6", 0.1),
+    Ratio("authenticated", "wrk", 2.5),
+    Memory(1_000, 20),
     Memory(10_000, 20),
 ]
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Load:
     """So many users for so many seconds, each on a connection of its own.
 
-    `journey` is what they do: `plain` GETs without pauses, the scripted `journey`, or one GET and a long `wait`.
+    `journey` is what they do: `plain` GETs without pauses, the scripted `journey`, the guide's `authenticated` one, or one GET
+    and a long `wait`.
     `certificate` is the file of the authority to trust, if the URL is one of TLS.
     """
 

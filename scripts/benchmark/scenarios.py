@@ -32,7 +32,7 @@ class Scenario:
 
     def takes(self, peer):
         """Whether a generator has a row: the bases of a journey have one, too, for what a plain GET costs now."""
-        return self.name in peer.can or (self.journey == "journey" and peer.name in self.bases)
+        return self.name in peer.can or (self.journey != "plain" and peer.name in self.bases)
 
     def rows(self, peers, options, folder):
         """Runs the rounds, and makes a row of each generator's."""
@@ -138,6 +138,8 @@ SCENARIOS = [
     Scenario("plain", "plain GET", "http", ("wrk", "hyper")),
     Scenario("journey", "scripted journey: login, template, JSON capture, expectation", "http", ("wrk", "hyper"),
              journey="journey"),
+    Scenario("authenticated", "authenticated.yaml of docs/examples, without its pauses", "http", ("wrk",),
+             journey="authenticated"),
     Scenario("tls", "GET over TLS, HTTP/1.1", "tls", ("wrk",)),
     Scenario("http2", "GET over HTTP/2 with TLS, a connection a user", "http2", ("h2load",)),
     Scenario("h2c", "GET over HTTP/2 without TLS, a connection a user", "h2c", ("h2load",)),

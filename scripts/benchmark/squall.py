@@ -27,7 +27,7 @@ class Squall:
     """One generator: what `cargo xtask dist` gives to others, or a binary that was named."""
 
     name = "squall"
-    can = {"plain", "journey", "tls", "http2", "h2c", "wait"}
+    can = {"plain", "journey", "authenticated", "tls", "http2", "h2c", "wait"}
 
     def __init__(self, binary=None, build=True):
         self.binary = binary
@@ -43,8 +43,9 @@ class Squall:
     def command(self, load):
         path, out = os.path.join(load.folder, "plan.yaml"), os.path.join(load.folder, "out")
         with open(path, "w") as file:
-            json.dump(_plan(load), file)
-        return [self.binary, "run", path, "--generators", "1", "--out", out, "--output", "json"]
+            file.write(_example(load.journey) if load.journey == "authenticated" else json.dumps(_plan(load)))
+        return [self.binary, "run", path, "--target", load.url, "--users", str(load.users),
+                "--duration", f"{load.seconds}s", "--generators", "1", "--out", out, "--output", "json"]
 
     def environment(self, load):
         return {"SSL_CERT_FILE": load.certificate} if load.certificate else {}
@@ -57,6 +58,12 @@ class Squall:
             reasons = ", ".join(result["verdict"]["reasons"]) or result["verdict"]["outcome"]
             raise Failed(f"{reasons}; outcomes {result['outcomes']}")
         return result["totals"]["requests"]
+
+
+def _example(name):
+    """A plan of the documentation, without its pauses."""
+    with open(os.path.join(ROOT, "docs", "examples", f"{name}.yaml")) as file:
+        return "".join(line for line in file if not line.lstrip().startswith("think:"))
 
 
 def _plan(load):

@@ -40,6 +40,24 @@ location = /cart {{
     if ($http_authorization != "Bearer {TOKEN}") {{ return 401; }}
     return 201 '{{"cart":"cart-1"}}';
 }}
+location = /api/v1/auth/login {{ return 200 '{{"access_token":"{TOKEN}"}}'; }}
+location /api/v1/ {{ return 404; }}
+location = /api/v1/catalog/products {{
+    if ($http_authorization != "Bearer {TOKEN}") {{ return 401; }}
+    return 200 '{BODY}';
+}}
+location = /api/v1/cart {{
+    if ($http_authorization != "Bearer {TOKEN}") {{ return 401; }}
+    return 201 '{{"cart_id":"cart-1"}}';
+}}
+location = /api/v1/cart/cart-1/items {{
+    if ($http_authorization != "Bearer {TOKEN}") {{ return 401; }}
+    return 201 '{{"items":1}}';
+}}
+location = /api/v1/orders {{
+    if ($http_authorization != "Bearer {TOKEN}") {{ return 401; }}
+    return 201 '{{"order_id":"order-1"}}';
+}}
 """
 
 

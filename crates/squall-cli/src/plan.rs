@@ -67,7 +67,7 @@ fn read(args: &PlanArgs) -> Result<Result<Bundle, Diagnostics>, Failure> {
     let bytes = read_file(&args.plan)?;
     let text = match String::from_utf8(bytes) {
         Ok(text) => text,
-        Err(error) => return Ok(Err(Diagnostics::not_utf8(file, &error.utf8_error()))),
+        Err(error) => return Ok(Err(Diagnostics::not_utf8(file, error.as_bytes(), &error.utf8_error()))),
     };
     let load = match (args.users, args.rate, args.duration) {
         (Some(users), None, Some(duration)) => Some(LoadOverride::Users { users, duration }),

@@ -127,6 +127,12 @@ impl User {
         self.number
     }
 
+    /// A later life of a user goes on with the rows of data that it has not taken yet.
+    pub(crate) fn goes_on_from(&self, earlier: &Scope, iterations: u64) {
+        self.scope.goes_on_from(earlier);
+        self.scope.take_turn(self.load.turn(self.number, iterations + 1, None));
+    }
+
     /// Runs the scenario's `before`.
     pub(crate) async fn before(&mut self) -> After {
         let worker = Rc::clone(&self.worker);
@@ -195,10 +201,11 @@ impl User {
         let key = arrival.map_or((self.ordinal, iteration), |taken| (self.load.ordinal(taken.ordinal), 1));
         self.scope
             .begin_iteration(iteration, iteration_stream(self.worker.seed, self.scenario, key.0, key.1));
-        if !plan.data.is_empty() {
+        let scenario = &plan.scenarios[self.scenario];
+        if !scenario.data.is_empty() {
             let arrival = arrival.map(|taken| taken.ordinal);
             self.scope.take_turn(self.load.turn(self.number, iteration, arrival));
-            if self.scope.lacks_data() {
+            if self.scope.lacks_data(&scenario.data) {
                 self.worker.tell_flow(|| "no row of data is left for the user".to_owned());
                 return After::EndUser { failed: false };
             }
@@ -210,7 +217,6 @@ impl User {
         let record = IterationRecord::begin(&self.worker, &self.load, self.ready);
         let mut due = arrival.map(|taken| taken.due);
         let (since, paused) = (due.map_or(self.ready, |due| due.at), self.paused);
-        let scenario = &plan.scenarios[self.scenario];
         let mut after = After::Next;
         if fresh {
             after = self.steps(&scenario.before, &mut due).await;

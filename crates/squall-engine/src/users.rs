@@ -2,8 +2,10 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+use squall_plan::expression::Scope;
 use squall_plan::schedule::{Span, UserSchedule};
 use squall_plan::{ClosedLoad, Iterations, PlacedLoad};
 use tokio::task::JoinSet;
@@ -62,11 +64,11 @@ pub(crate) fn start(
 /// A user's lives, one for each span in which the profile has a place for it.
 async fn lives(crowd: Rc<Crowd>, ordinal: u64, spans: Vec<Span>) {
     let scenario = crowd.run.scenario(ordinal);
-    let (clock, mut iterations) = (&crowd.worker.clock, 0);
+    let (clock, mut iterations, mut earlier) = (&crowd.worker.clock, 0, None);
     for span in spans {
         clock.sleep_until(crowd.worker.instant(span.from_us)).await;
         let cut_off = crowd.worker.instant(span.until_us) + crowd.graceful_stop;
-        let life = live(&crowd, scenario, ordinal, span, &mut iterations);
+        let life = live(&crowd, (scenario, ordinal), span, &mut iterations, &mut earlier);
         if cut_off >= crowd.worker.latest_end {
             // The slice cuts it off.
             life.await;
@@ -79,7 +81,14 @@ async fn lives(crowd: Rc<Crowd>, ordinal: u64, spans: Vec<Span>) {
     }
 }
 
-async fn live(crowd: &Crowd, scenario: usize, ordinal: u64, span: Span, iterations: &mut u64) {
+/// A life: begun again after a `before` that failed. What an earlier one knew is `earlier`, if there is data.
+async fn live(
+    crowd: &Crowd,
+    (scenario, ordinal): (usize, u64),
+    span: Span,
+    iterations: &mut u64,
+    earlier: &mut Option<Arc<Scope>>,
+) {
     let worker = &crowd.worker;
     let offset = |us: u64| i64::try_from(us).unwrap_or(i64::MAX);
     // Who is woken late has not lived meanwhile, but for what a timer may be late.
@@ -90,6 +99,10 @@ async fn live(crowd: &Crowd, scenario: usize, ordinal: u64, span: Span, iteratio
     let mut back_off = BACK_OFF.0;
     while worker.clock.now() < until && crowd.has_more(*iterations) {
         let mut user = User::new(worker, &crowd.run, scenario, ordinal);
+        if !worker.plan.scenarios[scenario].data.is_empty() {
+            earlier.as_deref().inspect(|earlier| user.goes_on_from(earlier, *iterations));
+            *earlier = Some(Arc::clone(&user.scope));
+        }
         match user.before().await {
             After::Next | After::EndIteration { failed: false } => {}
             After::EndUser { .. } => return,

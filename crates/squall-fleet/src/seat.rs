@@ -113,13 +113,17 @@ where
     };
     let seat = Seat { store, clock, identity, manifest: &manifest };
     seat.say_ready(invitation.seat, prepared.as_ref().err().cloned()).await?;
-    let (start, plan) = match prepared {
+    let (start, mut plan) = match prepared {
         Ok(prepared) => prepared,
         Err(problem) => return Ok(SeatOutcome::Unable(problem)),
     };
     let Some((share, epoch)) = seat.wait().await? else {
         return Ok(SeatOutcome::NotNeeded);
     };
+    // Whoever made things ready has no more use for the plan.
+    if let Some(plan) = Arc::get_mut(&mut plan) {
+        plan.keep_rows_of(share);
+    }
     let interval = Duration::from_secs(u64::from(manifest.interval_s.max(1)));
     let late = clock.now().since(epoch);
     let load = start(Order { run: manifest.run.clone(), plan, share, seed: manifest.seed, epoch, interval });
@@ -141,12 +145,14 @@ async fn plan(store: &impl Store, manifest: &Manifest) -> Result<Result<Plan, St
     let Fetched::Found { value, .. } = store.get(&keys::plan(&manifest.bundle), None).await? else {
         return Ok(Err("plan is not in the store".to_owned()));
     };
+    if Bundle::sha256_of(&value) != manifest.bundle {
+        return Ok(Err("plan's bundle is not what the manifest says".to_owned()));
+    }
     let Ok(bundle) = Bundle::from_bytes(&value) else {
         return Ok(Err("plan's bundle cannot be read".to_owned()));
     };
-    if bundle.sha256() != manifest.bundle {
-        return Ok(Err("plan's bundle is not what the manifest says".to_owned()));
-    }
+    // It may be large, and the bundle has all of it.
+    drop(value);
     Ok(compile(&bundle).map(|compiled| compiled.plan).map_err(|problems| problems.render(false)))
 }
 

@@ -122,36 +122,69 @@ impl Bundle {
     /// SHA-256 of [`to_bytes`](Self::to_bytes), in hexadecimal: the bundle's name.
     #[must_use]
     pub fn sha256(&self) -> String {
-        hex::encode(Sha256::digest(self.to_bytes()))
+        Self::sha256_of(&self.to_bytes())
+    }
+
+    /// The name of the bundle that is written as these bytes.
+    #[must_use]
+    pub fn sha256_of(bytes: &[u8]) -> String {
+        hex::encode(Sha256::digest(bytes))
     }
 }
 
-/// Files as they travel: in base 64, and only those that could be read.
+/// Files as they travel: in base 64, and only those that could be read. They may be large, so their text is never there
+/// beside the bundle's.
 mod files {
     use std::collections::BTreeMap;
+    use std::fmt;
 
     use base64::Engine;
+    use base64::display::Base64Display;
     use base64::engine::general_purpose::STANDARD;
     use bytes::Bytes;
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde::de::{Error, Visitor};
+    use serde::{Deserialize, Deserializer, Serializer};
 
     type Files = BTreeMap<String, Result<Bytes, String>>;
 
     pub(super) fn serialize<S: Serializer>(files: &Files, serializer: S) -> Result<S::Ok, S::Error> {
         let readable = files.iter().filter_map(|(name, content)| Some((name, content.as_ref().ok()?)));
-        let texts: BTreeMap<&String, String> =
-            readable.map(|(name, bytes)| (name, STANDARD.encode(bytes))).collect();
-        texts.serialize(serializer)
+        serializer.collect_map(readable.map(|(name, bytes)| (name, Written(bytes))))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Files, D::Error> {
-        let texts = BTreeMap::<String, String>::deserialize(deserializer)?;
-        let decode = |(name, text): (String, String)| {
-            let bytes = STANDARD.decode(text).map_err(D::Error::custom)?;
-            Ok((name, Ok(Bytes::from(bytes))))
-        };
-        texts.into_iter().map(decode).collect()
+        let files = BTreeMap::<String, Read>::deserialize(deserializer)?;
+        Ok(files.into_iter().map(|(name, Read(bytes))| (name, Ok(bytes))).collect())
+    }
+
+    struct Written<'a>(&'a Bytes);
+
+    impl serde::Serialize for Written<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_str(&Base64Display::new(self.0, &STANDARD))
+        }
+    }
+
+    struct Read(Bytes);
+
+    impl<'de> Deserialize<'de> for Read {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_str(Decode)
+        }
+    }
+
+    struct Decode;
+
+    impl Visitor<'_> for Decode {
+        type Value = Read;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("bytes in base 64")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Read, E> {
+            STANDARD.decode(text).map(|bytes| Read(bytes.into())).map_err(E::custom)
+        }
     }
 }
 

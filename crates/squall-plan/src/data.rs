@@ -46,7 +46,8 @@ pub enum Per {
     User,
     /// Each iteration has one.
     Iteration,
-    /// Each time that an expression asks.
+    /// Each time that an expression asks. What a user has taken is taken: one whose `before` failed, or who was away for a
+    /// stage, goes on behind it.
     Use,
 }
 
@@ -84,13 +85,46 @@ pub enum DataError {
 #[derive(Debug)]
 pub struct Table {
     rows: Rows,
+    /// How many there are.
+    len: u64,
+    /// Which of them are kept, ascending; all unless given.
+    kept: Option<Vec<u32>>,
 }
 
 #[derive(Debug)]
 enum Rows {
     Values(Vec<Value>),
-    Csv { columns: Vec<String>, text: Bytes, starts: Vec<u32> },
-    JsonLines { text: Bytes, starts: Vec<u32> },
+    Csv { columns: Vec<String>, lines: Lines },
+    JsonLines(Lines),
+}
+
+/// A text, and where its rows begin.
+#[derive(Debug)]
+struct Lines {
+    text: Bytes,
+    starts: Vec<u32>,
+}
+
+impl Lines {
+    /// From the beginning of a row to that of the next.
+    fn get(&self, index: usize) -> Option<&[u8]> {
+        let start = usize::try_from(*self.starts.get(index)?).ok()?;
+        let end = self.starts.get(index + 1).and_then(|end| usize::try_from(*end).ok());
+        self.text.get(start..end.unwrap_or(self.text.len()))
+    }
+
+    /// A text of these rows alone.
+    fn only(&self, indices: &[u32]) -> Self {
+        let rows = || indices.iter().filter_map(|index| self.get(usize::try_from(*index).ok()?));
+        let mut text = Vec::with_capacity(rows().map(<[u8]>::len).sum());
+        let mut starts = Vec::with_capacity(indices.len());
+        for row in rows() {
+            // Not longer than the whole, whose places fit.
+            starts.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
+            text.extend_from_slice(row);
+        }
+        Self { text: text.into(), starts }
+    }
 }
 
 impl Table {
@@ -124,7 +158,8 @@ impl Table {
             }
             starts.push(u32::try_from(start).map_err(|_| DataError::Form("more than 4 GB".to_owned()))?);
         }
-        Self::new(Rows::Csv { columns, text, starts })
+        starts.shrink_to_fit();
+        Self::new(Rows::Csv { columns, lines: Lines { text, starts } })
     }
 
     /// Of a JSON list.
@@ -145,33 +180,56 @@ impl Table {
             }
             at += line.len() + 1;
         }
-        Self::new(Rows::JsonLines { text, starts })
+        starts.shrink_to_fit();
+        Self::new(Rows::JsonLines(Lines { text, starts }))
     }
 
     fn new(rows: Rows) -> Result<Self, DataError> {
-        let table = Self { rows };
-        if table.len() == 0 { Err(DataError::Empty) } else { Ok(table) }
+        let len = match &rows {
+            Rows::Values(rows) => rows.len(),
+            Rows::Csv { lines, .. } | Rows::JsonLines(lines) => lines.starts.len(),
+        };
+        if len == 0 { Err(DataError::Empty) } else { Ok(Self { rows, len: len as u64, kept: None }) }
+    }
+
+    /// The same table without the rows that nobody here will ask for: their memory is free, and they are as if they
+    /// were not there. Only of a table that has all of its rows.
+    #[must_use]
+    pub fn keep(&self, wanted: impl Fn(u64) -> bool) -> Option<Self> {
+        let len = u32::try_from(self.len).ok().filter(|_| self.kept.is_none())?;
+        let kept: Vec<u32> = (0..len).filter(|row| wanted(u64::from(*row))).collect();
+        let rows = match &self.rows {
+            Rows::Values(rows) => {
+                let rows = kept.iter().filter_map(|row| rows.get(usize::try_from(*row).ok()?));
+                Rows::Values(rows.cloned().collect())
+            }
+            Rows::Csv { columns, lines } => Rows::Csv { columns: columns.clone(), lines: lines.only(&kept) },
+            Rows::JsonLines(lines) => Rows::JsonLines(lines.only(&kept)),
+        };
+        Some(Self { rows, len: self.len, kept: Some(kept) })
     }
 
     /// How many rows there are; never 0.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "it never is")]
     pub fn len(&self) -> u64 {
-        match &self.rows {
-            Rows::Values(rows) => rows.len() as u64,
-            Rows::Csv { starts, .. } | Rows::JsonLines { starts, .. } => starts.len() as u64,
-        }
+        self.len
     }
 
-    /// A row, if there are so many.
+    /// A row, if there are so many, and it is kept.
     #[must_use]
     pub fn row(&self, index: u64) -> Option<Value> {
-        let index = usize::try_from(index).ok()?;
+        let index = match &self.kept {
+            None => usize::try_from(index).ok()?,
+            Some(kept) => kept.binary_search(&u32::try_from(index).ok()?).ok()?,
+        };
         match &self.rows {
             Rows::Values(rows) => rows.get(index).cloned(),
-            Rows::Csv { columns, text, starts } => {
-                let text = text.get(usize::try_from(*starts.get(index)?).ok()?..)?;
-                let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text);
+            Rows::Csv { columns, lines } => {
+                let text = lines.get(index)?;
+                let mut reader = csv::ReaderBuilder::new();
+                let reader = reader.has_headers(false).buffer_capacity(text.len().max(1));
+                let mut reader = reader.from_reader(text);
                 let mut record = csv::StringRecord::new();
                 // It was read once already.
                 reader.read_record(&mut record).ok()?;
@@ -179,10 +237,8 @@ impl Table {
                     columns.iter().cloned().zip(record.iter().map(str::to_owned)).collect();
                 Some(Value::from(row))
             }
-            Rows::JsonLines { text, starts } => {
-                let text = text.get(usize::try_from(*starts.get(index)?).ok()?..)?;
-                let line = text.split(|byte| *byte == b'\n').next()?;
-                serde_json::from_slice(line).ok().map(|json| from_json(&json))
+            Rows::JsonLines(lines) => {
+                serde_json::from_slice(lines.get(index)?).ok().map(|json| from_json(&json))
             }
         }
     }

@@ -87,10 +87,12 @@ impl Diagnostics {
 
     /// For a file whose bytes are no text.
     #[must_use]
-    pub fn not_utf8(file: impl Into<String>, error: &std::str::Utf8Error) -> Self {
+    pub fn not_utf8(file: impl Into<String>, bytes: &[u8], error: &std::str::Utf8Error) -> Self {
         let file = file.into();
         let message = format!("file is not UTF-8: byte {} is no character", error.valid_up_to());
-        let start = Position { line: 1, column: 1 };
+        let before = bytes.get(..error.valid_up_to()).and_then(|before| std::str::from_utf8(before).ok());
+        let before = before.unwrap_or_default();
+        let start = position(before, before.len());
         let diagnostic = Diagnostic {
             severity: Severity::Error,
             code: "not-utf-8",

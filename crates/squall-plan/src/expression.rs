@@ -11,12 +11,14 @@ mod response;
 mod scope;
 mod template;
 mod value;
+mod words;
 
 pub use program::{EvalError, Expr, ExpressionError, Program, ProgramBuilder};
 pub use response::Response;
 pub use scope::{Constants, Scope, Turn};
 pub use template::{JsonNode, JsonTemplate, Template, UrlTemplate, ValueTemplate};
 pub use value::{from_json, is_true, to_text};
+pub use words::Word;
 
 /// Names that every expression may use, besides variables, captures and functions.
 pub const GLOBALS: [&str; 8] = ["env", "fake", "iteration", "response", "run", "secret", "slice", "vu"];

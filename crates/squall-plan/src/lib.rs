@@ -7,6 +7,7 @@
 
 pub mod compile;
 pub mod data;
+mod dealing;
 pub mod diagnostics;
 pub mod estimate;
 pub mod expression;

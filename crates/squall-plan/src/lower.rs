@@ -59,8 +59,7 @@ pub(crate) struct Lowering<'a> {
     fragments: Vec<Fragment<'a>>,
     /// The fragments whose steps are being lowered, as indices.
     calls: Vec<usize>,
-    /// The names of data.
-    feeders: Vec<String>,
+    feeders: Vec<data::Known>,
     lowered_steps: usize,
     variables: Vec<(String, Value)>,
     secrets: Vec<Secret>,
@@ -198,6 +197,7 @@ impl<'a> Lowering<'a> {
         let loads = self.loads(&fields);
         let scenarios = self.scenarios(&fields, &manner, &loads);
         self.check_fragments(&manner);
+        self.check_rows(&data, &loads, &scenarios);
         let (target, allow) = (target?, self.allowed.take()?);
         Some(Parts { name, target, http, allow, data, loads, scenarios })
     }
@@ -309,7 +309,8 @@ impl<'a> Lowering<'a> {
 
     fn note_uses(&mut self, node: &Node, template: &Template) {
         for expr in template.expressions() {
-            self.uses.push(Use { expr, span: node.span.clone(), path: self.path() });
+            let span = self.line_of(node, self.program.text(expr));
+            self.uses.push(Use { expr, span, path: self.path() });
         }
     }
 
@@ -339,8 +340,22 @@ impl<'a> Lowering<'a> {
             (Some(quote), Some(part)) => {
                 node.span.start + quote + part.start..node.span.start + quote + part.end
             }
+            (_, Some(part)) => {
+                let line_start =
+                    text.get(..part.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+                let line = text.get(line_start..).and_then(|rest| rest.lines().next());
+                self.line_of(node, line.unwrap_or_default())
+            }
             _ => node.span.clone(),
         }
+    }
+
+    /// Where a part of a scalar stands in the file, if the scalar has several lines and it is found in one of them;
+    /// else the whole scalar.
+    fn line_of(&self, node: &Node, part: &str) -> Range<usize> {
+        let source = self.diagnostics.text(node.span.clone());
+        let found = if part.is_empty() || !source.contains('\n') { None } else { source.find(part) };
+        found.map_or(node.span.clone(), |at| node.span.start + at..node.span.start + at + part.len())
     }
 
     /// A scalar as it is written.

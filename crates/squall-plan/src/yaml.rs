@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
 /// A longer plan is refused.
 pub(crate) const MAX_BYTES: usize = 1024 * 1024;
@@ -185,6 +185,12 @@ struct Builder {
 impl Builder {
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Malformed> {
         let range = self.offsets.range(span);
+        if let Event::Scalar(.., Some(tag))
+        | Event::SequenceStart(.., Some(tag))
+        | Event::MappingStart(.., Some(tag)) = &event
+        {
+            return refuse_tag(tag, range);
+        }
         match event {
             Event::Scalar(text, style, anchor, _) => {
                 let plain = style == ScalarStyle::Plain;
@@ -255,7 +261,13 @@ impl Builder {
             None
         };
         let end = (at + 1).min(line_end.max(at));
-        Malformed { message: format!("not valid YAML: {}", error.info()), hint, span: at..end }
+        // The parser's own limit is beyond ours, but it looks ahead.
+        let message = if error.info().contains("recursion limit") {
+            format!("values are nested more than {MAX_DEPTH} deep")
+        } else {
+            format!("not valid YAML: {}", error.info())
+        };
+        Malformed { message, hint, span: at..end }
     }
 }
 
@@ -266,6 +278,13 @@ fn last_end(node: &Node) -> Option<usize> {
         Value::Mapping(entries) => entries.last().map(|(_, value)| value.span.end),
         Value::Scalar { .. } => None,
     }
+}
+
+/// What a tag asks for, such as another file, would not be done.
+fn refuse_tag(tag: &Tag, span: Range<usize>) -> Result<(), Malformed> {
+    let handle = if tag.is_yaml_core_schema() { "!!" } else { tag.handle.as_str() };
+    let message = format!("tag `{handle}{}` has no meaning here", tag.suffix);
+    Err(Malformed { message, hint: Some("leave it out; quotes make a text of anything"), span })
 }
 
 fn refuse<T>(message: &str, span: Range<usize>) -> Result<T, Malformed> {
@@ -317,5 +336,8 @@ mod tests {
         check("", "empty");
         check("a: &x [*x]", "contains it");
         check("a: *missing", "not valid YAML");
+        check("a: !include b.yaml", "tag `!include` has no meaning");
+        check("a: !!str 5", "tag `!!str` has no meaning");
+        check("a: !x [1]", "tag `!x` has no meaning");
     }
 }

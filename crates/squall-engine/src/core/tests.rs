@@ -27,6 +27,7 @@ use crate::slice::{Finished, Machine, RunFacts, prepare, start};
 mod auth;
 mod cleanup;
 mod flow;
+mod mix;
 mod once;
 
 /// Answers everything after the same time; may close each connection after its first answer, unannounced; may not

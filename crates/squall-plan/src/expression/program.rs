@@ -8,6 +8,7 @@ use minijinja::{Environment, Error, ErrorKind, Expression, UndefinedBehavior, Va
 use self_cell::self_cell;
 use thiserror::Error;
 
+use super::words::{Word, words};
 use super::{functions, scope::Scope};
 
 /// Steps that one evaluation may take; an expression that needs more does not end.
@@ -34,6 +35,12 @@ pub enum EvalError {
     #[error("variable `{name}` is undefined")]
     Undefined {
         /// The variable, or the path into it that leads nowhere.
+        name: String,
+    },
+    /// It needs a row of data, and there is none left.
+    #[error("no row of `{name}` is left")]
+    NoRow {
+        /// The data.
         name: String,
     },
     /// It did not end within its steps.
@@ -103,6 +110,20 @@ impl ProgramBuilder {
     #[must_use]
     pub fn text(&self, expr: Expr) -> &str {
         &self.sources[expr.0].text
+    }
+
+    /// The filters and tests that the expression names and that are not there.
+    #[must_use]
+    pub fn unknown_words(&self, expr: Expr) -> Vec<Word<'_>> {
+        words(self.text(expr)).into_iter().filter(|word| !self.knows(*word)).collect()
+    }
+
+    /// Whether there is such a filter or test.
+    #[must_use]
+    pub fn knows(&self, word: Word<'_>) -> bool {
+        let text = format!("'{}' is {}", word.name(), word.kind());
+        let known = self.environments.value.compile_expression_owned(text).and_then(|asks| asks.eval(()));
+        known.is_ok_and(|known| known.is_true())
     }
 
     /// Whether any expression looks that name up.
@@ -224,9 +245,15 @@ impl Program {
 /// minijinja does not say which variable was undefined, so the first of the expression's names that leads
 /// nowhere is found again.
 fn undefined(source: &Source, scope: &Scope) -> EvalError {
+    let is_of = |path: &String, data: &str| path.split('.').next() == Some(data);
+    if let Some(data) = scope.lacks()
+        && source.names.iter().any(|path| is_of(path, data))
+    {
+        return EvalError::NoRow { name: data.to_owned() };
+    }
     let leads_nowhere = |path: &&String| {
         let mut segments = path.split('.');
-        let root = segments.next().and_then(|root| scope.get(root));
+        let root = segments.next().and_then(|root| scope.seen(root));
         segments
             .try_fold(root?, |value, segment| value.get_attr(segment).ok())
             .filter(|value| !value.is_undefined())

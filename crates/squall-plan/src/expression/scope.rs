@@ -60,7 +60,7 @@ pub struct Scope {
     constants: Arc<Constants>,
     user: Mutex<User>,
     /// Shared by what a user does side by side.
-    variables: Arc<Mutex<Variables>>,
+    shared: Arc<Mutex<Shared>>,
 }
 
 struct User {
@@ -68,8 +68,8 @@ struct User {
     iteration: u64,
     random: Random,
     turn: Turn,
-    /// How often each piece of data has been used.
-    uses: Vec<u64>,
+    /// The data of which there was no row left at the last look-up.
+    lacks: Option<usize>,
 }
 
 /// A user's place among all who take data: it says which rows are theirs.
@@ -83,8 +83,37 @@ pub struct Turn {
     pub iteration: u64,
 }
 
-/// What a user has captured and set; the names are few.
-type Variables = Vec<(Arc<str>, Value)>;
+impl Turn {
+    /// The number under which a row is taken by who has used the data so often before.
+    fn number(self, per: Per, uses: u64) -> u64 {
+        match per {
+            Per::User => self.user,
+            Per::Iteration => self.iteration,
+            Per::Use => uses.saturating_mul(self.users.max(1)).saturating_add(self.user),
+        }
+    }
+}
+
+#[derive(Clone, Default)]
+struct Shared {
+    /// What the user has captured and set; the names are few.
+    variables: Vec<(Arc<str>, Value)>,
+    /// How often each piece of data has been used.
+    uses: Vec<u64>,
+}
+
+impl Shared {
+    fn uses_of(&self, index: usize) -> u64 {
+        self.uses.get(index).copied().unwrap_or(0)
+    }
+
+    fn count_use(&mut self, index: usize) {
+        if index >= self.uses.len() {
+            self.uses.resize(index + 1, 0);
+        }
+        self.uses[index] += 1;
+    }
+}
 
 impl Scope {
     /// The scope of user number `vu`, before its first iteration.
@@ -93,13 +122,13 @@ impl Scope {
         let vu = Value::from(BTreeMap::from([("id", vu)]));
         Arc::new(Self {
             constants,
-            user: Mutex::new(User { vu, iteration: 0, random, turn: Turn::default(), uses: Vec::new() }),
-            variables: Arc::default(),
+            user: Mutex::new(User { vu, iteration: 0, random, turn: Turn::default(), lacks: None }),
+            shared: Arc::default(),
         })
     }
 
     /// A scope for something that the user does side by side with other things: it has the same variables, and
-    /// randomness of its own, so that who is faster changes nothing.
+    /// randomness of its own, so that who is faster changes nothing but who takes which of the user's rows `per: use`.
     #[must_use]
     pub fn branch(&self) -> Arc<Self> {
         let mut user = self.user();
@@ -108,10 +137,16 @@ impl Scope {
             iteration: user.iteration,
             random: Random::seed_from_u64(user.random.next_u64()),
             turn: user.turn,
-            uses: user.uses.clone(),
+            lacks: None,
         };
-        let (constants, variables) = (Arc::clone(&self.constants), Arc::clone(&self.variables));
-        Arc::new(Self { constants, user: Mutex::new(own), variables })
+        let (constants, shared) = (Arc::clone(&self.constants), Arc::clone(&self.shared));
+        Arc::new(Self { constants, user: Mutex::new(own), shared })
+    }
+
+    /// Takes the rows that come after those of an earlier life of the same user: what was taken is taken.
+    pub fn goes_on_from(&self, earlier: &Self) {
+        let uses = locked(&earlier.shared).uses.clone();
+        locked(&self.shared).uses = uses;
     }
 
     /// A scope for something that is done for the user, and of which nothing is the user's: what it sets and what it
@@ -119,10 +154,10 @@ impl Scope {
     #[must_use]
     pub fn apart(&self) -> Arc<Self> {
         let user = self.user();
-        let (vu, random, uses) = (user.vu.clone(), user.random.clone(), user.uses.clone());
-        let own = User { vu, iteration: user.iteration, random, turn: user.turn, uses };
-        let variables = Arc::new(Mutex::new(locked(&self.variables).clone()));
-        Arc::new(Self { constants: Arc::clone(&self.constants), user: Mutex::new(own), variables })
+        let (vu, random) = (user.vu.clone(), user.random.clone());
+        let own = User { vu, iteration: user.iteration, random, turn: user.turn, lacks: None };
+        let shared = Arc::new(Mutex::new(locked(&self.shared).clone()));
+        Arc::new(Self { constants: Arc::clone(&self.constants), user: Mutex::new(own), shared })
     }
 
     /// Starts iteration number `iteration` with its own random stream.
@@ -137,32 +172,52 @@ impl Scope {
         self.user().turn = turn;
     }
 
-    /// Whether there is data of which no row is left for the user or its iteration, and who lacks one is to stop.
+    /// Whether there is one of these data of which no row is left for the user or its iteration, and who lacks one is to
+    /// stop.
     #[must_use]
-    pub fn lacks_data(&self) -> bool {
-        let user = self.user();
-        let mut data = self.constants.data.iter().enumerate();
-        data.any(|(index, feeder)| {
-            feeder.on_end == OnEnd::Stop && feeder.is_exhausted(user.number(index, feeder.per))
+    pub fn lacks_data(&self, data: &[usize]) -> bool {
+        let (turn, shared) = (self.user().turn, locked(&self.shared));
+        data.iter().any(|&index| {
+            let feeder = self.constants.data.get(index).filter(|feeder| feeder.on_end == OnEnd::Stop);
+            feeder.is_some_and(|feeder| feeder.is_exhausted(turn.number(feeder.per, shared.uses_of(index))))
         })
     }
 
     /// The row of data that is the user's now.
     fn row(&self, index: usize, feeder: &Feeder) -> Value {
         let mut user = self.user();
-        let number = user.number(index, feeder.per);
-        if feeder.per == Per::Use {
-            if index >= user.uses.len() {
-                user.uses.resize(index + 1, 0);
+        let uses = {
+            let mut shared = locked(&self.shared);
+            let uses = shared.uses_of(index);
+            if feeder.per == Per::Use {
+                shared.count_use(index);
             }
-            user.uses[index] += 1;
-        }
-        feeder.row(self.constants.seed, number).unwrap_or_default()
+            uses
+        };
+        let row = feeder.row(self.constants.seed, user.turn.number(feeder.per, uses));
+        user.lacks = row.is_none().then_some(index);
+        row.unwrap_or_default()
+    }
+
+    /// The data that had no row left when it was looked up last.
+    pub(super) fn lacks(&self) -> Option<&str> {
+        let feeder = self.user().lacks.and_then(|index| self.constants.data.get(index));
+        feeder.map(|feeder| feeder.name.as_str())
+    }
+
+    /// What a name's value was when it was looked up last: a row is not taken again.
+    pub(super) fn seen(&self, name: &str) -> Option<Value> {
+        let mut feeders = self.constants.data.iter().enumerate();
+        let Some((index, feeder)) = feeders.find(|(_, feeder)| feeder.name == name) else {
+            return self.get(name);
+        };
+        let uses = locked(&self.shared).uses_of(index).saturating_sub(1);
+        feeder.row(self.constants.seed, self.user().turn.number(feeder.per, uses))
     }
 
     /// Keeps a value; the newest of a name counts.
     pub fn set(&self, name: &str, value: Value) {
-        let mut variables = locked(&self.variables);
+        let variables = &mut locked(&self.shared).variables;
         match variables.iter_mut().find(|(known, _)| &**known == name) {
             Some((_, old)) => *old = value,
             None => variables.push((Arc::from(name), value)),
@@ -183,7 +238,7 @@ impl Scope {
     /// The value of a name, if it has one.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Value> {
-        if let Some((_, value)) = locked(&self.variables).iter().find(|(known, _)| &**known == name) {
+        if let Some((_, value)) = locked(&self.shared).variables.iter().find(|(known, _)| &**known == name) {
             return Some(value.clone());
         }
         match name {
@@ -216,20 +271,6 @@ impl Scope {
 /// A panic while the lock was held leaves nothing half-written, so poison is no reason to stop.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl User {
-    /// The number under which the user takes its next row of data.
-    fn number(&self, index: usize, per: Per) -> u64 {
-        match per {
-            Per::User => self.turn.user,
-            Per::Iteration => self.turn.iteration,
-            Per::Use => {
-                let uses = self.uses.get(index).copied().unwrap_or(0);
-                uses.saturating_mul(self.turn.users.max(1)).saturating_add(self.turn.user)
-            }
-        }
-    }
 }
 
 impl fmt::Debug for Scope {

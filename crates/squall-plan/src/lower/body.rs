@@ -1,5 +1,7 @@
 //! What a request sends.
 
+use sha2::{Digest, Sha256};
+
 use crate::expression::{JsonTemplate, Template, UrlTemplate};
 use crate::keys;
 use crate::model::{Body, Content, Multipart, Part};
@@ -40,7 +42,7 @@ impl Lowering<'_> {
             parts.extend(self.within(name, |this| this.part(name, value)));
         }
         // Of the plan's text, so that it is always the same and is in nothing that is sent.
-        let boundary = format!("squall-{}", &self.bundle.sha256()[..24]);
+        let boundary = format!("squall-{}", &hex::encode(Sha256::digest(&self.bundle.text))[..24]);
         Multipart { boundary, parts }
     }
 

@@ -1,5 +1,6 @@
 //! Data, and the files that a plan mentions.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,10 +9,22 @@ use minijinja::Value;
 use crate::data::{DataError, Feeder, OnEnd, Per, Pick, Table};
 use crate::include::included;
 use crate::keys;
+use crate::model::{Iterations, Load, PlacedLoad, Scenario, Users};
+use crate::schedule::{ArrivalSchedule, UserSchedule};
 use crate::yaml::{self, Node};
 
 use super::Lowering;
 use super::fields::Fields;
+
+/// What expressions may say of data, and where it stands.
+pub(super) struct Known {
+    pub(super) name: String,
+    /// All that its rows have, where that is known.
+    pub(super) columns: Option<Vec<String>>,
+    span: Range<usize>,
+    /// Whether each iteration has a row that nobody else has.
+    is_unique_each_iteration: bool,
+}
 
 impl Lowering<'_> {
     pub(super) fn data(&mut self, fields: &Fields<'_>) -> Vec<Feeder> {
@@ -20,8 +33,17 @@ impl Lowering<'_> {
         self.within("data", |this| {
             for (name, key, node) in this.entries(node) {
                 this.check_variable(key, name);
-                feeders.extend(this.within(name, |this| this.feeder(name, node)));
-                this.feeders.push(name.to_owned());
+                let feeder = this.within(name, |this| this.feeder(name, node));
+                let columns = feeder.as_ref().and_then(|feeder| feeder.table.columns());
+                let columns = columns.map(<[String]>::to_vec);
+                let dealt = feeder.as_ref().map(|feeder| (feeder.pick, feeder.per));
+                this.feeders.push(Known {
+                    name: name.to_owned(),
+                    columns,
+                    span: key.span.clone(),
+                    is_unique_each_iteration: dealt == Some((Pick::Unique, Per::Iteration)),
+                });
+                feeders.extend(feeder);
             }
         });
         feeders
@@ -72,6 +94,58 @@ impl Lowering<'_> {
         self.usable(node, "the list", Table::of_values(rows))
     }
 
+    /// A user who serves many arrivals begins before the first, so what each iteration has is not there yet.
+    pub(super) fn check_before(&mut self, key: &Node) {
+        let mentioned = self.uses.iter().flat_map(|used| self.program.names(used.expr));
+        let roots = mentioned.filter_map(|name| name.split('.').next());
+        let mut feeders = self.feeders.iter().filter(|known| known.is_unique_each_iteration);
+        let wrong = feeders.find(|known| roots.clone().any(|root| root == known.name));
+        if let Some(name) = wrong.map(|known| known.name.clone()) {
+            let message =
+                format!("`before` is no iteration of the open model, and `{name}` has a row for each");
+            let hint = Some("write `per: user`, or `users: fresh` in the load".to_owned());
+            self.error(key.span.clone(), "conflict", message, hint);
+        }
+    }
+
+    /// Whether unique rows can be dealt out, and are enough for those who are known to want one.
+    pub(super) fn check_rows(&mut self, data: &[Feeder], loads: &[PlacedLoad], scenarios: &[Scenario]) {
+        // With a mistake anywhere, indices may lead elsewhere.
+        if self.diagnostics.has_errors() {
+            return;
+        }
+        for (index, feeder) in data.iter().enumerate().filter(|(_, feeder)| feeder.pick == Pick::Unique) {
+            let mentions = |placed: &&PlacedLoad| {
+                placed.scenarios.iter().any(|&scenario| scenarios[scenario].data.contains(&index))
+            };
+            let takers = || (0..).zip(loads).filter(|(_, placed)| mentions(placed));
+            let span = self.feeders[index].span.clone();
+            self.path = vec!["data".to_owned(), feeder.name.clone()];
+            let is_open = |placed: &PlacedLoad| matches!(placed.load, Load::Open(_));
+            if feeder.per == Per::Use && takers().any(|(_, placed)| is_open(placed)) {
+                let message = "unique rows `per: use` need the closed model: who serves arrivals is no fixed number of users";
+                let hint = Some("write `per: iteration`".to_owned());
+                self.error(span.clone(), "conflict", message.to_owned(), hint);
+            }
+            let wanted = takers().map(|(place, placed)| {
+                let (takers, noun) = known_takers(placed, feeder.per);
+                // Loads that go on side by side take rows by turns.
+                let last = takers.saturating_sub(1).saturating_mul(loads.len() as u64).saturating_add(place);
+                (last.saturating_add(1), noun)
+            });
+            let rows = feeder.table.len();
+            if let Some((wanted, noun)) =
+                wanted.max().filter(|(wanted, _)| *wanted > rows && feeder.on_end != OnEnd::Recycle)
+            {
+                let message = format!("`{}` has {rows} rows for {wanted} {noun}", feeder.name);
+                let what = if feeder.on_end == OnEnd::Stop { "ends" } else { "fails" };
+                let hint = format!("who finds none {what}; add rows, or write `on_end: recycle`");
+                self.warning(span, "few-rows", message, Some(hint));
+            }
+            self.path.clear();
+        }
+    }
+
     fn table(&mut self, kind: &str, node: &Node) -> Option<Table> {
         let (file, bytes) = self.file(node)?;
         let table = match kind {
@@ -100,6 +174,24 @@ impl Lowering<'_> {
             None => {
                 self.error(node.span.clone(), "missing-file", format!("`{file}` is not there"), None);
                 None
+            }
+        }
+    }
+}
+
+/// How many rows of their own are wanted in a load, as far as that is known before it begins, and by whom.
+fn known_takers(placed: &PlacedLoad, per: Per) -> (u64, &'static str) {
+    match (&placed.load, per) {
+        (Load::Open(load), Per::User) if load.users == Users::Reuse => (u64::from(load.max_users), "users"),
+        (Load::Open(load), _) => (ArrivalSchedule::new(load).total(), "arrivals"),
+        (Load::Closed(load), per) => {
+            let users = u64::from(UserSchedule::new(load).users());
+            match load.iterations {
+                Some(Iterations::Shared(all)) if per == Per::Iteration => (all, "iterations"),
+                Some(Iterations::PerUser(each)) if per == Per::Iteration => {
+                    (users.saturating_mul(each), "iterations")
+                }
+                _ => (users, "users"),
             }
         }
     }

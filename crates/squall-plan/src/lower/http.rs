@@ -26,7 +26,7 @@ impl Lowering<'_> {
         self.within("http", |this| {
             let Some(fields) = this.fields(node, &keys::HTTP) else { return <_>::default() };
             let auth = this.optional(&fields, "auth", Self::auth);
-            let headers = this.optional(&fields, "headers", |this, node| Some(this.headers(node)));
+            let headers = this.optional(&fields, "headers", |this, node| Some(this.sent_headers(node)));
             let manner = Manner::default().within(auth, headers.unwrap_or_default());
             let compress = this.optional(&fields, "compress", Self::compression).and_then(Compression::of);
             let settings = this.settings(&fields);

@@ -48,6 +48,11 @@ impl Lowering<'_> {
             if open { self.open(&fields, graceful_stop) } else { self.closed(&fields, graceful_stop) }?;
         if load.duration().is_zero() {
             self.error(node.span.clone(), "no-load", "load takes no time".to_owned(), None);
+        } else if load.is_empty() {
+            let given = fields.present(&["users", "rate", "stages"]);
+            let span = given.first().map_or(node.span.clone(), |(_, key)| key.span.clone());
+            let what = if open { "arrivals" } else { "users" };
+            self.error(span, "no-load", format!("load has no {what} at any time"), None);
         }
         Some(PlacedLoad { start, scenarios: own.unwrap_or_else(|| (0..scenarios.len()).collect()), load })
     }
@@ -75,6 +80,11 @@ impl Lowering<'_> {
             fields.get("model").map(|node| self.within("model", |this| this.word(node, &["closed", "open"])));
         let (mut closed, mut open) = (fields.present(&CLOSED_KEYS), fields.present(&OPEN_KEYS));
         let reuse = fields.get("users").is_some_and(is_word);
+        if let (true, true, Some(node)) = (reuse, open.is_empty(), fields.get("users"))
+            && !self.is_user_word(node)
+        {
+            return None;
+        }
         if let Some(key) = fields.key("users") {
             if reuse { &mut open } else { &mut closed }.push(("users", key));
         }
@@ -109,6 +119,21 @@ impl Lowering<'_> {
             }
         }
         Some(is_open)
+    }
+
+    /// Whether a word says who takes an arrival; what it cannot be is a number of users.
+    fn is_user_word(&mut self, node: &Node) -> bool {
+        let Some(text) = self.text(node) else { return false };
+        let known = keys::USERS.contains(&text.as_str());
+        if !known {
+            let hint = match closest(&text, keys::USERS.into_iter()) {
+                Some(close) => format!("did you mean `{close}`?"),
+                None => "write a number such as `50`".to_owned(),
+            };
+            let message = format!("`{text}` is no number of users");
+            self.error(node.span.clone(), "unknown-word", message, Some(hint));
+        }
+        known
     }
 
     fn closed(&mut self, fields: &Fields<'_>, graceful_stop: Duration) -> Option<Load> {

@@ -182,13 +182,16 @@ impl Lowering<'_> {
         for name in builder.names(expr) {
             let root = name.split('.').next().unwrap_or_default();
             let is_function = FUNCTIONS.contains(&root) && !CONSTANT_FUNCTIONS.contains(&root);
-            if is_function || OF_USERS.contains(&root) || self.feeders.iter().any(|name| name == root) {
+            if is_function || OF_USERS.contains(&root) || self.feeders.iter().any(|known| known.name == root)
+            {
                 let message = format!("`{root}` belongs to a user, and there is none here");
                 self.error(span.clone(), "not-constant", message, None);
                 good = false;
             }
         }
-        good && self.check_expression(builder.text(expr), builder.names(expr), span, &[])
+        let unknown = unknown_words(builder, expr);
+        good && self.check_words(unknown, &span)
+            && self.check_expression(builder.text(expr), builder.names(expr), span, &[])
     }
 
     /// A variable that the current scenario gives values.
@@ -197,16 +200,47 @@ impl Lowering<'_> {
         self.defined.push(name.to_owned());
     }
 
-    /// Checks what the expressions since the last time refer to.
-    pub(super) fn check_names(&mut self) {
+    /// Checks what the expressions since the last time refer to; which data that is.
+    pub(super) fn check_names(&mut self) -> Vec<usize> {
         let captures = std::mem::take(&mut self.defined);
+        let mut data = BTreeSet::new();
         for used in std::mem::take(&mut self.uses) {
             let (text, names) =
                 (self.program.text(used.expr).to_owned(), self.program.names(used.expr).clone());
+            let unknown = unknown_words(&self.program, used.expr);
             let path = std::mem::replace(&mut self.path, vec![used.path]);
+            self.check_words(unknown, &used.span);
             self.check_expression(&text, &names, used.span, &captures);
             self.path = path;
+            let root = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+            let index = |name: String| self.feeders.iter().position(|known| known.name == name);
+            data.extend(names.iter().filter_map(|name| index(root(name))));
         }
+        data.into_iter().collect()
+    }
+
+    fn check_words(&mut self, unknown: Vec<(String, Option<String>)>, span: &Range<usize>) -> bool {
+        let good = unknown.is_empty();
+        for (message, hint) in unknown {
+            self.error(span.clone(), "undefined", message, hint);
+        }
+        good
+    }
+
+    /// A CSV has the columns that its first line names, and no others.
+    fn check_column(&mut self, root: &str, rest: Option<&str>, span: &Range<usize>) -> bool {
+        let Some(column) = rest.and_then(|rest| rest.split('.').next()) else { return true };
+        let known = self.feeders.iter().find(|known| known.name == root);
+        let Some(columns) = known.and_then(|known| known.columns.as_ref()) else { return true };
+        if columns.iter().any(|known| known == column) {
+            return true;
+        }
+        let hint = match closest(column, columns.iter().map(String::as_str)) {
+            Some(close) => format!("did you mean `{root}.{close}`?"),
+            None => format!("its columns are {}", columns.join(", ")),
+        };
+        self.error(span.clone(), "undefined", format!("`{root}` has no column `{column}`"), Some(hint));
+        false
     }
 
     fn check_expression(
@@ -233,20 +267,33 @@ impl Lowering<'_> {
                 "slice" => self.check_member(root, rest, SLICE.into_iter(), span.clone()),
                 _ => true,
             };
-            let variables = self.variables.iter().map(|(name, _)| name.as_str());
-            let known = variables
-                .chain(captures.iter().map(String::as_str))
-                .chain(self.feeders.iter().map(String::as_str))
-                .chain(GLOBALS)
-                .chain(FUNCTIONS)
-                .chain(JINJA);
-            if known.clone().any(|known| known == root) || asks {
+            let (is_known, close) = {
+                let variables = self.variables.iter().map(|(name, _)| name.as_str());
+                let known = variables
+                    .chain(captures.iter().map(String::as_str))
+                    .chain(self.feeders.iter().map(|known| known.name.as_str()))
+                    .chain(GLOBALS)
+                    .chain(FUNCTIONS)
+                    .chain(JINJA);
+                let is_known = known.clone().any(|known| known == root);
+                (is_known, if is_known { None } else { closest(root, known).map(str::to_owned) })
+            };
+            if is_known {
+                good &= asks || self.check_column(root, rest, &span);
                 continue;
             }
-            let hint = match closest(root, known) {
+            let hint = match close {
                 Some(close) => format!("did you mean `{close}`?"),
                 None => "define it under `variables`, or capture it".to_owned(),
             };
+            if asks {
+                // A default is a value; the answer to a question that is always no is rather a slip.
+                if text.contains("defined") {
+                    let message = format!("nothing gives `{root}` a value");
+                    self.warning(span.clone(), "undefined", message, Some(hint));
+                }
+                continue;
+            }
             self.error(span.clone(), "undefined", format!("variable `{root}` is undefined"), Some(hint));
             good = false;
         }
@@ -326,6 +373,16 @@ impl Lowering<'_> {
             }
         }
     }
+}
+
+/// The filters and tests of an expression that are not there, and what may be meant.
+fn unknown_words(builder: &ProgramBuilder, expr: Expr) -> Vec<(String, Option<String>)> {
+    let unknown = builder.unknown_words(expr).into_iter().map(|word| {
+        let close = closest(word.name(), word.known().iter().copied());
+        let message = format!("there is no {} `{}`", word.kind(), word.name());
+        (message, close.map(|close| format!("did you mean `{close}`?")))
+    });
+    unknown.collect()
 }
 
 fn literal(node: &JsonNode) -> Value {

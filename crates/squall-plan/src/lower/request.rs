@@ -41,7 +41,8 @@ impl Lowering<'_> {
         let url = self.within(verb, |this| this.url(url));
         let query =
             self.optional(fields, "query", |this, node| Some(this.templates(node))).unwrap_or_default();
-        let own = self.optional(fields, "headers", |this, node| Some(this.headers(node))).unwrap_or_default();
+        let own =
+            self.optional(fields, "headers", |this, node| Some(this.sent_headers(node))).unwrap_or_default();
         let auth = self.optional(fields, "auth", Self::auth);
         let body = self.request_body(fields);
         let timeout = self.optional(fields, "timeout", Self::positive_duration);

@@ -15,6 +15,9 @@ use crate::yaml::{Node, Scalar, Value};
 use super::Lowering;
 use super::fields::Fields;
 
+/// Brackets in brackets of a `JSONPath`, at most.
+const MAX_NESTING: usize = 32;
+
 impl Lowering<'_> {
     pub(super) fn expect(&mut self, node: &Node) -> Expect {
         let Some(fields) = self.fields(node, &keys::EXPECT) else { return Expect::default() };
@@ -191,6 +194,12 @@ impl Lowering<'_> {
     }
 
     fn json_path(&mut self, node: &Node, text: &str) -> Option<JsonPath> {
+        // Its parser calls itself for each, and the stack has an end.
+        if nesting(text) > MAX_NESTING {
+            let message = format!("not a JSONPath: brackets are nested more than {MAX_NESTING} deep");
+            self.error(node.span.clone(), "json-path", message, None);
+            return None;
+        }
         match JsonPath::parse(text) {
             Ok(path) => Some(path),
             Err(error) => {
@@ -215,6 +224,20 @@ impl Lowering<'_> {
         }
         regex.ok()
     }
+}
+
+/// How deep brackets are nested in a text.
+fn nesting(text: &str) -> usize {
+    let mut depth = 0_usize;
+    let depths = text.bytes().map(|byte| {
+        match byte {
+            b'(' | b'[' => depth += 1,
+            b')' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth
+    });
+    depths.max().unwrap_or(0)
 }
 
 impl Expect {

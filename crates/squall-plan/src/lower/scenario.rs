@@ -3,8 +3,8 @@
 use http::header::USER_AGENT;
 
 use crate::keys;
-use crate::model::{Flow, Load, MeasureKind, PlacedLoad, Scenario, Step, Task};
-use crate::yaml::{Node, Scalar};
+use crate::model::{Flow, Load, MeasureKind, PlacedLoad, Scenario, Step, Task, Users};
+use crate::yaml::{Node, Scalar, Value};
 
 use super::fields::Fields;
 use super::steps::Home;
@@ -22,7 +22,7 @@ impl Lowering<'_> {
         let mut scenarios = Vec::new();
         self.within("scenarios", |this| {
             let entries = this.entries(node);
-            if entries.is_empty() {
+            if matches!(&node.value, Value::Mapping(entries) if entries.is_empty()) {
                 this.error(node.span.clone(), "no-scenario", "plan has no scenario".to_owned(), None);
             }
             for (index, (name, key, node)) in entries.into_iter().enumerate() {
@@ -31,18 +31,19 @@ impl Lowering<'_> {
                     let message = format!("no load has users of `{name}`");
                     this.warning(key.span.clone(), "no-effect", message, None);
                 }
-                let is_open = own.peek().is_some() && own.all(|placed| matches!(placed.load, Load::Open(_)));
-                scenarios.extend(this.within(name, |this| this.scenario(name, node, manner, is_open)));
+                let of = own.map(|placed| &placed.load).collect::<Vec<_>>();
+                scenarios.extend(this.within(name, |this| this.scenario(name, node, manner, &of)));
             }
         });
         scenarios
     }
 
-    fn scenario(&mut self, name: &str, node: &Node, of_plan: &Manner, is_open: bool) -> Option<Scenario> {
+    fn scenario(&mut self, name: &str, node: &Node, of_plan: &Manner, loads: &[&Load]) -> Option<Scenario> {
         let fields = self.fields(node, &keys::SCENARIO)?;
         let weight = self.weight(&fields);
         let think = fields.get("think").and_then(|node| self.within("think", |this| this.think(node)));
-        if let Some(key) = fields.key("think").filter(|_| is_open) {
+        let is_open = |load: &&Load| matches!(load, Load::Open(_));
+        if let Some(key) = fields.key("think").filter(|_| !loads.is_empty() && loads.iter().all(is_open)) {
             let message = "`think` between iterations does not apply in the open model".to_owned();
             self.warning(
                 key.span.clone(),
@@ -56,7 +57,7 @@ impl Lowering<'_> {
         self.defined.clear();
         let auth = self.optional(&fields, "auth", Self::auth);
         let own =
-            self.optional(&fields, "headers", |this, node| Some(this.headers(node))).unwrap_or_default();
+            self.optional(&fields, "headers", |this, node| Some(this.sent_headers(node))).unwrap_or_default();
         let headers =
             std::iter::once((USER_AGENT, user_agent())).chain(of_plan.headers.iter().cloned()).collect();
         let tags = self.tags(&fields, &of_plan.tags);
@@ -67,13 +68,17 @@ impl Lowering<'_> {
             this.optional(&fields, key, |this, node| Some(this.steps(node, home))).unwrap_or_default()
         };
         let before = steps(self, "before", &base);
+        let reuses = |load: &&Load| matches!(load, Load::Open(load) if load.users == Users::Reuse);
+        if let Some(key) = fields.key("before").filter(|_| loads.iter().any(reuses)) {
+            self.check_before(key);
+        }
         let home = Home { scenario: name, purpose: "", manner: &with_own };
         let flow = self.flow(&fields, node, home);
         let after = steps(self, "after", &with_own);
         let on_status = self.optional(&fields, "on_status", |this, node| Some(this.on_status(node, home)));
-        self.check_names();
+        let data = self.check_names();
         let (flow, on_status) = (flow?, on_status.unwrap_or_default());
-        Some(Scenario { name: name.to_owned(), weight, think, before, flow, after, on_status, measure })
+        Some(Scenario { name: name.to_owned(), weight, think, before, flow, after, on_status, measure, data })
     }
 
     /// Steps by status.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::HeaderName;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 
 use crate::expression::{JsonNode, ProgramBuilder, Template};
 use crate::model::{Compression, Tags, Think};
@@ -70,9 +71,17 @@ impl Lowering<'_> {
 
     /// A whole number between the two.
     pub(super) fn count(&mut self, node: &Node, lowest: u32, highest: u32) -> Option<u32> {
-        let Some(Scalar::Integer(number)) = node.scalar() else {
-            self.wrong_kind(node, "a whole number");
-            return None;
+        let number = match (node.scalar(), &node.value) {
+            (Some(Scalar::Integer(number)), _) => number,
+            (Some(Scalar::Float(_)), Value::Scalar { text, .. }) => {
+                let message = format!("expected a whole number, found {text}");
+                self.error(node.span.clone(), "wrong-type", message, None);
+                return None;
+            }
+            _ => {
+                self.wrong_kind(node, "a whole number");
+                return None;
+            }
         };
         let count = u32::try_from(number).ok().filter(|count| (lowest..=highest).contains(count));
         if count.is_none() {
@@ -163,6 +172,23 @@ impl Lowering<'_> {
                     );
                 }
                 Ok(header) => headers.extend(value.map(|value| (header, value))),
+            }
+        }
+        headers
+    }
+
+    /// The headers of a request: all but those that follow from what is sent.
+    pub(super) fn sent_headers(&mut self, node: &Node) -> HeaderList {
+        let mut headers = self.headers(node);
+        headers.retain(|(name, _)| ![CONTENT_LENGTH, TRANSFER_ENCODING].contains(name));
+        if let Value::Mapping(entries) = &node.value {
+            for (key, _) in entries {
+                let Value::Scalar { text, .. } = &key.value else { continue };
+                if ["content-length", "transfer-encoding"].iter().any(|name| text.eq_ignore_ascii_case(name))
+                {
+                    let message = format!("header `{text}` follows from the body");
+                    self.error(key.span.clone(), "bad-header", message, Some("leave it out".to_owned()));
+                }
             }
         }
         headers

@@ -32,6 +32,8 @@ pub struct Scenario {
     pub on_status: Vec<(u16, Vec<Step>)>,
     /// Index into [`Plan::measures`](super::Plan::measures): iterations, and behind it those without pauses.
     pub measure: usize,
+    /// Indices into [`Plan::data`](super::Plan::data): what its expressions mention.
+    pub data: Vec<usize>,
 }
 
 /// What an iteration does.

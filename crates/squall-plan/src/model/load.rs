@@ -128,6 +128,17 @@ impl Load {
         }
     }
 
+    /// Whether nobody ever comes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Closed(load) => load.start_users == 0 && load.stages.iter().all(|stage| stage.users == 0),
+            Self::Open(load) => {
+                load.start_rate == Rate::ZERO && load.stages.iter().all(|stage| stage.rate == Rate::ZERO)
+            }
+        }
+    }
+
     /// How long iterations may go on after the last stage.
     #[must_use]
     pub fn graceful_stop(&self) -> Duration {

@@ -279,6 +279,110 @@ fn unique_rows_are_taken_once_on_any_number_of_slices() {
     }
 }
 
+/// What the slices of a plan ask for, sorted, and what was noted; a slice may keep only the rows that it can take.
+fn asked_of(
+    text: &str,
+    slices: u32,
+    keeps_own: bool,
+    answer: fn(&str, usize) -> (u16, String),
+) -> Vec<String> {
+    let log = Rc::<RefCell<Vec<String>>>::default();
+    for index in 0..slices {
+        let compiled = compile(&Bundle::new("p.yaml", text, Inputs::default()));
+        let mut plan = compiled.unwrap_or_else(|problems| panic!("{}", problems.render(false))).plan;
+        let share = Share::try_new(index, slices).unwrap();
+        if keeps_own {
+            plan.keep_rows_of(share);
+        }
+        run_with(&Arc::new(plan), share, |_| Scripted { log: Rc::clone(&log), answer });
+    }
+    let mut asked = log.take();
+    asked.sort();
+    asked
+}
+
+fn with_data(load: &str, data: &str, scenarios: &str) -> String {
+    let rows: Vec<String> = (0..40).map(|n| format!("{{ id: r{n} }}")).collect();
+    let rows = rows.join(", ");
+    format!(
+        "target: http://127.0.0.1:1\ndata: {{ d: {{ rows: [ {rows} ], {data} }} }}\nload: {load}\nscenarios: {scenarios}"
+    )
+}
+
+#[test]
+fn a_slice_without_the_rows_of_others_asks_for_the_same() {
+    let loads = [
+        "{ users: 7, duration: 20s }",
+        "{ users: 8, duration: 20s, iterations_per_user: 6 }",
+        "{ users: 9, duration: 20s, iterations: 50 }",
+        "{ rate: 5/s, duration: 10s, max_users: 9 }",
+        "[ { users: 3, duration: 10s }, { users: 4, duration: 10s } ]",
+        "[ { users: 3, duration: 10s }, { rate: 3/s, duration: 10s, max_users: 9 } ]",
+        "{ stages: [ { duration: 5s, users: 6 }, { duration: 5s, users: 0 }, { duration: 5s, users: 6 } ] }",
+    ];
+    let scenarios = "{ a: { think: 1s, steps: [ { get: '/{{ d.id }}' } ] } }";
+    for load in loads {
+        for pick in ["unique", "unique, on_end: recycle", "sequential", "random"] {
+            for per in ["user", "iteration", "use"] {
+                if load.contains("rate") && pick.starts_with("unique") && per == "use" {
+                    continue;
+                }
+                let text = with_data(load, &format!("pick: {pick}, per: {per}"), scenarios);
+                let whole = asked_of(&text, 3, false, ok);
+                assert!(!whole.is_empty());
+                assert_eq!(asked_of(&text, 3, true, ok), whole, "{load} {pick} {per}");
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_for_each_use_are_taken_once_whatever_becomes_of_their_user() {
+    let check = |load: &str, scenario: &str, answer: fn(&str, usize) -> (u16, String), expected: usize| {
+        let text = with_data(load, "pick: unique, per: use", &format!("{{ a: {scenario} }}"));
+        let mut asked = asked_of(&text, 1, true, answer);
+        asked.dedup();
+        assert_eq!(asked.len(), expected, "{asked:?}");
+    };
+    // Three logins fail, and each was somebody's.
+    let login = "{ before: [ { get: '/{{ d.id }}' } ], steps: [ { get: '/{{ d.id }}' } ] }";
+    let fails = |_: &str, before: usize| (if before < 3 { 503 } else { 200 }, String::new());
+    check("{ users: 2, duration: 60s, iterations_per_user: 4 }", login, fails, 3 + 2 + 8);
+    // Users who go, and come back later.
+    let stages = "{ stages: [ { duration: 0s, users: 2 }, { duration: 2s, users: 2 }, { duration: 0s, users: 0 }, \
+                    { duration: 2s, users: 0 }, { duration: 0s, users: 2 }, { duration: 2s, users: 2 } ] }";
+    check(stages, "{ think: 500ms, steps: [ { get: '/{{ d.id }}' } ] }", ok, 16);
+    // Side by side.
+    let parallel = "{ steps: [ { parallel: [ [ { get: '/{{ d.id }}' } ], [ { get: '/{{ d.id }}' } ] ] } ] }";
+    check("{ users: 2, duration: 60s, iterations_per_user: 3 }", parallel, ok, 12);
+}
+
+#[test]
+fn who_takes_no_rows_needs_none() {
+    let scenarios = "{ a: { steps: [ { get: '/{{ d.id }}' } ] }, b: { weight: 4, steps: [ { get: /b } ] } }";
+    let text = with_data(
+        "{ users: 100, duration: 60s, iterations_per_user: 1 }",
+        "pick: unique, per: user",
+        scenarios,
+    );
+    let asked = asked_of(&text, 1, true, ok);
+    assert_eq!(asked.iter().filter(|line| *line == "GET /b").count(), 80);
+}
+
+#[test]
+fn data_that_has_run_out_is_told_as_that() {
+    let text = with_data(
+        "{ users: 1, duration: 60s, iterations_per_user: 41 }",
+        "pick: unique, on_end: fail",
+        "{ a: { steps: [ { get: '/{{ d.id }}' } ] } }",
+    );
+    let plan = Arc::new(compile(&Bundle::new("p.yaml", text.as_str(), Inputs::default())).unwrap().plan);
+    let (lines, merged) = walk_plan(&plan, ok);
+    assert_eq!((lines.len(), merged.outcomes()[&Outcome::Expression]), (40, 1));
+    let notes: Vec<&String> = merged.problems().keys().collect();
+    assert!(notes.iter().any(|note| note.contains("no row of `d` is left")), "{notes:?}");
+}
+
 #[test]
 fn expressions_know_the_run_and_the_slice() {
     let steps = "[ { get: '/{{ run.id }}/{{ run.seed }}/{{ run.name }}/{{ run.started }}' }, \
