@@ -78,18 +78,24 @@ impl Errands {
 }
 
 /// The plan with what `setup` has given, of which nothing may be secret.
-pub(crate) fn with_values(mut bundle: Bundle, done: &Done, secrets: &SecretValues) -> Result<Loaded, Failure> {
+pub(crate) fn with_values(
+    mut bundle: Bundle,
+    done: &Done,
+    secrets: &SecretValues,
+) -> Result<Loaded, Failure> {
     let masks = secrets.masks();
     for (name, value) in &done.values {
         let text = value.to_string();
         if masks.mask(&text) != text {
-            let what = anyhow!("`{name}` of setup holds a secret, which would be written down for generators");
+            let what =
+                anyhow!("`{name}` of setup holds a secret, which would be written down for generators");
             return Err(Failure::wrong(what).with_hint("do it in `before` of the scenarios"));
         }
         bundle.inputs.setup.insert(name.clone(), value.clone());
     }
     // What is to be said of the plan has been said.
-    let compiled = compile(&bundle).map_err(|problems| Failure::wrong(anyhow!("{}", problems.render(false))))?;
+    let compiled =
+        compile(&bundle).map_err(|problems| Failure::wrong(anyhow!("{}", problems.render(false))))?;
     Ok(Loaded { plan: compiled.plan, bundle })
 }
 

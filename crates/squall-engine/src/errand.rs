@@ -54,7 +54,11 @@ impl Errand {
 }
 
 /// Takes the steps, and tells of them if somebody listens.
-pub fn run_errand(order: &OnceOrder, errand: Errand, port: Option<Rc<dyn Trace>>) -> Result<Done, StartError> {
+pub fn run_errand(
+    order: &OnceOrder,
+    errand: Errand,
+    port: Option<Rc<dyn Trace>>,
+) -> Result<Done, StartError> {
     let core = core_of(order)?;
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     runtime.map_err(StartError::Thread)?.block_on(async {

@@ -64,7 +64,7 @@ impl User {
             OnFailure::StopUser => After::EndUser { failed: true },
             OnFailure::Abort => {
                 let name = &self.worker.plan.series[request.series].endpoint;
-                self.worker.request_abort(format!("`{name}` failed with {}", ended.outcome));
+                self.worker.request_abort(&format!("`{name}` failed with {}", ended.outcome));
                 After::EndUser { failed: true }
             }
         }
@@ -124,7 +124,7 @@ impl User {
             Step::Stop(Stop::Iteration) => After::EndIteration { failed: false },
             Step::Stop(Stop::User) => After::EndUser { failed: false },
             Step::Stop(Stop::Run) => {
-                self.worker.request_abort("plan says so".to_owned());
+                self.worker.request_abort("plan says so");
                 After::EndUser { failed: false }
             }
             Step::Fail(text) => {

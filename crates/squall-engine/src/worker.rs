@@ -140,8 +140,8 @@ impl Worker {
     }
 
     /// Asks for the end of the whole run; the first reason counts.
-    pub(crate) fn request_abort(&self, reason: String) {
-        let reason = self.masks.mask(&reason).into_owned();
+    pub(crate) fn request_abort(&self, reason: &str) {
+        let reason = self.masks.mask(reason).into_owned();
         self.abort.borrow_mut().get_or_insert(reason);
         self.aborted.notify_one();
     }

@@ -69,6 +69,8 @@ pub(crate) struct Lowering<'a> {
     /// What the errand lowered last captures and sets.
     captured: Vec<String>,
     is_setup: bool,
+    /// Whether a request of `setup` sends a secret.
+    told_secret: bool,
     cleanups: Vec<Request>,
     env: BTreeMap<String, String>,
     auths: Vec<Auth>,
@@ -120,6 +122,7 @@ pub(crate) fn lower<'a>(
         shared: Vec::new(),
         captured: Vec::new(),
         is_setup: false,
+        told_secret: false,
         cleanups: Vec::new(),
         env: BTreeMap::new(),
         auths: Vec::new(),

@@ -274,7 +274,7 @@ impl Lowering<'_> {
                 let variables = self.variables.iter().map(|(name, _)| name.as_str());
                 let known = variables
                     .chain(captures.iter().map(String::as_str))
-                .chain(self.shared.iter().map(String::as_str))
+                    .chain(self.shared.iter().map(String::as_str))
                     .chain(self.feeders.iter().map(|known| known.name.as_str()))
                     .chain(GLOBALS)
                     .chain(FUNCTIONS)

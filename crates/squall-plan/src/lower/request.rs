@@ -59,9 +59,7 @@ impl Lowering<'_> {
         let name = self.optional(fields, "name", Self::name);
         let tags = self.tags(fields, &home.manner.tags);
         let (url, (body, content_type)) = (url?, body?);
-        if let Some(key) = fields.key("capture") {
-            self.check_kept(key, uses, Some(home.manner));
-        }
+        self.check_capture(fields.key("capture"), uses, home.manner);
         let method = verb.to_ascii_uppercase();
         let name = name.unwrap_or_else(|| format!("{}{method} {}", home.purpose, url.name()));
         let url = url.with_query(&query);

@@ -28,7 +28,12 @@ impl Lowering<'_> {
             for (index, (name, key, node)) in entries.into_iter().enumerate() {
                 if [SETUP, TEARDOWN].contains(&name) {
                     let message = format!("`{name}` is no name for a scenario");
-                    this.error(key.span.clone(), "name", message, Some("requests of the plan's own are measured under it".to_owned()));
+                    this.error(
+                        key.span.clone(),
+                        "name",
+                        message,
+                        Some("requests of the plan's own are measured under it".to_owned()),
+                    );
                 }
                 let mut own = loads.iter().filter(|placed| placed.scenarios.contains(&index)).peekable();
                 if own.peek().is_none() && !loads.is_empty() {

@@ -62,25 +62,37 @@ impl Lowering<'_> {
         }
     }
 
-    /// What `setup` keeps is written into the bundle, so nothing of it may come of a secret: neither values that are set,
-    /// nor what is said to somebody who was sent one. `from` is how many expressions there were before.
-    pub(super) fn check_kept(&mut self, key: &Node, from: usize, manner: Option<&Manner>) {
-        if !self.is_setup {
-            return;
+    /// What `setup` keeps is written into the bundle, so nothing of it may come of a secret: neither what is said to
+    /// somebody who was sent one, nor values that are set. `from` is how many expressions there were before.
+    pub(super) fn check_capture(&mut self, key: Option<&Node>, from: usize, manner: &Manner) {
+        let headers = manner.headers.iter().flat_map(|(_, value)| value.expressions());
+        let inherited = headers.into_iter().any(|expr| self.looks_at(expr, "secret"));
+        let signed = manner.auth.is_some() && !self.secrets.is_empty();
+        if self.is_setup && (inherited || signed || self.any_looks_at(from, "secret")) {
+            self.told_secret = true;
+            key.into_iter().for_each(|key| self.would_be_kept(key));
         }
-        let of_secret = |this: &Self, expr| {
-            this.program.names(expr).iter().any(|name| name.split('.').next() == Some("secret"))
-        };
-        let own = self.uses.iter().skip(from).any(|used| of_secret(self, used.expr));
-        let inherited = manner.is_some_and(|manner| {
-            let headers = manner.headers.iter().flat_map(|(_, value)| value.expressions());
-            let signed = manner.auth.is_some() && !self.secrets.is_empty();
-            signed || headers.into_iter().any(|expr| of_secret(self, expr))
-        });
-        if own || inherited {
-            let message = "what comes of a secret would be written down for the generators".to_owned();
-            let hint = Some("do it in `before` of the scenarios, which keeps it to the user".to_owned());
-            self.error(key.span.clone(), "secret", message, hint);
+    }
+
+    /// The same for values that are set.
+    pub(super) fn check_set(&mut self, key: &Node, from: usize) {
+        let told = self.told_secret && self.any_looks_at(from, "response");
+        if self.is_setup && (told || self.any_looks_at(from, "secret")) {
+            self.would_be_kept(key);
         }
+    }
+
+    fn would_be_kept(&mut self, key: &Node) {
+        let message = "what comes of a secret would be written down for the generators".to_owned();
+        let hint = Some("do it in `before` of the scenarios, which keeps it to the user".to_owned());
+        self.error(key.span.clone(), "secret", message, hint);
+    }
+
+    fn any_looks_at(&self, from: usize, name: &str) -> bool {
+        self.uses.iter().skip(from).any(|used| self.looks_at(used.expr, name))
+    }
+
+    fn looks_at(&self, expr: crate::expression::Expr, name: &str) -> bool {
+        self.program.names(expr).iter().any(|path| path.split('.').next() == Some(name))
     }
 }

@@ -113,7 +113,9 @@ impl Lowering<'_> {
                 Step::Repeat(Box::new(Repeat { steps, ..repeat? }))
             }
             "for_each" => {
+                let uses = self.uses.len();
                 let each = self.within("for_each", |this| this.for_each(value));
+                self.check_set(value, uses);
                 let steps = self.needed_steps("steps", value, fields, home);
                 let (items, variable) = each?;
                 Step::ForEach(Box::new(ForEach { items, variable, steps }))
@@ -137,7 +139,7 @@ impl Lowering<'_> {
             "set" => {
                 let uses = self.uses.len();
                 let values = self.within("set", |this| this.values(value));
-                self.check_kept(value, uses, None);
+                self.check_set(value, uses);
                 Step::Set(values)
             }
             "record" => Step::Record(self.within("record", |this| {
