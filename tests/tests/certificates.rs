@@ -6,8 +6,8 @@ use serde_json::Value;
 use squall_tests::Place;
 use squall_tests::script::{Act, Script, Server, tls};
 
-/// A run against a server that speaks to those only who show a certificate; what came of it.
-fn run(settings: &str) -> (i32, Value) {
+/// A run against a server that speaks to those only who show a certificate; how requests ended.
+fn run(settings: &str) -> Value {
     let reply = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     let script = Script::new([Act::Head, Act::text(reply)]).within(tls::config_for_clients());
     let server = Server::start(script, Vec::new());
@@ -24,29 +24,31 @@ fn run(settings: &str) -> (i32, Value) {
     place.write("plan.yaml", &plan);
     let mut command = place.command(&["run", "plan.yaml", "--generators", "1", "--out", "out"]);
     let output = command.env("CLIENT_KEY", &key).output().unwrap();
+    // On a machine that is busy with other things the generator may have been the bottleneck.
     let code = output.status.code().unwrap();
-    assert!([0, 99].contains(&code), "{code}: {}", String::from_utf8_lossy(&output.stderr));
-    let result = place.result("out");
-    if code == 0 {
-        assert_eq!(Some(server.heads()), result["totals"]["requests"].as_u64());
-    }
-    (code, result["outcomes"].clone())
+    assert!([0, 98, 99].contains(&code), "{code}: {}", String::from_utf8_lossy(&output.stderr));
+    let outcomes = place.result("out")["outcomes"].clone();
+    assert_eq!(server.heads(), outcomes["200"].as_u64().unwrap_or(0), "{outcomes}");
+    outcomes
 }
 
 #[test]
 fn a_server_that_wants_a_certificate_gets_that_of_the_plan() {
-    let (code, outcomes) = run("ca: authority.pem, certificate: client.pem, key: client.key");
-    assert!(code == 0 && outcomes.as_object().unwrap().keys().all(|outcome| outcome == "200"), "{outcomes}");
     // Also where the key is no file.
-    let (code, _) = run("ca: authority.pem, certificate: client.pem, key: '{{ env.CLIENT_KEY }}'");
-    assert_eq!(code, 0);
+    for key in ["client.key", "'{{ env.CLIENT_KEY }}'"] {
+        let outcomes = run(&format!("ca: authority.pem, certificate: client.pem, key: {key}"));
+        let all_good = outcomes.as_object().unwrap().keys().all(|outcome| outcome == "200");
+        assert!(all_good && outcomes["200"].as_u64() > Some(0), "{key}: {outcomes}");
+    }
 }
 
 #[test]
 fn without_certificates_of_its_own_a_plan_is_turned_away() {
     for settings in ["ca: authority.pem", "certificate: client.pem, key: client.key"] {
-        let (code, outcomes) = run(settings);
-        assert_eq!((code, outcomes.get("200")), (99, None), "{settings}: {outcomes}");
-        assert!(outcomes.get("tls").is_some(), "{settings}: {outcomes}");
+        let outcomes = run(settings);
+        assert!(
+            outcomes["tls"].as_u64() > Some(0) && outcomes.get("200").is_none(),
+            "{settings}: {outcomes}"
+        );
     }
 }

@@ -15,6 +15,7 @@ use crate::plan::Loaded;
 use crate::progress::Progress;
 use crate::run::{Begun, Finished, Order, Place, check_connections, check_slices};
 use crate::secrets::OwnSecrets;
+use crate::setup::Errands;
 use crate::signals::interrupted;
 use crate::surroundings;
 
@@ -37,7 +38,8 @@ pub(crate) fn run(order: Order) -> Result<Finished, Failure> {
     let begun = Begun::new(&order)?;
     begun.make_folder(&order.loaded.bundle.text)?;
     let store = LocalStore::open(begun.folder.join(STORE)).context("cannot keep results")?;
-    let Loaded { plan, bundle } = order.loaded;
+    let (loaded, errands) = Errands::begin(order.loaded, &begun.id, begun.seed)?;
+    let Loaded { plan, bundle } = loaded;
     let settings = Settings {
         run: begun.id.clone(),
         name: plan.name.clone(),
@@ -52,7 +54,8 @@ pub(crate) fn run(order: Order) -> Result<Finished, Failure> {
     };
     let mut progress = Progress::new(&plan.name, plan.duration(), generators);
     let plan_sha256 = settings.bundle.clone();
-    let record = drive(&store, RunOrder { bundle, settings }, &mut progress)?;
+    let mut record = drive(&store, RunOrder { bundle, settings }, &mut progress)?;
+    let plan = errands.end(plan, &mut record)?;
     let place = Place { backend: "local", region: "local".to_owned() };
     let finished = begun.finish(&plan, plan_sha256, place, &record)?;
     // All that the fleet said is in the result now.

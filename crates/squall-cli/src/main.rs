@@ -13,6 +13,7 @@ mod progress;
 mod report;
 mod run;
 mod secrets;
+mod setup;
 mod signals;
 mod stop;
 mod surroundings;

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use serde_json::Value;
-use squall_engine::{Event, OnceOrder, RunFacts, Trace};
+use squall_engine::{Errand, Event, OnceOrder, RunFacts, Trace, run_errand};
 use squall_fleet::Clock;
 use squall_report::{ExitCode, Style};
 use squall_seat::SystemClock;
@@ -17,7 +17,7 @@ use crate::args::{Output, RunArgs};
 use crate::failure::Failure;
 use crate::plan::Loaded;
 use crate::signals::interrupted;
-use crate::{secrets, surroundings};
+use crate::{secrets, setup, surroundings};
 
 /// What such a run is called: there is nothing to find it by.
 const ONCE: &str = "once";
@@ -40,18 +40,15 @@ pub(crate) fn command(args: &RunArgs, loaded: Loaded) -> Result<ExitCode, Failur
         Some(seed) => seed,
         None => surroundings::random_seed()?,
     };
-    let run = RunFacts { id: ONCE.to_owned(), started_ms: SystemClock.now().0 / 1_000 };
-    let secrets = secrets::of(&loaded.plan)?;
-    let order = OnceOrder { plan: Arc::new(loaded.plan), seed, run, secrets };
     let count = Rc::new(Count::default());
     let whole = match args.output {
         Output::Text => {
             let printer = Printer { style: surroundings::style(), count: Rc::clone(&count) };
-            squall_engine::once(&order, Rc::new(printer), interrupted())?
+            walk(loaded, seed, &(Rc::new(printer) as Rc<dyn Trace>))?
         }
         Output::Json => {
             let list = Rc::new(List { events: RefCell::default(), count: Rc::clone(&count) });
-            let whole = squall_engine::once(&order, Rc::clone(&list) as Rc<dyn Trace>, interrupted())?;
+            let whole = walk(loaded, seed, &(Rc::clone(&list) as Rc<dyn Trace>))?;
             surroundings::print(&format!(
                 "{}\n",
                 serde_json::to_string_pretty(&Value::from(json::list(&list.events.take())))?
@@ -68,6 +65,27 @@ pub(crate) fn command(args: &RunArgs, loaded: Loaded) -> Result<ExitCode, Failur
         Output::Json => eprintln!("{} · seed {seed:x}", count.in_words(exit)),
     }
     Ok(exit)
+}
+
+/// Setup, every scenario, teardown; false if that was interrupted. Nothing follows a setup that failed.
+fn walk(loaded: Loaded, seed: u64, port: &Rc<dyn Trace>) -> Result<bool, Failure> {
+    let run = RunFacts { id: ONCE.to_owned(), started_ms: SystemClock.now().0 / 1_000 };
+    let secrets = secrets::of(&loaded.plan)?;
+    let order = |plan| OnceOrder { plan, seed, run: run.clone(), secrets: secrets.clone() };
+    let Loaded { plan, bundle } = loaded;
+    let mut order_of_run = order(Arc::new(plan));
+    if !order_of_run.plan.setup.is_empty() {
+        let done = run_errand(&order_of_run, Errand::Setup, Some(Rc::clone(port)))?;
+        if !done.is_good {
+            return Ok(true);
+        }
+        order_of_run = order(Arc::new(setup::with_values(bundle, &done, &secrets)?.plan));
+    }
+    let whole = squall_engine::once(&order_of_run, Rc::clone(port), interrupted())?;
+    if !order_of_run.plan.teardown.is_empty() {
+        run_errand(&order_of_run, Errand::Teardown, Some(Rc::clone(port)))?;
+    }
+    Ok(whole)
 }
 
 impl Count {

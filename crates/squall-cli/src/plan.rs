@@ -1,5 +1,6 @@
 //! From a plan's file to a plan, and the commands that need no more.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -87,6 +88,7 @@ fn inputs(args: &PlanArgs, load: Option<LoadOverride>) -> Inputs {
     Inputs {
         env: surroundings::environment(),
         has_whole_env: true,
+        setup: BTreeMap::new(),
         variables: args.variables.iter().cloned().collect(),
         target: args.target.clone(),
         load,

@@ -18,6 +18,7 @@ mod cookies;
 mod core;
 mod decode;
 mod encode;
+mod errand;
 mod exchange;
 mod flight;
 mod flow;
@@ -43,6 +44,7 @@ pub use clock::{Clock, FineClock, TokioClock};
 pub use connect::{
     Connect, ConnectError, Dialed, Io, NetworkConnector, Origin, ProxyForm, TlsError, client_config,
 };
+pub use errand::{Done, Errand, run_errand, run_errand_apart};
 pub use once::{OnceOrder, once};
 pub use slice::{
     Finished, Machine, Prepared, RunFacts, Running, SliceOrder, StartError, Stopper, prepare, start,

@@ -63,7 +63,7 @@ pub fn once(
 }
 
 /// A thread of a slice that is all of the plan.
-fn core_of(order: &OnceOrder) -> Result<Core, StartError> {
+pub(crate) fn core_of(order: &OnceOrder) -> Result<Core, StartError> {
     let machine = Machine { cores: NonZeroU32::MIN, connections: CONNECTIONS };
     Ok(Core {
         order: SliceOrder {

@@ -40,6 +40,9 @@ pub struct Inputs {
     pub has_whole_env: bool,
     /// `--var k=v`.
     pub variables: BTreeMap<String, String>,
+    /// What `setup` has captured and set.
+    #[serde(default)]
+    pub setup: BTreeMap<String, serde_json::Value>,
     /// `--target URL`.
     pub target: Option<String>,
     /// `--users N | --rate R` with `--duration D`.

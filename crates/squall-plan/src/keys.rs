@@ -185,6 +185,18 @@ pub static PLAN: Kind = Kind {
             "Steps by name, which others `call`.",
             "{ login: [ { post: /login } ] }",
         ),
+        key(
+            "setup",
+            Shape::Steps,
+            "Done once in a run, by the command, before the load. What it captures and sets every user knows.",
+            "[ { post: /tenants, capture: { tenant: $.id } } ]",
+        ),
+        key(
+            "teardown",
+            Shape::Steps,
+            "Done once in a run, by the command, after the load.",
+            "[ { delete: \"/tenants/{{ tenant }}\" } ]",
+        ),
         required(
             "load",
             Shape::OneOrMany(&LOAD),

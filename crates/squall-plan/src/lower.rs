@@ -14,6 +14,7 @@ mod request;
 mod response;
 mod scenario;
 mod secrets;
+mod setup;
 mod steps;
 mod tls;
 mod values;
@@ -30,7 +31,7 @@ use crate::diagnostics::{Diagnostics, Problem, Severity};
 use crate::expression::{Expr, ExpressionError, ProgramBuilder, Template};
 use crate::keys;
 use crate::model::{
-    AllowList, Auth, HttpSettings, Measure, MeasureKind, Plan, Request, SeriesName, host_header,
+    AllowList, Auth, HttpSettings, Measure, MeasureKind, Plan, Request, SeriesName, Tags, host_header,
 };
 use crate::secrets::Secret;
 use crate::yaml::{Node, Scalar};
@@ -63,10 +64,17 @@ pub(crate) struct Lowering<'a> {
     lowered_steps: usize,
     variables: Vec<(String, Value)>,
     secrets: Vec<Secret>,
+    /// What `setup` captures and sets.
+    shared: Vec<String>,
+    /// What the errand lowered last captures and sets.
+    captured: Vec<String>,
+    is_setup: bool,
     cleanups: Vec<Request>,
     env: BTreeMap<String, String>,
     auths: Vec<Auth>,
     unset_env: BTreeSet<String>,
+    /// Those of the whole plan.
+    tags: Tags,
     series: Vec<SeriesName>,
     measures: Vec<Measure>,
     /// The hosts that requests may go to, once they are known.
@@ -109,10 +117,14 @@ pub(crate) fn lower<'a>(
         lowered_steps: 0,
         variables: Vec::new(),
         secrets: Vec::new(),
+        shared: Vec::new(),
+        captured: Vec::new(),
+        is_setup: false,
         cleanups: Vec::new(),
         env: BTreeMap::new(),
         auths: Vec::new(),
         unset_env: BTreeSet::new(),
+        tags: Tags::new(),
         series: Vec::new(),
         measures: Vec::new(),
         allowed: None,
@@ -137,7 +149,7 @@ pub(crate) fn lower<'a>(
     // Each expression was compiled when it was added, so this cannot fail either.
     let keeps_response = program.mentions("response");
     let Ok(program) = program.finish() else { return (None, diagnostics) };
-    let Parts { name, target, http, allow, data, loads, scenarios } = parts;
+    let Parts { name, target, http, allow, data, loads, scenarios, setup, teardown } = parts;
     let plan = Plan {
         name,
         target,
@@ -146,6 +158,8 @@ pub(crate) fn lower<'a>(
         data: data.into(),
         loads,
         scenarios,
+        setup,
+        teardown,
         auths,
         series,
         measures,
@@ -174,6 +188,8 @@ struct Parts {
     data: Vec<Feeder>,
     loads: Vec<crate::model::PlacedLoad>,
     scenarios: Vec<crate::model::Scenario>,
+    setup: Vec<crate::model::Step>,
+    teardown: Vec<crate::model::Step>,
 }
 
 impl<'a> Lowering<'a> {
@@ -190,16 +206,19 @@ impl<'a> Lowering<'a> {
             .as_ref()
             .and_then(|target| Some((target.path().trim_end_matches('/').to_owned(), host_header(target)?)));
         self.allowed = target.as_ref().map(|target| self.allow(&fields, target));
+        self.tags = self.tags(&fields, &Tags::new());
         let (http, mut manner) = self.http(&fields);
-        manner.tags = self.tags(&fields, &manner.tags);
+        manner.tags.clone_from(&self.tags);
         let data = self.data(&fields);
         self.fragments(&fields);
         let loads = self.loads(&fields);
+        let setup = self.setup(&fields, &manner);
         let scenarios = self.scenarios(&fields, &manner, &loads);
+        let teardown = self.teardown(&fields, &manner);
         self.check_fragments(&manner);
         self.check_rows(&data, &loads, &scenarios);
         let (target, allow) = (target?, self.allowed.take()?);
-        Some(Parts { name, target, http, allow, data, loads, scenarios })
+        Some(Parts { name, target, http, allow, data, loads, scenarios, setup, teardown })
     }
 
     /// Finds the steps that others call.

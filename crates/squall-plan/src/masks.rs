@@ -13,6 +13,9 @@ pub const MASK: &str = "***";
 /// What stays as it is inside a component of a URL.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// What stays as it is behind `urlencode` in an expression.
+const URLENCODE: &AsciiSet = &UNRESERVED.remove(b'/').add(b'~');
+
 /// Less of base 64 stands in many a text by chance.
 const LEAST_BASE64: usize = 6;
 
@@ -57,8 +60,11 @@ fn forms(secret: String) -> Vec<String> {
     let json = serde_json::Value::from(secret.as_str()).to_string();
     let json = json.get(1..json.len() - 1).unwrap_or_default().to_owned();
     let url = utf8_percent_encode(&secret, UNRESERVED).to_string();
-    let packed =
-        (0..3).flat_map(|before| [&STANDARD, &URL_SAFE].map(|engine| in_base64(engine, &secret, before)));
+    // In `Authorization: Basic` of OAuth2 it is encoded before it is packed.
+    let encoded = utf8_percent_encode(&secret, URLENCODE).to_string();
+    let packed = [&secret, &encoded].into_iter().flat_map(|text| {
+        (0..3).flat_map(move |before| [&STANDARD, &URL_SAFE].map(|engine| in_base64(engine, text, before)))
+    });
     let packed = packed.filter(|text| text.len() >= LEAST_BASE64);
     [json, url].into_iter().chain(packed.collect::<Vec<_>>()).chain([secret]).collect()
 }
@@ -97,6 +103,9 @@ mod tests {
                 }
             }
         }
+        // As OAuth2 wants it, which encodes both halves before.
+        let encoded = STANDARD.encode("client:correct%20horse%20%C3%BF%3F%3E");
+        assert!(masks.mask(&encoded).contains(MASK), "{encoded}");
         assert_eq!(Masks::new(["abc".to_owned()]).mask("YWJj is told"), "YWJj is told");
     }
 

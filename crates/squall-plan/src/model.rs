@@ -24,6 +24,11 @@ pub use http::*;
 pub use load::*;
 pub use request::*;
 
+/// The names under which requests of `setup` and `teardown` are measured, in the place of a scenario.
+pub const SETUP: &str = "setup";
+/// See [`SETUP`].
+pub const TEARDOWN: &str = "teardown";
+
 /// How long the end of a run may take for what is still to be undone, in seconds.
 pub const CLEANUP_S: u64 = 10;
 
@@ -46,6 +51,10 @@ pub struct Plan {
     pub scenarios: Vec<Scenario>,
     /// Who asks, where that is more than a header; [`Request::auth`] indexes it.
     pub auths: Vec<Auth>,
+    /// What the command does once, before the load.
+    pub setup: Vec<Step>,
+    /// What it does after it.
+    pub teardown: Vec<Step>,
     /// Every (scenario, request name) that can be recorded; [`Request::series`] indexes it.
     pub series: Vec<SeriesName>,
     /// What else is measured: iterations and groups of each scenario, and metrics of the plan's own.

@@ -21,6 +21,7 @@ use crate::plan::Loaded;
 use crate::progress::Progress;
 use crate::run::{Begun, Finished, Order, Place, check_connections, check_slices, write};
 use crate::secrets::check_for_aws;
+use crate::setup::Errands;
 use crate::signals::interrupted;
 
 /// The file in a run's folder that says which fleet it is made on.
@@ -51,9 +52,11 @@ pub(crate) fn run(order: Order, args: &AwsArgs) -> Result<Finished, Failure> {
         check_connections(plan, seats, sizing::CONNECTIONS_OF_SEAT)?;
         let spares = spares(&site, seats).await?;
         let begun = Begun::new(&order)?;
+        let (loaded, errands) = Errands::begin(order.loaded, &begun.id, begun.seed)?;
+        let order = Order { loaded, ..order };
         take(&site, &deployed, &begun.id).await?;
         match write_down(&site, &begun, &order.loaded.bundle.text) {
-            Ok(()) => Box::pin(run_taken(&site, &deployed, order, begun, (seats, spares))).await,
+            Ok(()) => Box::pin(run_taken(&site, &deployed, order, (begun, errands), (seats, spares))).await,
             Err(failure) => {
                 // What is not given back is free within a minute.
                 let _ = release(&deployed.store, &begun.id).await;
@@ -68,7 +71,7 @@ async fn run_taken(
     site: &Site,
     deployed: &Deployed,
     order: Order,
-    begun: Begun,
+    (begun, errands): (Begun, Errands),
     (seats, spares): (u32, u32),
 ) -> Result<Finished, Failure> {
     let Loaded { plan, bundle } = order.loaded;
@@ -88,13 +91,14 @@ async fn run_taken(
     let mut progress = Progress::new(&plan.name, plan.duration(), seats);
     let plan_sha256 = settings.bundle.clone();
     let record = Box::pin(drive(deployed, RunOrder { bundle, settings }, &mut progress)).await;
-    let finished = record.and_then(|record| {
+    let finished = record.and_then(|mut record| {
         if record.epoch.is_none() && matches!(record.end, End::Failed(_)) {
             eprintln!(
                 "hint: the log of function `{}` says why seats were not taken",
                 deployed.fleet.function
             );
         }
+        let plan = errands.end(plan, &mut record)?;
         let place = Place { backend: "aws", region: site.session.region().to_owned() };
         begun.finish(&plan, plan_sha256, place, &record)
     });

@@ -224,6 +224,14 @@ impl Scope {
         }
     }
 
+    /// All that the user has captured and set.
+    #[must_use]
+    pub fn variables(&self) -> Vec<(String, Value)> {
+        let shared = locked(&self.shared);
+        let own = shared.variables.iter().filter(|(name, _)| &**name != "response");
+        own.map(|(name, value)| (name.to_string(), value.clone())).collect()
+    }
+
     /// Draws from the user's random stream.
     pub fn with_random<T>(&self, draw: impl FnOnce(&mut Random) -> T) -> T {
         draw(&mut self.user().random)

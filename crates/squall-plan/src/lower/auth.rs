@@ -9,7 +9,7 @@ use crate::expression::{Template, UrlTemplate, ValueTemplate};
 use crate::keys;
 use crate::model::{
     Auth, AwsSignature, Body, Capture, Expect, Headers, LooksAt, Matches, OAuth2, OnFailure, Request,
-    SeriesName, Source, Tags,
+    SeriesName, Source,
 };
 use crate::yaml::Node;
 
@@ -167,8 +167,11 @@ impl Lowering<'_> {
             capture(OAuth2::KIND, Some("Bearer")),
             capture(OAuth2::SECONDS, Some("")),
         ];
-        let name =
-            SeriesName { scenario: String::new(), endpoint: OAuth2::NAME.to_owned(), tags: Tags::new() };
+        let name = SeriesName {
+            scenario: String::new(),
+            endpoint: OAuth2::NAME.to_owned(),
+            tags: self.tags.clone(),
+        };
         Some(Request {
             series: self.series(name, fields),
             method: Method::POST,

@@ -52,7 +52,10 @@ impl Lowering<'_> {
         self.program.names(expr).iter().all(|name| {
             let root = name.split('.').next().unwrap_or_default();
             let is_captured = self.defined.iter().any(|name| name == root);
-            !is_captured && (root == "env" || is_variable(root) || CONSTANT_FUNCTIONS.contains(&root))
+            !is_captured
+                && (["env", "secret"].contains(&root)
+                    || is_variable(root)
+                    || CONSTANT_FUNCTIONS.contains(&root))
         })
     }
 
@@ -271,6 +274,7 @@ impl Lowering<'_> {
                 let variables = self.variables.iter().map(|(name, _)| name.as_str());
                 let known = variables
                     .chain(captures.iter().map(String::as_str))
+                .chain(self.shared.iter().map(String::as_str))
                     .chain(self.feeders.iter().map(|known| known.name.as_str()))
                     .chain(GLOBALS)
                     .chain(FUNCTIONS)

@@ -38,6 +38,7 @@ impl Lowering<'_> {
         for (name, key) in fields.present(&foreign.collect::<Vec<_>>()) {
             self.error(key.span.clone(), "conflict", format!("`{name}` has no place beside `{verb}`"), None);
         }
+        let uses = self.uses.len();
         let url = self.within(verb, |this| this.url(url));
         let query =
             self.optional(fields, "query", |this, node| Some(this.templates(node))).unwrap_or_default();
@@ -58,6 +59,9 @@ impl Lowering<'_> {
         let name = self.optional(fields, "name", Self::name);
         let tags = self.tags(fields, &home.manner.tags);
         let (url, (body, content_type)) = (url?, body?);
+        if let Some(key) = fields.key("capture") {
+            self.check_kept(key, uses, Some(home.manner));
+        }
         let method = verb.to_ascii_uppercase();
         let name = name.unwrap_or_else(|| format!("{}{method} {}", home.purpose, url.name()));
         let url = url.with_query(&query);

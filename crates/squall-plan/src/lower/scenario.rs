@@ -3,7 +3,7 @@
 use http::header::USER_AGENT;
 
 use crate::keys;
-use crate::model::{Flow, Load, MeasureKind, PlacedLoad, Scenario, Step, Task, Users};
+use crate::model::{Flow, Load, MeasureKind, PlacedLoad, SETUP, Scenario, Step, TEARDOWN, Task, Users};
 use crate::yaml::{Node, Scalar, Value};
 
 use super::fields::Fields;
@@ -26,6 +26,10 @@ impl Lowering<'_> {
                 this.error(node.span.clone(), "no-scenario", "plan has no scenario".to_owned(), None);
             }
             for (index, (name, key, node)) in entries.into_iter().enumerate() {
+                if [SETUP, TEARDOWN].contains(&name) {
+                    let message = format!("`{name}` is no name for a scenario");
+                    this.error(key.span.clone(), "name", message, Some("requests of the plan's own are measured under it".to_owned()));
+                }
                 let mut own = loads.iter().filter(|placed| placed.scenarios.contains(&index)).peekable();
                 if own.peek().is_none() && !loads.is_empty() {
                     let message = format!("no load has users of `{name}`");

@@ -134,7 +134,12 @@ impl Lowering<'_> {
                 self.measure(home.scenario, &name, MeasureKind::ActiveGroup);
                 Step::Group(Box::new(Group { measure, steps }))
             }
-            "set" => Step::Set(self.within("set", |this| this.values(value))),
+            "set" => {
+                let uses = self.uses.len();
+                let values = self.within("set", |this| this.values(value));
+                self.check_kept(value, uses, None);
+                Step::Set(values)
+            }
             "record" => Step::Record(self.within("record", |this| {
                 let values = this.values_of(value, Self::name_of_metric);
                 let index = |name: &str, this: &mut Self| this.measure("", name, MeasureKind::Metric);

@@ -14,7 +14,7 @@ pub enum Auth {
 }
 
 /// A token, got with a client's credentials. Each thread of a generator gets its own and gets the next one before it
-/// expires; all of its users share it. That request is measured as any other, under [`OAuth2::NAME`] and no scenario.
+/// expires; all of its users share it. That request is measured as any other, under [`OAuth2::NAME`], the tags of the plan and no scenario.
 #[derive(Debug)]
 pub struct OAuth2 {
     /// What tells clients apart: who has the same of these has the same token.

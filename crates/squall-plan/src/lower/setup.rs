@@ -1,0 +1,86 @@
+//! `setup` and `teardown`: what the command does once, before the load and after it.
+
+use crate::model::{SETUP, Step, TEARDOWN};
+use crate::yaml::{Node, Value};
+
+use super::Lowering;
+use super::fields::Fields;
+use super::steps::Home;
+use super::values::Manner;
+
+impl Lowering<'_> {
+    /// Lowers `setup`; what it captures and sets is known to everybody from then on.
+    pub(super) fn setup(&mut self, fields: &Fields<'_>, manner: &Manner) -> Vec<Step> {
+        let steps = self.errand(fields, SETUP, manner);
+        let captured = std::mem::take(&mut self.captured);
+        for (name, value) in &self.bundle.inputs.setup {
+            if captured.contains(name) {
+                self.variables.push((name.clone(), crate::expression::from_json(value)));
+            }
+        }
+        self.shared = captured;
+        steps
+    }
+
+    pub(super) fn teardown(&mut self, fields: &Fields<'_>, manner: &Manner) -> Vec<Step> {
+        self.errand(fields, TEARDOWN, manner)
+    }
+
+    fn errand(&mut self, fields: &Fields<'_>, key: &'static str, manner: &Manner) -> Vec<Step> {
+        let Some(node) = fields.get(key) else { return Vec::new() };
+        let manner = &manner.within(None, vec![(http::header::USER_AGENT, super::user_agent())]);
+        self.within(key, |this| {
+            this.check_errand(node, key);
+            this.is_setup = key == SETUP;
+            let steps = this.steps(node, Home { scenario: key, purpose: "", manner });
+            this.is_setup = false;
+            this.captured = this.defined.clone();
+            this.check_names();
+            steps
+        })
+    }
+
+    /// Nobody is there any more to undo what the command made.
+    fn check_errand(&mut self, node: &Node, key: &str) {
+        match &node.value {
+            Value::Scalar { .. } => {}
+            Value::Sequence(items) => items.iter().for_each(|item| self.check_errand(item, key)),
+            Value::Mapping(entries) => {
+                for (name, value) in entries {
+                    let is_cleanup = matches!(&name.value, Value::Scalar { text, .. } if text == "cleanup");
+                    let makes = entries.iter().any(|(other, _)| {
+                        matches!(&other.value, Value::Scalar { text, .. } if crate::keys::VERBS.contains(&text.as_str()))
+                    });
+                    if is_cleanup && makes {
+                        let hint = Some("undo it in `teardown`".to_owned());
+                        let message = format!("`cleanup` has no place in `{key}`");
+                        self.error(name.span.clone(), "conflict", message, hint);
+                    }
+                    self.check_errand(value, key);
+                }
+            }
+        }
+    }
+
+    /// What `setup` keeps is written into the bundle, so nothing of it may come of a secret: neither values that are set,
+    /// nor what is said to somebody who was sent one. `from` is how many expressions there were before.
+    pub(super) fn check_kept(&mut self, key: &Node, from: usize, manner: Option<&Manner>) {
+        if !self.is_setup {
+            return;
+        }
+        let of_secret = |this: &Self, expr| {
+            this.program.names(expr).iter().any(|name| name.split('.').next() == Some("secret"))
+        };
+        let own = self.uses.iter().skip(from).any(|used| of_secret(self, used.expr));
+        let inherited = manner.is_some_and(|manner| {
+            let headers = manner.headers.iter().flat_map(|(_, value)| value.expressions());
+            let signed = manner.auth.is_some() && !self.secrets.is_empty();
+            signed || headers.into_iter().any(|expr| of_secret(self, expr))
+        });
+        if own || inherited {
+            let message = "what comes of a secret would be written down for the generators".to_owned();
+            let hint = Some("do it in `before` of the scenarios, which keeps it to the user".to_owned());
+            self.error(key.span.clone(), "secret", message, hint);
+        }
+    }
+}
