@@ -13,7 +13,8 @@ use squall_target::{Server, ServerOptions};
 use squall_tests::{Place, target};
 
 /// Pages whose plans are for the shop.
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 13] = [
+    "plan/setup.md",
     "plan/cleanup.md",
     "getting-started.md",
     "coming-from-locust.md",

@@ -103,6 +103,10 @@ async fn live(
             earlier.as_deref().inspect(|earlier| user.goes_on_from(earlier, *iterations));
             *earlier = Some(Arc::clone(&user.scope));
         }
+        // Whoever is to end without a row of data does not begin.
+        if user.scope.lacks_data(&worker.plan.scenarios[scenario].data) {
+            return;
+        }
         match user.before().await {
             After::Next | After::EndIteration { failed: false } => {}
             After::EndUser { .. } => return,

@@ -370,6 +370,19 @@ fn who_takes_no_rows_needs_none() {
 }
 
 #[test]
+fn who_finds_no_row_for_its_login_ends_without_a_failure() {
+    let text = with_data(
+        "{ users: 50, duration: 60s, iterations_per_user: 1 }",
+        "pick: unique, per: user",
+        "{ a: { before: [ { get: '/login/{{ d.id }}' } ], steps: [ { get: /b } ] } }",
+    );
+    let plan = Arc::new(compile(&Bundle::new("p.yaml", text.as_str(), Inputs::default())).unwrap().plan);
+    let (lines, merged) = walk_plan(&plan, ok);
+    assert_eq!(lines.len(), 80);
+    assert_eq!(merged.outcomes().keys().collect::<Vec<_>>(), [&Outcome::Status(200)]);
+}
+
+#[test]
 fn data_that_has_run_out_is_told_as_that() {
     let text = with_data(
         "{ users: 1, duration: 60s, iterations_per_user: 41 }",
