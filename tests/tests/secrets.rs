@@ -1,5 +1,6 @@
 //! Secrets: requests carry them, and nothing else that a run writes does.
 
+#![expect(clippy::disallowed_methods, reason = "a real process is timed by a real clock")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;

@@ -35,7 +35,8 @@ teardown:
 fn endpoint<'r>(result: &'r Value, scenario: &str, name: &str) -> &'r Value {
     let endpoints = result["endpoints"].as_array().unwrap();
     let found = endpoints.iter().find(|own| own["scenario"] == scenario && own["name"] == name);
-    found.unwrap_or_else(|| panic!("no {scenario}/{name} in {endpoints:#?}"))
+    assert!(found.is_some(), "no {scenario}/{name} in {endpoints:#?}");
+    found.unwrap()
 }
 
 #[test]
@@ -102,7 +103,7 @@ fn once_shows_setup_and_teardown_too() {
     assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
     let places: Vec<usize> = ["POST http", "/api/v1/cart\n", "DELETE http", "/api/v1/catalog/products"]
         .iter()
-        .map(|text| ran.stdout.find(text).unwrap_or_else(|| panic!("no {text} in {}", ran.stdout)))
+        .map(|text| ran.stdout.find(text).unwrap())
         .collect();
     assert!(places.is_sorted(), "{places:?}");
     assert_eq!(server.counts().total, 4);

@@ -76,7 +76,8 @@ pub(crate) fn with_tables(text: &str) -> String {
             in_table = true;
         } else if line.trim() == "<!-- later -->" {
             out.push_str(line);
-            out.push_str(&format!("\n{}\n\n", LATER.map(|key| format!("`{key}`")).join(", ")));
+            let keys = LATER.map(|key| format!("`{key}`")).join(", ");
+            out.extend(["\n", keys.as_str(), "\n\n"]);
             in_table = true;
         } else if line.trim() == "<!-- end -->" {
             in_table = false;

@@ -83,7 +83,6 @@ fn users_that_are_cut_off_leave_it_to_the_end_of_the_slice() {
 
 #[test]
 fn a_target_that_hangs_does_not_hold_up_the_end() {
-    let begin = std::time::Instant::now();
     let load = "{ users: 50, duration: 1s, graceful_stop: 0s }";
     let log = Rc::<RefCell<Vec<String>>>::default();
     let scripted = Scripted { log: Rc::clone(&log), answer: numbered };
@@ -96,7 +95,8 @@ fn a_target_that_hangs_does_not_hold_up_the_end() {
     let (created, undone, left) = counts(&merged);
     assert_eq!((created, undone), (50, 0));
     assert_eq!(left.values().sum::<u64>(), 50);
-    assert!(begin.elapsed() < Duration::from_secs(20));
+    let last = merged.seconds().last_key_value().map(|(second, _)| *second);
+    assert!(last.is_some_and(|second| (10..=11).contains(&second)), "{last:?}");
 }
 
 /// Answers what makes something, and nothing else.
