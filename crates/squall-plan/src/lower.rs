@@ -376,7 +376,13 @@ impl<'a> Lowering<'a> {
     /// else the whole scalar.
     fn line_of(&self, node: &Node, part: &str) -> Range<usize> {
         let source = self.diagnostics.text(node.span.clone());
-        let found = if part.is_empty() || !source.contains('\n') { None } else { source.find(part) };
+        let is_expression = |at: &usize| source[..*at].trim_end().ends_with("{{");
+        let mut places = source.match_indices(part).map(|(at, _)| at);
+        let found = if part.is_empty() || !source.contains('\n') {
+            None
+        } else {
+            places.clone().find(is_expression).or_else(|| places.next())
+        };
         found.map_or(node.span.clone(), |at| node.span.start + at..node.span.start + at + part.len())
     }
 
