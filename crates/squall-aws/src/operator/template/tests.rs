@@ -80,6 +80,9 @@ fn the_functions_role_holds_what_it_needs_and_no_more() {
         ("WriteReady", vec!["s3:PutObject"]),
         ("WriteSnapshots", vec!["s3:PutObject"]),
         ("WriteFinal", vec!["s3:PutObject"]),
+        // The emulator hands out secrets without asking.
+        ("ReadParameters", vec!["ssm:GetParameter"]),
+        ("ReadSecrets", vec!["secretsmanager:GetSecretValue"]),
         ("GiveBackSeats", vec!["sqs:ChangeMessageVisibility"]),
         // The mapping polls with the function's role; the emulator polls without asking.
         ("ReceiveSeats", vec!["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]),
@@ -90,7 +93,11 @@ fn the_functions_role_holds_what_it_needs_and_no_more() {
         .map(|(name, actions)| (name.to_owned(), actions.into_iter().map(str::to_owned).collect::<Vec<_>>()));
     assert_eq!(actions, expected);
     for (name, _, resources) in statements() {
-        let own = ["Bucket.Arn", "Queue.Arn", "Logs.Arn"];
+        let own = match &*name {
+            "ReadParameters" => &["${AWS::AccountId}:parameter/squall/*"][..],
+            "ReadSecrets" => &["${AWS::AccountId}:secret:squall/*"],
+            _ => &["Bucket.Arn", "Queue.Arn", "Logs.Arn"],
+        };
         assert!(resources.iter().all(|resource| own.iter().any(|arn| resource.contains(arn))), "{name}");
     }
 }
