@@ -192,7 +192,7 @@ fn what_cannot_be_meant_is_told_from_what_is_mistyped() {
         }
     };
     check(&["rnu", "plan.yaml"], &["unrecognized subcommand 'rnu'", "hint: did you mean `squall run`?"]);
-    check(&["validat", "plan.yaml"], &["tip: a similar subcommand exists: 'validate'"]);
+    check(&["validates", "plan.yaml"], &["tip: a similar subcommand exists: 'validate'"]);
     check(&["plan.yaml"], &["hint: to run a plan, write `squall run plan.yaml`"]);
     check(&["127.0.0.1:8080/x"], &["hint: a URL begins with its scheme: `squall http://127.0.0.1:8080/x`"]);
     check(&["http://127.0.0.1:1/"], &["nothing says how much load", "--rate 100 --duration 30s", "--once"]);

@@ -50,7 +50,8 @@ pub(crate) fn run(order: Order) -> Result<Finished, Failure> {
         interval_s: 1,
         poll: POLL,
         gather: order.ready_within.unwrap_or(GATHER),
-        load: plan.latest_request(),
+        load: plan.latest_end(),
+        cleanup: plan.cleanup_time(),
     };
     let mut progress = Progress::new(&plan.name, plan.duration(), generators);
     let plan_sha256 = settings.bundle.clone();

@@ -122,6 +122,12 @@ impl Preview {
         hosts
     }
 
+    /// The names of the requests of `setup` or `teardown`.
+    fn errand(&self, errand: &str) -> impl Iterator<Item = &str> {
+        let own = self.plan.series.iter().filter(move |series| series.scenario == errand);
+        own.map(|series| series.endpoint.as_str())
+    }
+
     /// The names of the environment variables that the plan mentions, and whether they are set.
     fn environment(&self) -> impl Iterator<Item = (&str, bool)> {
         let set = self.plan.env.keys().map(|name| (name.as_str(), true));

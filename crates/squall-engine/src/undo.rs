@@ -4,13 +4,12 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::Method;
-use squall_plan::Request;
 use squall_plan::expression::Scope;
+use squall_plan::{CLEANUP, Request};
 use url::Position;
 
 use crate::cookies::Cookies;
@@ -18,8 +17,7 @@ use crate::load::LoadRun;
 use crate::user::User;
 use crate::worker::Worker;
 
-/// How long the end of a slice may take for what users have left behind, and how much is undone at a time.
-const WITHIN: Duration = Duration::from_secs(squall_plan::CLEANUP_S);
+/// How much of what users have left behind is undone at a time.
 const AT_A_TIME: usize = 32;
 
 /// More than this is not remembered by a thread.
@@ -165,7 +163,7 @@ pub(crate) async fn clean_up(worker: &Rc<Worker>) {
     if left.is_empty() {
         return;
     }
-    let end = worker.clock.now() + WITHIN;
+    let end = worker.clock.now() + CLEANUP;
     let mut under_way = FuturesUnordered::new();
     let undone = async {
         loop {

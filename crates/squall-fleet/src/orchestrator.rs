@@ -194,7 +194,8 @@ impl Orchestrator {
         if self.generators.len() < needed {
             return Vec::new();
         }
-        let load_until = self.fleet_time(now).plus(self.to_epoch() + self.settings.load + FLUSH);
+        let load_until =
+            self.fleet_time(now).plus(self.to_epoch() + self.settings.load + self.settings.cleanup + FLUSH);
         let lives = |record: &&mut GeneratorRecord| {
             record.ready.deadline.is_none_or(|deadline| deadline >= load_until)
         };
@@ -283,7 +284,7 @@ impl Orchestrator {
 
     /// How long what was measured last may be on its way.
     fn margin(&self) -> Duration {
-        MARGIN + Duration::from_secs(u64::from(self.settings.interval_s))
+        MARGIN + self.settings.cleanup + Duration::from_secs(u64::from(self.settings.interval_s))
     }
 
     /// What is due by itself: the end, giving up, the lease. Given up is only what a look did not find.

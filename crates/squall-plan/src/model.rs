@@ -29,8 +29,8 @@ pub const SETUP: &str = "setup";
 /// See [`SETUP`].
 pub const TEARDOWN: &str = "teardown";
 
-/// How long the end of a run may take for what is still to be undone, in seconds.
-pub const CLEANUP_S: u64 = 10;
+/// How long the end of a run may take for what is still to be undone.
+pub const CLEANUP: Duration = Duration::from_secs(10);
 
 /// A validated test: what to send, to whom, how much of it, for how long.
 #[derive(Debug)]
@@ -125,8 +125,13 @@ impl Plan {
     /// From the epoch to when nothing is sent any more.
     #[must_use]
     pub fn latest_request(&self) -> Duration {
-        let cleanup = if self.cleanups.is_empty() { 0 } else { CLEANUP_S };
-        self.latest_end() + Duration::from_secs(cleanup)
+        self.latest_end() + self.cleanup_time()
+    }
+
+    /// How long the end of a run may take for what is still to be undone.
+    #[must_use]
+    pub fn cleanup_time(&self) -> Duration {
+        if self.cleanups.is_empty() { Duration::ZERO } else { CLEANUP }
     }
 
     /// From the epoch to when the last iteration is cut off.

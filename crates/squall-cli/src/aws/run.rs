@@ -86,7 +86,8 @@ async fn run_taken(
         interval_s: sizing::interval_s(seats),
         poll: sizing::poll(seats),
         gather: order.ready_within.unwrap_or_else(|| sizing::gather(seats)),
-        load: plan.latest_request(),
+        load: plan.latest_end(),
+        cleanup: plan.cleanup_time(),
     };
     let mut progress = Progress::new(&plan.name, plan.duration(), seats);
     let plan_sha256 = settings.bundle.clone();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use squall_plan::schedule::Planned;
-use squall_plan::{PlacedLoad, Share};
+use squall_plan::{PlacedLoad, SETUP, Share, TEARDOWN};
 
 use super::{ASSUMED_RESPONSE, Preview, Slices, model};
 
@@ -41,6 +41,11 @@ pub(super) fn document(preview: &Preview) -> Value {
         "hosts": preview.hosts(),
         "proxy": plan.http.proxy.as_ref().and_then(|proxy| proxy.host_str()),
         "name_servers": plan.http.dns.servers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "setup": preview.errand(SETUP).collect::<Vec<_>>(),
+        "teardown": preview.errand(TEARDOWN).collect::<Vec<_>>(),
+        "secrets": plan.secrets.iter()
+            .map(|secret| json!({ "name": secret.name, "source": secret.source.to_string() }))
+            .collect::<Vec<_>>(),
         "environment": preview.environment()
             .map(|(name, is_set)| json!({ "name": name, "set": is_set }))
             .collect::<Vec<_>>(),

@@ -5,7 +5,9 @@ use std::time::Duration;
 use squall_fleet::sizing::CONNECTIONS_OF_SEAT;
 use squall_plan::estimate::Requests;
 use squall_plan::schedule::Planned;
-use squall_plan::{Arrivals, Connections, Iterations, Load, PlacedLoad, Share, Users, WhenFull};
+use squall_plan::{
+    Arrivals, Connections, Iterations, Load, PlacedLoad, SETUP, Share, TEARDOWN, Users, WhenFull,
+};
 use squall_report::{Style, to_ascii};
 
 use super::chart::chart;
@@ -44,6 +46,12 @@ pub(super) fn page(preview: &Preview, style: Style) -> String {
     page.blank();
     page.requests(preview);
     page.scenarios(preview);
+    for errand in [SETUP, TEARDOWN] {
+        let names: Vec<&str> = preview.errand(errand).collect();
+        if !names.is_empty() {
+            page.fact(errand, &format!("once: {}", names.join(", ")));
+        }
+    }
     page.blank();
     page.fact("hosts", &preview.hosts().join(", "));
     if let Some(proxy) = &plan.http.proxy {
@@ -60,6 +68,9 @@ pub(super) fn page(preview: &Preview, style: Style) -> String {
         "environment",
         if names.is_empty() { "no variables".to_owned() } else { names.join(", ") }.as_str(),
     );
+    for secret in &plan.secrets {
+        page.fact("secret", &format!("{}: {}", secret.name, secret.source));
+    }
     let text = page.lines.join("\n");
     if style.ascii { to_ascii(&text) } else { text }
 }

@@ -16,6 +16,7 @@ fn settings(seats: u32) -> Settings {
         poll: Duration::from_millis(100),
         gather: Duration::from_secs(10),
         load: Duration::from_secs(20),
+        cleanup: Duration::ZERO,
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Settings {
     pub gather: Duration,
     /// How long load may last, the graceful stop included.
     pub load: Duration,
+    /// How long generators may take after it to undo what users have made.
+    pub cleanup: Duration,
 }
 
 /// What has happened.

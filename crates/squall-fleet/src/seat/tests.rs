@@ -72,6 +72,7 @@ pub(crate) fn order(seats: u32, load: Duration) -> RunOrder {
         poll: Duration::from_millis(100),
         gather: Duration::from_secs(10),
         load,
+        cleanup: Duration::ZERO,
     };
     RunOrder { bundle, settings }
 }
