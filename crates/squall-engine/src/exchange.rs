@@ -31,7 +31,7 @@ impl User {
     pub(crate) async fn send(&mut self, request: &Request, due: Option<Due>) -> Ended {
         let worker = Rc::clone(&self.worker);
         let mut due = due.unwrap_or(Due { at: self.ready, ready: self.ready });
-        let message = match request.auth {
+        let mut message = match request.auth {
             None => self.message(request, None),
             // Boxed, for few plans have it.
             Some(auth) => match Box::pin(self.credentials(auth, &mut due)).await {
@@ -44,13 +44,14 @@ impl User {
         if worker.tracer.is_some() {
             *self.attempt.draft.get_mut() = Some(Box::default());
         }
-        let result = match message {
+        // Where it is, for it is large.
+        let result = match &mut message {
             Err(error) => {
                 self.note(request, &error.to_string());
                 Err(Outcome::Expression)
             }
-            Ok(mut message) => match &request.retry {
-                None => self.exchange_in_time(request, &mut message, started, &mut flight.sample).await,
+            Ok(message) => match &request.retry {
+                None => self.exchange_in_time(request, message, started, &mut flight.sample).await,
                 Some(retry) => {
                     Box::pin(self.try_again(request, retry, message, started, &mut flight.sample)).await
                 }
@@ -104,7 +105,7 @@ impl User {
         &mut self,
         request: &Request,
         retry: &Retry,
-        message: Message<'_>,
+        message: &Message<'_>,
         mut begun: Instant,
         sample: &mut Sample,
     ) -> Result<Answer, Outcome> {
@@ -198,15 +199,7 @@ impl User {
             sample.connection = if reused { ConnectionUse::Reused } else { ConnectionUse::New };
             sample.http2 = connection.is_http2();
             sample.remote = connection.remote;
-            // Without cookies the URL need not be made.
-            let cookies = if self.cookies.borrow().is_empty() { None } else { message.url() }
-                .and_then(|url| self.cookies.borrow().header(&url));
-            let mut outgoing = message.to_http(worker.headers.take(), cookies, &connection);
-            message.identify(&mut outgoing, || worker.clock.unix_ms()).map_err(|problem| {
-                self.note(request, &problem);
-                Outcome::Expression
-            })?;
-            self.draft(|draft| draft.sent(&outgoing, message.body(), worker.link(&connection, reused)));
+            let outgoing = self.outgoing(request, message, &connection, reused)?;
             let wire = Rc::clone(&connection.wire);
             if !reused || worker.plan.http.connections == Connections::Shared {
                 begun = worker.clock.now();
@@ -249,6 +242,27 @@ impl User {
                 SendError::Broken(error) => self.broken(request, &error),
             });
         }
+    }
+
+    /// The request as it goes over a connection. Made apart from the attempt, which would keep a place for it to its end.
+    fn outgoing(
+        &self,
+        request: &Request,
+        message: &Message<'_>,
+        connection: &Connection,
+        reused: bool,
+    ) -> Result<http::Request<Full<Bytes>>, Outcome> {
+        let worker = &self.worker;
+        // Without cookies the URL need not be made.
+        let cookies = if self.cookies.borrow().is_empty() { None } else { message.url() }
+            .and_then(|url| self.cookies.borrow().header(&url));
+        let mut outgoing = message.to_http(worker.headers.take(), cookies, connection);
+        message.identify(&mut outgoing, || worker.clock.unix_ms()).map_err(|problem| {
+            self.note(request, &problem);
+            Outcome::Expression
+        })?;
+        self.draft(|draft| draft.sent(&outgoing, message.body(), worker.link(connection, reused)));
+        Ok(outgoing)
     }
 
     /// The outcome of a broken exchange, which is also put into words where they say more.
