@@ -1,6 +1,7 @@
 //! `setup` and `teardown`: steps that one user takes, once in a run and without load.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread;
 
 use squall_metrics::Interval;
@@ -63,11 +64,11 @@ pub fn run_errand(
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     runtime.map_err(StartError::Thread)?.block_on(async {
         let clock = Box::new(FineClock::start().map_err(StartError::Thread)?);
-        let tls = std::sync::Arc::clone(&core.prepared.tls);
+        let tls = Arc::clone(&core.prepared.tls);
         let connect = Box::new(NetworkConnector::new(&order.plan.http, tls, 0));
         let worker = core.worker(clock, connect);
         let mut worker = worker.ok_or_else(|| StartError::Target(order.plan.target.to_string()))?;
-        worker.tracer = port.map(|port| Tracer::new(port, std::sync::Arc::clone(&worker.masks)));
+        worker.tracer = port.map(|port| Tracer::new(port, Arc::clone(&worker.masks)));
         Ok(walk(&Rc::new(worker), errand).await)
     })
 }
