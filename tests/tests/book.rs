@@ -72,7 +72,8 @@ fn run(place: &Place, plan: &str, server: &Server, load: &[&str]) -> serde_json:
     let url = format!("http://{}", server.address());
     let usual = ["run", plan, "--target", &url, "--generators", "1", "--out", "out"];
     let ran = place.run(&[&usual, load].concat());
-    assert!([0, 98].contains(&ran.code), "{plan}: {}\n{}", ran.stdout, ran.stderr);
+    // For some thresholds so short a time is too little.
+    assert!([0, 98, 99].contains(&ran.code), "{plan}: {}\n{}", ran.stdout, ran.stderr);
     place.result("out")
 }
 

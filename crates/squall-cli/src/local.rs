@@ -13,7 +13,7 @@ use squall_seat::{SystemClock, machine_of};
 use crate::failure::Failure;
 use crate::plan::Loaded;
 use crate::progress::Progress;
-use crate::run::{Begun, Finished, Order, Place, check_connections, check_slices};
+use crate::run::{Begun, Finished, Order, Place, check_connections, check_slices, judge_of};
 use crate::secrets::OwnSecrets;
 use crate::setup::Errands;
 use crate::signals::interrupted;
@@ -53,9 +53,10 @@ pub(crate) fn run(order: Order) -> Result<Finished, Failure> {
         load: plan.latest_end(),
         cleanup: plan.cleanup_time(),
     };
+    let judge = judge_of(&plan, "local");
     let mut progress = Progress::new(&plan.name, plan.duration(), generators);
     let plan_sha256 = settings.bundle.clone();
-    let mut record = drive(&store, RunOrder { bundle, settings }, &mut progress)?;
+    let mut record = drive(&store, RunOrder { bundle, settings, judge }, &mut progress)?;
     let plan = errands.end(plan, &mut record)?;
     let place = Place { backend: "local", region: "local".to_owned() };
     let finished = begun.finish(&plan, plan_sha256, place, &record)?;

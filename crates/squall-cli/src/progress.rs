@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use squall_fleet::{Observer, Orchestrator, Phase, Time};
+use squall_fleet::{Observer, Orchestrator, Phase, Time, View};
 use squall_metrics::Merged;
 
 /// Prints a line a second on standard error; on a terminal it stays the same line.
@@ -57,7 +57,8 @@ impl Progress {
 }
 
 impl Observer for Progress {
-    fn look(&mut self, orchestrator: &Orchestrator, merged: &Merged, now: Time) {
+    fn look(&mut self, view: &View<'_>) {
+        let View { orchestrator, merged, now, .. } = *view;
         let is_over = orchestrator.phase() == Phase::Done;
         if !is_over && self.last.is_some_and(|last| now.since(last) < Duration::from_secs(1)) {
             return;

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use squall_fleet::{Clock, End, GeneratorRecord, RunRecord, Time, sizing};
+use squall_fleet::{Clock, End, GeneratorRecord, Judge, Judged, RunRecord, Time, sizing};
 use squall_plan::Plan;
+use squall_plan::threshold::Unit;
 use squall_report::{
-    Ending, ExitCode, Facts, GeneratorFacts, Run, RunResult, SeatCoverage, build, terminal, to_json,
+    Ending, ExitCode, Facts, GeneratorFacts, Run, RunResult, SeatCoverage, Threshold, build, terminal,
+    to_json,
 };
 use squall_seat::SystemClock;
 use time::OffsetDateTime;
@@ -81,6 +83,11 @@ pub(crate) fn command(args: &RunArgs) -> Result<ExitCode, Failure> {
         Output::Json => println!("{}", to_json(&finished.result)),
     }
     exit_code(&finished.result)
+}
+
+/// Who judges a plan's thresholds over a load that is made in this region.
+pub(crate) fn judge_of(plan: &Plan, region: &str) -> Judge {
+    Judge::new(plan.thresholds.clone(), plan.duration(), vec![region.to_owned()])
 }
 
 /// Whether each generator has a user: an arrival must find one where it is.
@@ -194,9 +201,36 @@ fn facts(
             duplicate: seats.duplicate,
         },
         missing: record.missing.clone(),
+        thresholds: record.judged.iter().map(threshold).collect(),
         generators: record.generators.iter().map(generator).collect(),
         problems: record.problems.clone(),
     })
+}
+
+fn threshold(judged: &Judged) -> Threshold {
+    let asked = &judged.threshold;
+    let unit = match asked.unit {
+        Unit::Ms => "ms",
+        Unit::Ratio => "ratio",
+        Unit::Count => "count",
+        Unit::PerSecond => "per_second",
+        Unit::Own => "own",
+    };
+    Threshold {
+        expression: asked.expression.clone(),
+        unit: unit.to_owned(),
+        limit: asked.limit,
+        value: judged.value,
+        at_least: judged.at_least,
+        passed: judged.passed,
+        first_failed_at_s: judged.first_failed_at_s.map(f64::from),
+        over_s: asked.over_s,
+        after_s: asked.after.as_secs_f64(),
+        abort: asked.abort,
+        stretches: judged.stretches,
+        failed_stretches: judged.failed_stretches,
+        hangs_on_tainted: judged.hangs_on_tainted,
+    }
 }
 
 fn generator(record: &GeneratorRecord) -> GeneratorFacts {

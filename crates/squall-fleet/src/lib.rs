@@ -9,6 +9,7 @@
 
 pub mod conformance;
 mod hold;
+mod judge;
 pub mod keys;
 mod memory;
 mod message;
@@ -20,11 +21,12 @@ pub mod sizing;
 mod stop;
 
 pub use hold::{Hold, hold, is_held_by, release, run_under_way};
+pub use judge::{Judge, Judged};
 pub use memory::{MemoryQueue, MemoryStore};
 pub use message::{
     Assignment, Control, Ended, Final, Invitation, Manifest, MessageError, Ready, State, Time, VERSION,
 };
-pub use orchestrate::{Observer, OrchestrateError, RunOrder, RunRecord, orchestrate};
+pub use orchestrate::{Observer, OrchestrateError, RunOrder, RunRecord, View, orchestrate};
 pub use orchestrator::{Command, End, Event, GeneratorRecord, Orchestrator, Phase, Seats, Settings};
 pub use ports::{Clock, ETag, Fetched, Put, Queue, Secrets, Store, StoreError, StoreErrorKind};
 pub use seat::{Identity, Load, Order, SeatOutcome, sit};

@@ -11,6 +11,7 @@ use squall_metrics::{Merge, Merged, Snapshot};
 use squall_plan::Bundle;
 use thiserror::Error;
 
+use crate::judge::{Judge, Judged};
 use crate::keys;
 use crate::message::{Control, Final, Message, Ready, State, Time};
 use crate::orchestrator::{Command, End, Event, GeneratorRecord, Orchestrator, Phase, Seats, Settings};
@@ -32,12 +33,27 @@ pub struct RunOrder {
     pub bundle: Bundle,
     /// The rest.
     pub settings: Settings,
+    /// What must hold.
+    pub judge: Judge,
 }
 
 /// Is told how it goes, at every look.
 pub trait Observer {
     /// Where it stands.
-    fn look(&mut self, orchestrator: &Orchestrator, merged: &Merged, now: Time);
+    fn look(&mut self, view: &View<'_>);
+}
+
+/// Where a run stands.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// The fleet.
+    pub orchestrator: &'a Orchestrator,
+    /// What is measured so far.
+    pub merged: &'a Merged,
+    /// What must hold.
+    pub judge: &'a Judge,
+    /// By this machine's clock.
+    pub now: Time,
 }
 
 /// All that is known of a run when it is over.
@@ -51,6 +67,8 @@ pub struct RunRecord {
     pub end: End,
     /// What was measured.
     pub merged: Merged,
+    /// What became of the thresholds.
+    pub judged: Vec<Judged>,
     /// What became of the seats.
     pub seats: Seats,
     /// Everybody who took one.
@@ -93,6 +111,7 @@ pub async fn orchestrate(
         written: None,
         seen: HashSet::new(),
         merged: Merged::default(),
+        judge: order.judge,
         problems: Vec::new(),
         end: None,
     };
@@ -118,7 +137,13 @@ pub async fn orchestrate(
                 driver.end = Some(End::Failed(format!("lost the fleet: {}", error.explain())));
             }
         }
-        observer.look(&driver.machine, &driver.merged, clock.now());
+        driver.judge(clock);
+        observer.look(&View {
+            orchestrator: &driver.machine,
+            merged: &driver.merged,
+            judge: &driver.judge,
+            now: clock.now(),
+        });
         if driver.end.is_none() && unless_stopped(&mut stop, clock.sleep(poll)).await.is_none() {
             driver.tell(clock, Event::Stop);
         }
@@ -165,6 +190,7 @@ struct Driver<'a, Q, S> {
     /// Keys that need no second look.
     seen: HashSet<String>,
     merged: Merged,
+    judge: Judge,
     problems: Vec<String>,
     end: Option<End>,
 }
@@ -185,6 +211,17 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
         }
         self.tell(clock, Event::Looked);
         self.carry_out_pending(clock).await
+    }
+
+    /// Ends the load if a threshold says so.
+    fn judge(&mut self, clock: &impl Clock) {
+        if self.machine.phase() != Phase::Running {
+            return;
+        }
+        let told_until = self.machine.told_until(&self.merged);
+        if let Some(reason) = self.judge.look(&self.merged, told_until) {
+            self.tell(clock, Event::Abort(reason));
+        }
     }
 
     /// Whoever has written control since then has taken the run.
@@ -376,6 +413,7 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
             seats: self.machine.seats(),
             missing: self.machine.missing(),
             generators: self.machine.generators().values().cloned().collect(),
+            judged: self.judge.judge(&self.merged),
             merged: self.merged,
             problems: self.problems,
         }

@@ -9,7 +9,7 @@
 //! | running   | all last words and snapshots are in     | control `done`, end                    | done      |
 //! | running   | a generator asks for the end            | control `aborting`                     | ending    |
 //! | running   | it lasts longer than the load can       | control `done`, end, the rest missing  | done      |
-//! | any       | stop                                    | control `aborting`                     | ending    |
+//! | any       | stop, or a threshold does not hold      | control `aborting`                     | ending    |
 //! | ending    | all last words are in, or time is up    | control `done`, end                    | done      |
 //! | any       | another orchestrator ends the run       | none: from now on it only reads        | ending    |
 //! | any       | another orchestrator has taken over     | end                                    | done      |
@@ -22,6 +22,7 @@ mod words;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use squall_metrics::Merged;
 use squall_plan::Share;
 
 use crate::message::{Assignment, Control, Ended, Final, Invitation, Manifest, Ready, State, Time, VERSION};
@@ -41,6 +42,9 @@ const LEAST_TO_EPOCH: Duration = Duration::from_secs(1);
 
 /// How long after the end of the load last words and snapshots are waited for, besides an interval.
 const MARGIN: Duration = Duration::from_secs(10);
+
+/// Thresholds are judged behind what so many of a hundred generators have told.
+const NEARLY_ALL: usize = 95;
 
 /// Why a run fails whose orchestrator was not heard of in time.
 const NOT_RENEWED: &str = "control was not renewed in time, so the load ended by itself";
@@ -128,6 +132,7 @@ impl Orchestrator {
             Event::TooLate => self.set_epoch(now),
             Event::Final(last_word) => self.last_word(now, last_word),
             Event::Stop => self.stop(now, End::Interrupted),
+            Event::Abort(reason) => self.stop(now, End::Aborted(reason)),
         };
         commands.extend(self.progress(now, looked));
         commands
@@ -410,6 +415,19 @@ impl Orchestrator {
     pub fn first_open_snapshot(&self) -> u32 {
         let open = self.assigned().filter(|record| !self.is_in(record));
         open.map(|record| self.merged_of(record).0).min().unwrap_or(0)
+    }
+
+    /// All seconds before this one are told by nearly all generators.
+    #[must_use]
+    pub fn told_until(&self, merged: &Merged) -> i32 {
+        let told = |record: &GeneratorRecord| match merged.generators().get(&record.ready.nonce) {
+            _ if self.is_in(record) => i32::MAX,
+            Some(totals) => totals.told_until,
+            None => i32::MIN,
+        };
+        let mut told: Vec<i32> = self.assigned().map(told).collect();
+        told.sort_unstable();
+        told.get(told.len() * (100 - NEARLY_ALL) / 100).copied().unwrap_or(i32::MIN)
     }
 
     /// Slices of which something is missing, in words.

@@ -25,7 +25,7 @@ use crate::phases::Phase;
 use crate::{LoadId, MeasureId, Outcome, SeriesId, Snapshot};
 
 const MAGIC: &[u8; 4] = b"SQSN";
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 const HEADER_BYTES: usize = 9;
 
 /// A snapshot that unpacks to more is refused: 200 series in a long interval stay far below.
@@ -189,6 +189,7 @@ impl Writer {
         self.arrivals(arrivals);
         self.numbers(&[iterations.started, iterations.completed, iterations.failed, iterations.interrupted]);
         self.numbers(&[second.user_us, second.users, second.in_flight]);
+        self.numbers(&second.phases_us);
         self.numbers(&[health.slice_seconds, health.tainted]);
         self.numbers(&health.tainted_by);
         self.numbers(&[health.cpu_us, health.stolen_us, health.observed_us]);
@@ -200,8 +201,10 @@ impl Writer {
     fn series_seconds(&mut self, series: &BTreeMap<SeriesId, SeriesSecond>) {
         self.list(series, |writer, id, series| {
             writer.numbers(&[u64::from(id.0), series.requests, series.errors, series.new_connections]);
+            writer.numbers(&[series.checks_passed, series.checks_failed]);
             writer.outcomes(&series.outcomes);
             writer.sparse(&series.response);
+            writer.sparse(&series.failed);
         });
     }
 
@@ -351,6 +354,7 @@ impl Reader<'_> {
             user_us: self.number()?,
             users: self.number()?,
             in_flight: self.number()?,
+            phases_us: self.sums()?,
             health: self.health()?,
             series: self.list(|reader| Ok((SeriesId(reader.small()?), reader.series_second()?)))?,
             tainted: self.list(|reader| Ok((SeriesId(reader.small()?), reader.series_second()?)))?,
@@ -387,6 +391,14 @@ impl Reader<'_> {
         Ok(phases)
     }
 
+    fn sums(&mut self) -> Result<[u64; Phase::ALL.len()], DecodeError> {
+        let mut sums = [0; Phase::ALL.len()];
+        for sum in &mut sums {
+            *sum = self.number()?;
+        }
+        Ok(sums)
+    }
+
     fn address(&mut self) -> Result<IpAddr, DecodeError> {
         let (octets, rest) = self.0.split_first_chunk().ok_or(DecodeError::Damaged("ends too early"))?;
         self.0 = rest;
@@ -398,8 +410,11 @@ impl Reader<'_> {
             requests: self.number()?,
             errors: self.number()?,
             new_connections: self.number()?,
+            checks_passed: self.number()?,
+            checks_failed: self.number()?,
             outcomes: self.outcomes()?,
             response: self.sparse()?,
+            failed: self.sparse()?,
         })
     }
 

@@ -178,6 +178,28 @@ impl Sparse {
             .map(|&(us, _)| us)
     }
 
+    /// What is left without a part of it.
+    #[must_use]
+    pub fn without(&self, part: &Self) -> Self {
+        let of_part =
+            |us| part.buckets.binary_search_by_key(&us, |(us, _)| *us).map_or(0, |at| part.buckets[at].1);
+        let left = self.buckets.iter().map(|&(us, count)| (us, count.saturating_sub(of_part(us))));
+        Self { buckets: left.filter(|(_, count)| *count > 0).collect() }
+    }
+
+    /// The longest.
+    #[must_use]
+    pub fn max_us(&self) -> Option<u64> {
+        self.buckets.last().map(|&(us, _)| us)
+    }
+
+    /// The arithmetic mean.
+    #[must_use]
+    pub fn mean_us(&self) -> Option<f64> {
+        let sum: f64 = self.buckets.iter().map(|&(us, count)| us as f64 * count as f64).sum();
+        (!self.buckets.is_empty()).then(|| sum / self.count() as f64)
+    }
+
     /// Takes in all of another one.
     pub fn merge(&mut self, other: &Self) {
         if self.buckets.is_empty() {

@@ -123,6 +123,8 @@ pub struct Second {
     pub users: u64,
     /// Requests under way at its end.
     pub in_flight: u64,
+    /// Microseconds that the phases of the requests that ended in it took, all added up, in the order of [`Phase::ALL`].
+    pub phases_us: [u64; Phase::ALL.len()],
     /// The requests that ended in it.
     pub series: BTreeMap<SeriesId, SeriesSecond>,
     /// How the generators were in it.
@@ -179,6 +181,12 @@ pub struct SeriesSecond {
     pub new_connections: u64,
     /// Response times of successes and timeouts, to two digits.
     pub response: Sparse,
+    /// Response times of all other failures, but not of unfinished requests, to two digits.
+    pub failed: Sparse,
+    /// Expectations that held.
+    pub checks_passed: u64,
+    /// Expectations that did not.
+    pub checks_failed: u64,
 }
 
 impl Interval {
@@ -265,6 +273,7 @@ impl Second {
         add(&mut self.user_us, other.user_us);
         add(&mut self.users, other.users);
         add(&mut self.in_flight, other.in_flight);
+        self.phases_us.iter_mut().zip(other.phases_us).for_each(|(sum, more)| add(sum, more));
         for (id, series) in &other.series {
             self.series.entry(*id).or_default().merge(series);
         }
@@ -283,6 +292,27 @@ impl SeriesSecond {
         add_outcomes(&mut self.outcomes, &other.outcomes);
         add(&mut self.new_connections, other.new_connections);
         self.response.merge(&other.response);
+        self.failed.merge(&other.failed);
+        add(&mut self.checks_passed, other.checks_passed);
+        add(&mut self.checks_failed, other.checks_failed);
+    }
+
+    /// What is left without a part of it.
+    #[must_use]
+    pub fn without(&self, part: &Self) -> Self {
+        let outcomes = self.outcomes.iter().map(|(outcome, count)| {
+            (*outcome, count.saturating_sub(part.outcomes.get(outcome).copied().unwrap_or(0)))
+        });
+        Self {
+            requests: self.requests.saturating_sub(part.requests),
+            errors: self.errors.saturating_sub(part.errors),
+            outcomes: outcomes.collect(),
+            new_connections: self.new_connections.saturating_sub(part.new_connections),
+            response: self.response.without(&part.response),
+            failed: self.failed.without(&part.failed),
+            checks_passed: self.checks_passed.saturating_sub(part.checks_passed),
+            checks_failed: self.checks_failed.saturating_sub(part.checks_failed),
+        }
     }
 }
 

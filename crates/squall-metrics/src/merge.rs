@@ -42,12 +42,14 @@ pub struct GeneratorTotals {
     pub loop_delay: Distribution,
     /// What else it saw of itself.
     pub health: Health,
+    /// All of its seconds before this one are told.
+    pub told_until: i32,
 }
 
 impl Default for GeneratorTotals {
     fn default() -> Self {
         let (send_lag, loop_delay) = (Distribution::coarse(), Distribution::coarse());
-        Self { send_lag, loop_delay, health: Health::default() }
+        Self { send_lag, loop_delay, health: Health::default(), told_until: i32::MIN }
     }
 }
 
@@ -89,7 +91,12 @@ impl Merged {
         let generator = self.generators.entry(nonce).or_default();
         generator.send_lag.merge(&interval.send_lag);
         generator.loop_delay.merge(&interval.loop_delay);
-        interval.seconds.values().for_each(|second| generator.health.follow(&second.health));
+        for (second, content) in &interval.seconds {
+            generator.health.follow(&content.health);
+            if content.health.slice_seconds > 0 {
+                generator.told_until = generator.told_until.max(second.saturating_add(1));
+            }
+        }
         self.add(interval);
         Merge::Merged
     }

@@ -73,6 +73,7 @@ struct DenseSeriesSecond {
     counts: SeriesSecond,
     outcomes: Outcomes,
     response: Distribution,
+    failed: Distribution,
 }
 
 /// A few outcomes, of which the first is nearly all.
@@ -107,6 +108,7 @@ impl Default for DenseSeriesSecond {
             counts: SeriesSecond::default(),
             outcomes: Outcomes::default(),
             response: Distribution::coarse(),
+            failed: Distribution::coarse(),
         }
     }
 }
@@ -177,10 +179,13 @@ impl Recorder {
         } else if judged {
             series.failed.record(response_us);
         }
+        let mut phases_us = [0; Phase::ALL.len()];
         if judged {
-            for (phase, distribution) in Phase::ALL.iter().zip(&mut series.phases) {
+            for ((phase, distribution), sum) in Phase::ALL.iter().zip(&mut series.phases).zip(&mut phases_us)
+            {
                 if let Some(us) = sample.phases.get(*phase) {
                     distribution.record(us);
+                    *sum = us;
                 }
             }
         }
@@ -193,13 +198,18 @@ impl Recorder {
         }
 
         let second = second_mut(&mut self.content.seconds, sample.second());
+        second.counts.phases_us.iter_mut().zip(phases_us).for_each(|(sum, us)| *sum += us);
         let series = slot(&mut second.series, sample.series);
         series.counts.requests += 1;
         series.counts.errors += u64::from(sample.failed);
         series.outcomes.add(sample.outcome);
         series.counts.new_connections += u64::from(sample.connection == ConnectionUse::New);
+        series.counts.checks_passed += u64::from(sample.checks_passed);
+        series.counts.checks_failed += u64::from(sample.checks_failed);
         if in_response {
             series.response.record(response_us);
+        } else if judged {
+            series.failed.record(response_us);
         }
     }
 
@@ -452,6 +462,7 @@ impl DenseSeriesSecond {
         SeriesSecond {
             outcomes: self.outcomes.0.into_iter().collect(),
             response: self.response.to_sparse(),
+            failed: self.failed.to_sparse(),
             ..self.counts
         }
     }

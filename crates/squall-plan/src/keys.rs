@@ -7,6 +7,7 @@ mod flow;
 mod http;
 mod load;
 mod request;
+mod threshold;
 
 pub use auth::*;
 pub use data::*;
@@ -14,6 +15,7 @@ pub use flow::*;
 pub use http::*;
 pub use load::*;
 pub use request::*;
+pub use threshold::*;
 
 /// A mapping with a fixed set of keys.
 #[derive(Debug, PartialEq, Eq)]
@@ -88,6 +90,8 @@ pub enum Shape {
     Templates,
     /// A mapping from names to texts, or mappings with these keys.
     NamedOrText(&'static Kind),
+    /// A list of texts, or mappings with these keys.
+    TextsOr(&'static Kind),
     /// A mapping from names to texts.
     Tags,
     /// A mapping from texts to any JSON.
@@ -126,7 +130,7 @@ pub const MAX_USERS: u32 = 10_000_000;
 pub const VERBS: [&str; 7] = ["get", "post", "put", "patch", "delete", "head", "options"];
 
 /// Keys of the language that this version does not know yet.
-pub const LATER: [&str; 2] = ["telemetry", "thresholds"];
+pub const LATER: [&str; 1] = ["telemetry"];
 
 pub(super) const HEADERS_EXAMPLE: &str = "{ Accept: application/json }";
 
@@ -208,6 +212,12 @@ pub static PLAN: Kind = Kind {
             Shape::Named(&SCENARIO),
             "The kinds of users, by name.",
             "{ visitor: { steps: [ { get: / } ] } }",
+        ),
+        key(
+            "thresholds",
+            Shape::TextsOr(&THRESHOLD),
+            "What must hold of what is measured, else the run fails.",
+            "[ p95 < 500ms, errors < 1% ]",
         ),
     ],
 };

@@ -23,6 +23,7 @@ pub mod schema;
 pub mod secrets;
 pub mod share;
 mod sources;
+pub mod threshold;
 pub mod units;
 mod yaml;
 
@@ -32,3 +33,4 @@ pub use masks::{MASK, Masks};
 pub use model::*;
 pub use secrets::{Secret, SecretSource, SecretValues};
 pub use share::Share;
+pub use threshold::Threshold;

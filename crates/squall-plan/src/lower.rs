@@ -16,6 +16,7 @@ mod scenario;
 mod secrets;
 mod setup;
 mod steps;
+mod thresholds;
 mod tls;
 mod values;
 
@@ -31,7 +32,8 @@ use crate::diagnostics::{Diagnostics, Problem, Severity};
 use crate::expression::{Expr, ExpressionError, ProgramBuilder, Template};
 use crate::keys;
 use crate::model::{
-    AllowList, Auth, HttpSettings, Measure, MeasureKind, Plan, Request, SeriesName, Tags, host_header,
+    AllowList, Auth, HttpSettings, Measure, MeasureKind, Plan, Purpose, Request, SeriesName, Tags,
+    host_header,
 };
 use crate::secrets::Secret;
 use crate::yaml::{Node, Scalar};
@@ -152,7 +154,7 @@ pub(crate) fn lower<'a>(
     // Each expression was compiled when it was added, so this cannot fail either.
     let keeps_response = program.mentions("response");
     let Ok(program) = program.finish() else { return (None, diagnostics) };
-    let Parts { name, target, http, allow, data, loads, scenarios, setup, teardown } = parts;
+    let Parts { name, target, http, allow, data, loads, scenarios, setup, teardown, thresholds } = parts;
     let plan = Plan {
         name,
         target,
@@ -163,6 +165,7 @@ pub(crate) fn lower<'a>(
         scenarios,
         setup,
         teardown,
+        thresholds,
         auths,
         series,
         measures,
@@ -193,6 +196,7 @@ struct Parts {
     scenarios: Vec<crate::model::Scenario>,
     setup: Vec<crate::model::Step>,
     teardown: Vec<crate::model::Step>,
+    thresholds: Vec<crate::threshold::Threshold>,
 }
 
 impl<'a> Lowering<'a> {
@@ -220,8 +224,9 @@ impl<'a> Lowering<'a> {
         let teardown = self.teardown(&fields, &manner);
         self.check_fragments(&manner);
         self.check_rows(&data, &loads, &scenarios);
+        let thresholds = self.thresholds(&fields, &loads);
         let (target, allow) = (target?, self.allowed.take()?);
-        Some(Parts { name, target, http, allow, data, loads, scenarios, setup, teardown })
+        Some(Parts { name, target, http, allow, data, loads, scenarios, setup, teardown, thresholds })
     }
 
     /// Finds the steps that others call.
@@ -246,7 +251,7 @@ impl<'a> Lowering<'a> {
                 self.warning(key.span.clone(), "no-effect", message, None);
             }
             let known = (self.series.len(), self.measures.len(), self.auths.len(), self.cleanups.len());
-            self.steps(steps, steps::Home { scenario: "", purpose: "", manner });
+            self.steps(steps, steps::Home { scenario: "", purpose: Purpose::Journey, manner });
             // What is in it is never sent or measured; which variables it needs is up to its callers.
             self.series.truncate(known.0);
             self.measures.truncate(known.1);

@@ -17,6 +17,7 @@ use url::Url;
 use crate::data::Feeder;
 use crate::expression::Program;
 use crate::secrets::Secret;
+use crate::threshold::Threshold;
 
 pub use auth::*;
 pub use flow::*;
@@ -55,6 +56,8 @@ pub struct Plan {
     pub setup: Vec<Step>,
     /// What it does after it.
     pub teardown: Vec<Step>,
+    /// What must hold of what is measured.
+    pub thresholds: Vec<Threshold>,
     /// Every (scenario, request name) that can be recorded; [`Request::series`] indexes it.
     pub series: Vec<SeriesName>,
     /// What else is measured: iterations and groups of each scenario, and metrics of the plan's own.
@@ -84,6 +87,45 @@ pub struct SeriesName {
     pub endpoint: String,
     /// The request's tags: requests that differ in one of them are measured apart.
     pub tags: Tags,
+    /// What the request is for.
+    pub purpose: Purpose,
+}
+
+/// What a request is for: what users do again and again is measured apart from what is done once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Purpose {
+    /// What users do again and again.
+    #[default]
+    Journey,
+    /// A user begins.
+    Before,
+    /// A user ends.
+    After,
+    /// The run begins.
+    Setup,
+    /// The run ends.
+    Teardown,
+    /// Something that was made is undone.
+    Cleanup,
+}
+
+impl Purpose {
+    /// All.
+    pub const ALL: [Self; 6] =
+        [Self::Journey, Self::Before, Self::After, Self::Setup, Self::Teardown, Self::Cleanup];
+
+    /// Its name in thresholds and results.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Journey => "journey",
+            Self::Before => "before",
+            Self::After => "after",
+            Self::Setup => SETUP,
+            Self::Teardown => TEARDOWN,
+            Self::Cleanup => "cleanup",
+        }
+    }
 }
 
 /// Words by which requests are told apart.

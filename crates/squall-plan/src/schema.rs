@@ -114,6 +114,10 @@ fn shape(shape: &'static Shape, definitions: &mut Map<String, Value>) -> Value {
             let full = reference(kind, definitions);
             json!({ "type": "object", "additionalProperties": { "anyOf": [text, full] } })
         }
+        Shape::TextsOr(kind) => {
+            let full = reference(kind, definitions);
+            json!({ "type": "array", "minItems": 1, "items": { "anyOf": [{ "type": "string" }, full] } })
+        }
         Shape::Steps => steps(definitions),
         Shape::StepLists => json!({ "type": "array", "minItems": 1, "items": steps(definitions) }),
         Shape::NamedSteps => json!({ "type": "object", "additionalProperties": steps(definitions) }),

@@ -10,7 +10,7 @@ use crate::measures::measures;
 use crate::result::{
     Checks, Cleanup, Connections, Cost, Coverage, Endpoint, Generator, IterationsEnded, LoadCoverage,
     Percentiles, PhaseTimes, Quantiles, Region, Run, RunResult, SCHEMA_VERSION, SeatCoverage, TaintedBy,
-    Times, Totals,
+    Threshold, Times, Totals,
 };
 use crate::timeline;
 use crate::verdict::{Ending, Findings, Measured, judge};
@@ -28,6 +28,8 @@ pub struct Facts {
     pub missing: Vec<String>,
     /// Who made the load.
     pub generators: Vec<GeneratorFacts>,
+    /// What was asked for, and whether it held.
+    pub thresholds: Vec<Threshold>,
     /// What went wrong besides requests, in words.
     pub problems: Vec<String>,
 }
@@ -66,6 +68,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
         all: Measured { requests: totals.requests, errors: totals.errors },
         untainted: untainted(merged, &totals),
         tainted_ratio: totals.tainted_ratio,
+        thresholds: &facts.thresholds,
     });
     let mut run = facts.run;
     run.name.clone_from(&plan.name);
@@ -84,7 +87,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
         measures: measures(plan, merged),
         regions: regions.collect(),
         cleanup: cleanup(merged),
-        thresholds: Vec::new(),
+        thresholds: facts.thresholds,
         findings: Vec::new(),
         generators: facts
             .generators
@@ -223,6 +226,7 @@ fn endpoints(plan: &Plan, merged: &Merged, elapsed_s: f64) -> Vec<Endpoint> {
         name: name.endpoint.clone(),
         scenario: name.scenario.clone(),
         tags: name.tags.clone(),
+        purpose: name.purpose.name().to_owned(),
         requests: totals.counts.requests,
         errors: totals.counts.errors,
         error_rate: ratio(totals.counts.errors, totals.counts.requests),
@@ -251,7 +255,7 @@ fn endpoints(plan: &Plan, merged: &Merged, elapsed_s: f64) -> Vec<Endpoint> {
 
 fn generator(facts: GeneratorFacts, merged: &Merged) -> Generator {
     let nothing = GeneratorTotals::default();
-    let GeneratorTotals { send_lag, loop_delay, health } =
+    let GeneratorTotals { send_lag, loop_delay, health, .. } =
         merged.generators().get(&facts.nonce).unwrap_or(&nothing);
     let of_time = |us: u64, health: &Health| (health.observed_us > 0).then(|| ratio(us, health.observed_us));
     let [by_lag, by_delay, by_theft] = health.tainted_by;

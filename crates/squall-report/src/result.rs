@@ -38,8 +38,8 @@ pub struct RunResult {
     pub regions: Vec<Region>,
     /// What requests with `cleanup` made, and what was undone.
     pub cleanup: Cleanup,
-    /// What was asked for, and whether it held. None can be given yet.
-    pub thresholds: Vec<serde_json::Value>,
+    /// What was asked for, and whether it held.
+    pub thresholds: Vec<Threshold>,
     /// Named causes. None are looked for yet.
     pub findings: Vec<serde_json::Value>,
     /// Who made the load.
@@ -56,6 +56,45 @@ pub struct RunResult {
     pub cost: Cost,
     /// What went wrong, in words, and how often.
     pub problems: BTreeMap<String, u64>,
+}
+
+/// What was asked for, and whether it held.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that readers look for by name")]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Threshold {
+    /// As the plan writes it.
+    pub expression: String,
+    /// `ms`, `ratio`, `count`, `per_second`, or `own` for metrics of the plan's own.
+    pub unit: String,
+    /// What the metric is compared with, in that unit.
+    pub limit: f64,
+    /// What the metric came to; of stretches the first that failed, else the last. Null without data.
+    pub value: Option<f64>,
+    /// Whether it is at least that, for dropped arrivals count as infinite.
+    #[serde(default)]
+    pub at_least: bool,
+    /// Whether it held. Without data it did not.
+    pub passed: bool,
+    /// The end of the first stretch in which it did not hold.
+    pub first_failed_at_s: Option<f64>,
+    /// How long the stretches are in each of which it must hold; null where it is judged in the whole.
+    #[serde(default)]
+    pub over_s: Option<u32>,
+    /// What comes before does not count.
+    #[serde(default)]
+    pub after_s: f64,
+    /// Whether it may end the run.
+    #[serde(default)]
+    pub abort: bool,
+    /// Stretches that had enough samples; the whole is one.
+    #[serde(default)]
+    pub stretches: u32,
+    /// Those in which it did not hold.
+    #[serde(default)]
+    pub failed_stretches: u32,
+    /// Whether that is another without the seconds in which generators were the bottleneck.
+    #[serde(default)]
+    pub hangs_on_tainted: bool,
 }
 
 /// Which run.
@@ -198,6 +237,9 @@ pub struct Endpoint {
     /// Their tags.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
+    /// What for: `journey`, or `before`, `after`, `setup`, `teardown`, `cleanup`.
+    #[serde(default)]
+    pub purpose: String,
     /// Requests that ended.
     pub requests: u64,
     /// Requests that failed.

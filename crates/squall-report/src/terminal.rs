@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::numbers::{at_least_ms, count, duration_ms, duration_s, percent, significant, to_ascii};
-use crate::result::{Endpoint, RunResult, Times};
+use crate::result::{Endpoint, RunResult, Threshold, Times};
 use crate::verdict::Outcome;
 
 /// Columns of the endpoint table's first column.
 const NAME_WIDTH: usize = 28;
+
+/// Columns of a threshold at most, unless it is longer.
+const THRESHOLD_WIDTH: usize = 42;
 
 /// How the report is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,6 +30,7 @@ pub fn terminal(result: &RunResult, style: Style) -> String {
     let mut lines = vec![headline(result, style)];
     let mark = if style.ascii { "-" } else { "●" };
     lines.extend(result.verdict.reasons.iter().map(|reason| format!(" {mark} {reason}")));
+    lines.extend(thresholds(result, style));
     lines.push(String::new());
     lines.push(format!(" {}", totals(result)));
     lines.extend(shortfall(result));
@@ -60,6 +64,46 @@ fn headline(result: &RunResult, style: Style) -> String {
         duration_s(run.duration_s),
         run.seed
     )
+}
+
+/// What was asked for, what it came to, and since when it did not hold.
+fn thresholds(result: &RunResult, style: Style) -> Vec<String> {
+    if result.thresholds.is_empty() {
+        return Vec::new();
+    }
+    let widest = result.thresholds.iter().map(|threshold| threshold_text(threshold).chars().count()).max();
+    let width = widest.unwrap_or(0).clamp(20, THRESHOLD_WIDTH);
+    let lines = result.thresholds.iter().map(|threshold| {
+        let (mark, colour) = if threshold.passed { ("✓", "32") } else { ("✗", "31") };
+        let mark = if style.colour { format!("\u{1b}[{colour}m{mark}\u{1b}[0m") } else { mark.to_owned() };
+        let text = threshold_text(threshold);
+        let since = match (threshold.passed, threshold.first_failed_at_s, threshold.value) {
+            (true, ..) => String::new(),
+            (false, _, None) => "   fails without data".to_owned(),
+            (false, Some(at_s), _) => format!("   first broken at {}", duration_s(at_s)),
+            (false, None, _) => "   failed".to_owned(),
+        };
+        format!(" {mark} {text:<width$} {:>10}{since}", threshold_value(threshold)).trim_end().to_owned()
+    });
+    std::iter::once(String::new()).chain(lines).collect()
+}
+
+fn threshold_text(threshold: &Threshold) -> String {
+    let over =
+        threshold.over_s.map_or(String::new(), |over_s| format!(" over {}", duration_s(over_s.into())));
+    format!("{}{over}", threshold.expression)
+}
+
+fn threshold_value(threshold: &Threshold) -> String {
+    let value = threshold.value.map(|value| match &*threshold.unit {
+        "ms" => duration_ms(value),
+        "ratio" => percent(value),
+        "per_second" => format!("{}/s", significant(value)),
+        "count" => significant_count(value),
+        _ => significant(value),
+    });
+    let at_least = if threshold.at_least { "≥" } else { "" };
+    value.map_or("–".to_owned(), |value| format!("{at_least}{value}"))
 }
 
 fn totals(result: &RunResult) -> String {

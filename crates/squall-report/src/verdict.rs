@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::result::Threshold;
+
 /// What a run came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -95,6 +97,7 @@ pub(crate) struct Findings<'a> {
     /// The same without the slice-seconds in which the generators were the bottleneck.
     pub(crate) untainted: Measured,
     pub(crate) tainted_ratio: f64,
+    pub(crate) thresholds: &'a [Threshold],
 }
 
 /// What the target did.
@@ -113,7 +116,7 @@ impl Measured {
 
 /// Judges a run.
 pub(crate) fn judge(findings: &Findings<'_>) -> Verdict {
-    let Findings { ending, coverage, missing, all, untainted, tainted_ratio } = *findings;
+    let Findings { ending, coverage, missing, all, untainted, tainted_ratio, thresholds } = *findings;
     let mut reasons = Vec::new();
     let mut verdict = None;
     let mut find = |outcome, exit: ExitCode, reason: String| {
@@ -151,7 +154,9 @@ pub(crate) fn judge(findings: &Findings<'_>) -> Verdict {
         if tainted_ratio > MOST_TAINTED {
             let reason = format!("generators were the bottleneck in {percent:.1} % of their time");
             find(Outcome::Invalid, ExitCode::Invalid, reason);
-        } else if untainted.passes() != all.passes() {
+        } else if untainted.passes() != all.passes()
+            || thresholds.iter().any(|threshold| threshold.hangs_on_tainted)
+        {
             let reason = format!(
                 "the verdict hangs on the {percent:.1} % of time in which generators were the bottleneck"
             );
@@ -159,6 +164,12 @@ pub(crate) fn judge(findings: &Findings<'_>) -> Verdict {
         }
         if !all.passes() {
             find(Outcome::Failed, ExitCode::Failed, "every request failed".to_owned());
+        }
+        let failed = thresholds.iter().filter(|threshold| !threshold.passed).count();
+        if failed > 0 {
+            let plural = if thresholds.len() == 1 { "" } else { "s" };
+            let reason = format!("{failed} of {} threshold{plural} failed", thresholds.len());
+            find(Outcome::Failed, ExitCode::Failed, reason);
         }
     }
     let (outcome, exit) = verdict.unwrap_or((Outcome::Passed, ExitCode::Passed));
@@ -181,6 +192,7 @@ mod tests {
                     all,
                     untainted: all,
                     tainted_ratio: 0.05,
+                    thresholds: &[],
                 });
                 assert_eq!(verdict.exit_code, code, "{verdict:?}");
                 assert_eq!(verdict.reasons.is_empty(), code == 0);
@@ -199,6 +211,31 @@ mod tests {
     }
 
     #[test]
+    fn a_threshold_that_failed_fails_the_run() {
+        let check = |ending: Ending, coverage: f64, passed: bool, hangs_on_tainted: bool, code: u8| {
+            let all = Measured { requests: 10, errors: 0 };
+            let held = Threshold { passed: true, ..Threshold::default() };
+            let thresholds = [held, Threshold { passed, hangs_on_tainted, ..Threshold::default() }];
+            let verdict = judge(&Findings {
+                ending: &ending,
+                coverage,
+                missing: &[],
+                all,
+                untainted: all,
+                tainted_ratio: 0.01,
+                thresholds: &thresholds,
+            });
+            assert_eq!(verdict.exit_code, code, "{verdict:?}");
+        };
+        check(Ending::Finished, 1.0, true, false, 0);
+        check(Ending::Finished, 1.0, false, false, 99);
+        check(Ending::Finished, 1.0, false, true, 98);
+        check(Ending::Finished, 0.5, false, false, 98);
+        check(Ending::Aborted("x".to_owned()), 0.5, false, false, 106);
+        check(Ending::Interrupted, 0.5, false, false, 105);
+    }
+
+    #[test]
     fn what_generators_could_not_measure_is_no_verdict() {
         let check = |tainted_ratio: f64, all: (u64, u64), untainted: (u64, u64), code: u8| {
             let measured = |(requests, errors)| Measured { requests, errors };
@@ -209,6 +246,7 @@ mod tests {
                 all: measured(all),
                 untainted: measured(untainted),
                 tainted_ratio,
+                thresholds: &[],
             });
             assert_eq!(verdict.exit_code, code, "{verdict:?}");
         };

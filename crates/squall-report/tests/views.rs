@@ -94,6 +94,7 @@ fn facts(ending: Ending, missing: &[&str]) -> Facts {
         seats: SeatCoverage { invited: 2, ready: 2, assigned: 2, ..SeatCoverage::default() },
         missing: missing.iter().map(|&missing| missing.to_owned()).collect(),
         generators: vec![generator(0), generator(1)],
+        thresholds: Vec::new(),
         problems: Vec::new(),
     }
 }

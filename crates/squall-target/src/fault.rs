@@ -7,6 +7,8 @@ use std::time::Duration;
 pub(crate) enum Fault {
     /// Answers with this status.
     Status(u16),
+    /// Answers with this status from so long after 1970 on, before that with 200.
+    StatusFrom(u16, Duration),
     /// Answers after this time.
     Delay(Duration),
     /// Answers at once, but nobody in the last part, so long, of every cycle of such a length: as a pause for
@@ -34,6 +36,13 @@ impl Fault {
             ["status", code] => (
                 Self::Status(code.parse().ok().filter(|code| (200..600).contains(code))?),
                 "/_fault/status/:code",
+            ),
+            ["status", code, "from", ms] => (
+                Self::StatusFrom(
+                    code.parse().ok().filter(|code| (200..600).contains(code))?,
+                    Duration::from_millis(ms.parse().ok()?),
+                ),
+                "/_fault/status/:code/from/:ms",
             ),
             ["delay", ms] => (Self::Delay(Duration::from_millis(ms.parse().ok()?)), "/_fault/delay/:ms"),
             ["freeze", ms, cycle_ms] => {

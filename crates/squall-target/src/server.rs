@@ -250,6 +250,10 @@ async fn misbehave(
 ) -> Result<Response<ResponseBody>, Close> {
     Ok(match fault {
         Fault::Status(status) => json_response(status, &json!({ "status": status })),
+        Fault::StatusFrom(status, from) => {
+            let status = if Duration::from_micros(now_us()) < from { 200 } else { status };
+            json_response(status, &json!({ "status": status }))
+        }
         Fault::Delay(duration) => {
             tokio::time::sleep(duration).await;
             json_response(200, &json!({}))

@@ -19,7 +19,7 @@ use crate::args::AwsArgs;
 use crate::failure::Failure;
 use crate::plan::Loaded;
 use crate::progress::Progress;
-use crate::run::{Begun, Finished, Order, Place, check_connections, check_slices, write};
+use crate::run::{Begun, Finished, Order, Place, check_connections, check_slices, judge_of, write};
 use crate::secrets::check_for_aws;
 use crate::setup::Errands;
 use crate::signals::interrupted;
@@ -89,9 +89,10 @@ async fn run_taken(
         load: plan.latest_end(),
         cleanup: plan.cleanup_time(),
     };
+    let judge = judge_of(&plan, site.session.region());
     let mut progress = Progress::new(&plan.name, plan.duration(), seats);
     let plan_sha256 = settings.bundle.clone();
-    let record = Box::pin(drive(deployed, RunOrder { bundle, settings }, &mut progress)).await;
+    let record = Box::pin(drive(deployed, RunOrder { bundle, settings, judge }, &mut progress)).await;
     let finished = record.and_then(|mut record| {
         if record.epoch.is_none() && matches!(record.end, End::Failed(_)) {
             eprintln!(

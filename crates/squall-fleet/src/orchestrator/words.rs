@@ -51,6 +51,8 @@ pub enum Event {
     Final(Final),
     /// The user wants it to end.
     Stop,
+    /// A threshold wants it to end, and why.
+    Abort(String),
     /// Control was written.
     Renewed {
         /// Without a newer word, load stops then, by the generators' clocks.

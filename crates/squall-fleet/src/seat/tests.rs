@@ -10,8 +10,9 @@ use squall_plan::Inputs;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::orchestrate::{Observer, RunOrder, RunRecord, orchestrate};
-use crate::orchestrator::{End, Orchestrator, Settings};
+use crate::judge::Judge;
+use crate::orchestrate::{Observer, RunOrder, RunRecord, View, orchestrate};
+use crate::orchestrator::{End, Settings};
 use crate::{MemoryQueue, MemoryStore, Put, Queue};
 
 /// tokio's virtual time as the clock on the wall.
@@ -37,7 +38,7 @@ impl Clock for TestClock {
 pub(crate) struct Nobody;
 
 impl Observer for Nobody {
-    fn look(&mut self, _: &Orchestrator, _: &squall_metrics::Merged, _: Time) {}
+    fn look(&mut self, _: &View<'_>) {}
 }
 
 pub(crate) struct World {
@@ -74,7 +75,7 @@ pub(crate) fn order(seats: u32, load: Duration) -> RunOrder {
         load,
         cleanup: Duration::ZERO,
     };
-    RunOrder { bundle, settings }
+    RunOrder { bundle, settings, judge: Judge::default() }
 }
 
 /// Ten requests a second as long as the plan says; `dies_after` ends the thread without a word.

@@ -8,8 +8,8 @@ use serde_json_path::JsonPath;
 use crate::expression::{Template, UrlTemplate, ValueTemplate};
 use crate::keys;
 use crate::model::{
-    Auth, AwsSignature, Body, Capture, Expect, Headers, LooksAt, Matches, OAuth2, OnFailure, Request,
-    SeriesName, Source,
+    Auth, AwsSignature, Body, Capture, Expect, Headers, LooksAt, Matches, OAuth2, OnFailure, Purpose,
+    Request, SeriesName, Source,
 };
 use crate::yaml::Node;
 
@@ -171,6 +171,7 @@ impl Lowering<'_> {
             scenario: String::new(),
             endpoint: OAuth2::NAME.to_owned(),
             tags: self.tags.clone(),
+            purpose: Purpose::Before,
         };
         Some(Request {
             series: self.series(name, fields),

@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::expression::{ProgramBuilder, Template, UrlTemplate};
 use crate::keys::{self, ACTIONS, VERBS};
-use crate::model::{Body, Compression, Headers, LooksAt, OnFailure, Request, Retry, SeriesName};
+use crate::model::{Body, Compression, Headers, LooksAt, OnFailure, Purpose, Request, Retry, SeriesName};
 use crate::yaml::{Node, Scalar};
 
 use super::fields::Fields;
@@ -61,7 +61,10 @@ impl Lowering<'_> {
         let (url, (body, content_type)) = (url?, body?);
         self.check_capture(fields.key("capture"), uses, home.manner);
         let method = verb.to_ascii_uppercase();
-        let name = name.unwrap_or_else(|| format!("{}{method} {}", home.purpose, url.name()));
+        let name = name.unwrap_or_else(|| {
+            let purpose = if home.purpose == Purpose::Cleanup { "cleanup " } else { "" };
+            format!("{purpose}{method} {}", url.name())
+        });
         let url = url.with_query(&query);
         let manner = home.manner.within(auth, own);
         let mut headers = Headers::default();
@@ -84,8 +87,15 @@ impl Lowering<'_> {
             body: expect.looks_at_body() || captures.iter().any(|capture| capture.source.is_body()),
         };
         Some(Request {
-            series: self
-                .series(SeriesName { scenario: home.scenario.to_owned(), endpoint: name, tags }, fields),
+            series: self.series(
+                SeriesName {
+                    scenario: home.scenario.to_owned(),
+                    endpoint: name,
+                    tags,
+                    purpose: home.purpose,
+                },
+                fields,
+            ),
             method: Method::from_bytes(method.as_bytes()).ok()?,
             url,
             fixed_path,
@@ -115,7 +125,7 @@ impl Lowering<'_> {
             return None;
         };
         let url = fields.get(verb)?;
-        let mut request = self.request(verb, url, &fields, Home { purpose: "cleanup ", ..home })?;
+        let mut request = self.request(verb, url, &fields, Home { purpose: Purpose::Cleanup, ..home })?;
         if request.expect.status.is_empty() {
             // What is not there any more has been undone.
             request.expect.status = vec![100..=399, 404..=404, 410..=410];

@@ -3,7 +3,9 @@
 use http::header::USER_AGENT;
 
 use crate::keys;
-use crate::model::{Flow, Load, MeasureKind, PlacedLoad, SETUP, Scenario, Step, TEARDOWN, Task, Users};
+use crate::model::{
+    Flow, Load, MeasureKind, PlacedLoad, Purpose, SETUP, Scenario, Step, TEARDOWN, Task, Users,
+};
 use crate::yaml::{Node, Scalar, Value};
 
 use super::fields::Fields;
@@ -72,18 +74,18 @@ impl Lowering<'_> {
         let tags = self.tags(&fields, &of_plan.tags);
         let base = Manner { headers, tags, ..of_plan.clone() };
         let with_own = base.within(auth, own);
-        let steps = |this: &mut Self, key: &'static str, manner: &Manner| {
-            let home = Home { scenario: name, purpose: "", manner };
+        let steps = |this: &mut Self, key: &'static str, purpose: Purpose, manner: &Manner| {
+            let home = Home { scenario: name, purpose, manner };
             this.optional(&fields, key, |this, node| Some(this.steps(node, home))).unwrap_or_default()
         };
-        let before = steps(self, "before", &base);
+        let before = steps(self, "before", Purpose::Before, &base);
         let reuses = |load: &&Load| matches!(load, Load::Open(load) if load.users == Users::Reuse);
         if let Some(key) = fields.key("before").filter(|_| loads.iter().any(reuses)) {
             self.check_before(key);
         }
-        let home = Home { scenario: name, purpose: "", manner: &with_own };
+        let home = Home { scenario: name, purpose: Purpose::Journey, manner: &with_own };
         let flow = self.flow(&fields, node, home);
-        let after = steps(self, "after", &with_own);
+        let after = steps(self, "after", Purpose::After, &with_own);
         let on_status = self.optional(&fields, "on_status", |this, node| Some(this.on_status(node, home)));
         let data = self.check_names();
         let (flow, on_status) = (flow?, on_status.unwrap_or_default());

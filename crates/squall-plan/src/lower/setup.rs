@@ -1,6 +1,6 @@
 //! `setup` and `teardown`: what the command does once, before the load and after it.
 
-use crate::model::{SETUP, Step, TEARDOWN};
+use crate::model::{Purpose, SETUP, Step, TEARDOWN};
 use crate::yaml::{Node, Value};
 
 use super::Lowering;
@@ -32,7 +32,14 @@ impl Lowering<'_> {
         self.within(key, |this| {
             this.check_errand(node, key);
             this.is_setup = key == SETUP;
-            let steps = this.steps(node, Home { scenario: key, purpose: "", manner });
+            let steps = this.steps(
+                node,
+                Home {
+                    scenario: key,
+                    purpose: if key == SETUP { Purpose::Setup } else { Purpose::Teardown },
+                    manner,
+                },
+            );
             this.is_setup = false;
             this.captured = this.defined.clone();
             this.check_names();

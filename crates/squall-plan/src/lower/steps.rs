@@ -2,7 +2,7 @@
 
 use crate::expression::{JsonNode, ProgramBuilder, Template, ValueTemplate};
 use crate::keys::{self, ACTIONS, Kind, VERBS};
-use crate::model::{Branch, Choice, ForEach, Group, MeasureKind, Repeat, Step, Stop, Think};
+use crate::model::{Branch, Choice, ForEach, Group, MeasureKind, Purpose, Repeat, Step, Stop, Think};
 use crate::yaml::{Node, Scalar, Value};
 
 use super::fields::{Fields, closest};
@@ -13,8 +13,8 @@ use super::{Lowering, MAX_STEPS};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Home<'h> {
     pub(super) scenario: &'h str,
-    /// What the names of its requests begin with, unless they are given.
-    pub(super) purpose: &'static str,
+    /// What its requests are for.
+    pub(super) purpose: Purpose,
     /// How each of their requests is sent unless it says otherwise.
     pub(super) manner: &'h Manner,
 }

@@ -25,7 +25,8 @@ fn below(shape: &'static Shape) -> Option<&'static Kind> {
         | Shape::OneOrMany(kind)
         | Shape::List(kind)
         | Shape::Named(kind)
-        | Shape::NamedOrText(kind) => Some(kind),
+        | Shape::NamedOrText(kind)
+        | Shape::TextsOr(kind) => Some(kind),
         Shape::Captures => Some(&CAPTURE),
         Shape::Steps | Shape::StepLists | Shape::NamedSteps => Some(&STEP),
         _ => None,
@@ -160,6 +161,7 @@ fn form(shape: &Shape) -> String {
         Shape::Captures => "variables, each with a JSONPath or a mapping: capture".to_owned(),
         Shape::Templates => "names and texts with expressions".to_owned(),
         Shape::NamedOrText(kind) => format!("names, each with a text or a mapping: {}", kind.name),
+        Shape::TextsOr(kind) => format!("list of texts or mappings: {}", kind.name),
         Shape::Checks => "JSONPaths and values".to_owned(),
         Shape::Steps => "list of steps".to_owned(),
         Shape::StepLists => "list of lists of steps".to_owned(),

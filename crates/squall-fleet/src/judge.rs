@@ -1,0 +1,382 @@
+//! Judges thresholds: while a run goes on, behind what nearly all generators have told, and again at its end.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use squall_metrics::{Arrivals, MeasureId, Merged, Outcome, Second, SeriesId, SeriesSecond, Sparse};
+use squall_plan::Threshold;
+use squall_plan::threshold::{Metric, Of, Statistic, Unit};
+
+/// The thresholds of a run, and what is known of them so far.
+#[derive(Debug, Clone, Default)]
+pub struct Judge {
+    thresholds: Vec<Threshold>,
+    /// How many seconds of load are planned.
+    lasts_s: i32,
+    regions: Vec<String>,
+    /// All seconds before this one have been looked at.
+    seen_until: i32,
+    /// Which threshold ended the run, with what, and in which second.
+    aborted: Option<(usize, Figure, i32)>,
+}
+
+/// What became of a threshold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged {
+    /// The threshold.
+    pub threshold: Threshold,
+    /// What it came to, in its unit: in the whole, or in the stretch in which it first did not hold, or in the last one.
+    pub value: Option<f64>,
+    /// Whether it may as well be larger, for dropped arrivals count as infinite.
+    pub at_least: bool,
+    /// Whether it held. Without data it did not.
+    pub passed: bool,
+    /// Whether that hangs on what generators measured while they were the bottleneck.
+    pub hangs_on_tainted: bool,
+    /// The end of the first stretch in which it did not hold, in seconds since the epoch.
+    pub first_failed_at_s: Option<i32>,
+    /// Stretches that had enough samples; of the whole there is one.
+    pub stretches: u32,
+    /// Those in which it did not hold.
+    pub failed_stretches: u32,
+}
+
+/// What a metric came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Figure {
+    /// In the threshold's unit; infinite where dropped arrivals have reached it.
+    value: Option<f64>,
+    /// The largest that was measured, where it is infinite.
+    measured: Option<f64>,
+    samples: u64,
+}
+
+/// Where measurements come from: all, or those that generators took while they were not the bottleneck.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    All,
+    Untainted,
+}
+
+impl Judge {
+    /// For a load of this length that is made in these regions.
+    #[must_use]
+    pub fn new(thresholds: Vec<Threshold>, lasts: Duration, regions: Vec<String>) -> Self {
+        let lasts_s = seconds(lasts).saturating_add(i32::from(lasts.subsec_nanos() > 0));
+        Self { thresholds, lasts_s, regions, seen_until: 0, aborted: None }
+    }
+
+    /// Looks at the seconds that nearly all generators have told since the last time; why the run is to end, if a
+    /// threshold says so.
+    pub fn look(&mut self, merged: &Merged, told_until: i32) -> Option<String> {
+        let until = told_until.min(self.lasts_s);
+        while self.aborted.is_none() && self.seen_until < until {
+            self.seen_until += 1;
+            let aborting = self.thresholds.iter().enumerate().filter(|(_, threshold)| threshold.abort);
+            let failed = aborting.filter_map(|(index, threshold)| {
+                let span = stretch(threshold, self.seen_until)?;
+                let value = self.value(threshold, merged, &span, Source::All);
+                let broken = value.samples >= threshold.least_samples() && !value.holds(threshold);
+                broken.then_some((index, value, self.seen_until))
+            });
+            self.aborted = failed.into_iter().next();
+        }
+        let (index, value, at_s) = self.aborted?;
+        let threshold = &self.thresholds[index];
+        let over = threshold.over_s.map_or(String::new(), |over_s| format!(" over {over_s} s"));
+        Some(format!(
+            "`{}` did not hold{over} at {at_s} s: {}",
+            threshold.expression,
+            value.show(threshold.unit)
+        ))
+    }
+
+    /// What becomes of the thresholds if nothing more comes.
+    #[must_use]
+    pub fn judge(&self, merged: &Merged) -> Vec<Judged> {
+        let last = merged.seconds().iter().rev().find(|(_, second)| !second.series.is_empty());
+        let end_s = last.map_or(0, |(second, _)| second.saturating_add(1)).clamp(0, self.lasts_s);
+        let tainted = merged.seconds().values().any(|second| !second.tainted.is_empty());
+        let thresholds = self.thresholds.iter().enumerate();
+        let judged = thresholds.map(|(index, threshold)| {
+            let mut judged = match threshold.over_s {
+                Some(_) => self.stretches(threshold, merged, end_s, Source::All),
+                None => self.whole(threshold, merged, end_s),
+            };
+            if tainted {
+                judged.hangs_on_tainted = self.passes(threshold, merged, end_s, Source::All)
+                    != self.passes(threshold, merged, end_s, Source::Untainted);
+            }
+            // What has ended the run has failed, whatever came later.
+            if let Some((_, value, at_s)) = self.aborted.filter(|(aborted, ..)| *aborted == index) {
+                judged = Judged { passed: false, first_failed_at_s: Some(at_s), ..judged };
+                (judged.value, judged.at_least) = value.parts();
+            }
+            judged
+        });
+        judged.collect()
+    }
+
+    fn whole(&self, threshold: &Threshold, merged: &Merged, end_s: i32) -> Judged {
+        let value = self.value(threshold, merged, &whole_span(threshold, end_s), Source::All);
+        let (shown, at_least) = value.parts();
+        let passed = value.samples > 0 && value.holds(threshold);
+        Judged {
+            value: shown,
+            at_least,
+            passed,
+            stretches: u32::from(value.samples > 0),
+            failed_stretches: u32::from(value.samples > 0 && !passed),
+            ..Judged::of(threshold)
+        }
+    }
+
+    /// Every stretch of the load, one second after the other.
+    fn stretches(&self, threshold: &Threshold, merged: &Merged, end_s: i32, source: Source) -> Judged {
+        let mut judged = Judged::of(threshold);
+        for until in 1..=end_s {
+            let Some(span) = stretch(threshold, until) else { continue };
+            let value = self.value(threshold, merged, &span, source);
+            if value.samples < threshold.least_samples() {
+                continue;
+            }
+            let holds = value.holds(threshold);
+            judged.stretches += 1;
+            judged.failed_stretches += u32::from(!holds);
+            if judged.first_failed_at_s.is_none() {
+                (judged.value, judged.at_least) = value.parts();
+                judged.first_failed_at_s = (!holds).then_some(until);
+            }
+        }
+        judged.passed = judged.stretches > 0 && judged.failed_stretches == 0;
+        judged
+    }
+
+    /// Whether it holds by what is kept by the second, so that both sources are as precise.
+    fn passes(&self, threshold: &Threshold, merged: &Merged, end_s: i32, source: Source) -> bool {
+        if threshold.over_s.is_some() {
+            return self.stretches(threshold, merged, end_s, source).passed;
+        }
+        let span = whole_span(threshold, end_s);
+        let sum = Sum::of_seconds(threshold, merged, &span, source);
+        let value = sum.value(threshold, span_s(&span));
+        value.samples > 0 && value.holds(threshold)
+    }
+
+    fn value(&self, threshold: &Threshold, merged: &Merged, span: &Range<i32>, source: Source) -> Figure {
+        if threshold.region.as_ref().is_some_and(|region| !self.regions.contains(region)) {
+            return Figure::default();
+        }
+        if let Metric::Own(statistic, index) = threshold.metric {
+            return own(merged, statistic, MeasureId(index));
+        }
+        // The whole is known more precisely than its seconds.
+        let whole = source == Source::All
+            && span.start <= 0
+            && threshold.stage.is_none()
+            && threshold.over_s.is_none();
+        let sum = if whole {
+            Sum::of_run(threshold, merged)
+        } else {
+            Sum::of_seconds(threshold, merged, span, source)
+        };
+        sum.value(threshold, span_s(span))
+    }
+}
+
+impl Judged {
+    fn of(threshold: &Threshold) -> Self {
+        Self {
+            threshold: threshold.clone(),
+            value: None,
+            at_least: false,
+            passed: false,
+            hangs_on_tainted: false,
+            first_failed_at_s: None,
+            stretches: 0,
+            failed_stretches: 0,
+        }
+    }
+}
+
+impl Figure {
+    fn holds(&self, threshold: &Threshold) -> bool {
+        self.value.is_some_and(|value| threshold.comparison.holds(value, threshold.limit))
+    }
+
+    /// What can be shown, and whether it may as well be larger.
+    fn parts(&self) -> (Option<f64>, bool) {
+        match self.value {
+            Some(value) if value.is_infinite() => (self.measured, true),
+            value => (value, false),
+        }
+    }
+
+    fn show(&self, unit: Unit) -> String {
+        match self.parts() {
+            (None, _) => "no data".to_owned(),
+            (Some(value), false) => unit.show(value),
+            (Some(value), true) => format!("≥ {}", unit.show(value)),
+        }
+    }
+}
+
+/// The seconds that count in the whole; those beyond the load do, too, for what they hold began in it.
+fn whole_span(threshold: &Threshold, end_s: i32) -> Range<i32> {
+    let after = seconds(threshold.after);
+    match threshold.stage {
+        Some((from, until)) => seconds(from).max(after)..seconds(until).min(end_s),
+        None => after..end_s,
+    }
+}
+
+/// The stretch that ends before a second; none if it is not wholly within what counts.
+fn stretch(threshold: &Threshold, until: i32) -> Option<Range<i32>> {
+    let whole = whole_span(threshold, until);
+    let from =
+        threshold.over_s.map_or(whole.start, |over_s| until - i32::try_from(over_s).unwrap_or(i32::MAX));
+    let within = from >= whole.start && until <= whole.end && from < until;
+    within.then_some(from..until)
+}
+
+fn seconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_secs()).unwrap_or(i32::MAX)
+}
+
+fn span_s(span: &Range<i32>) -> f64 {
+    f64::from(span.end.saturating_sub(span.start)).max(1.0)
+}
+
+fn own(merged: &Merged, statistic: Statistic, id: MeasureId) -> Figure {
+    let Some(values) = merged.measures().get(&id) else { return Figure::default() };
+    let thousandths = values.to_sparse();
+    let value = statistic_of(&thousandths, statistic, 0.0).map(|value| value / 1_000.0);
+    Figure { value, measured: None, samples: thousandths.count() }
+}
+
+/// What counts for a threshold, added up.
+#[derive(Debug, Default)]
+struct Sum {
+    requests: SeriesSecond,
+    arrivals: Arrivals,
+}
+
+impl Sum {
+    fn of_run(threshold: &Threshold, merged: &Merged) -> Self {
+        let mut sum = Self::default();
+        for totals in threshold.series.iter().filter_map(|id| merged.series().get(&SeriesId(*id))) {
+            sum.requests.merge(&SeriesSecond {
+                requests: totals.counts.requests,
+                errors: totals.counts.errors,
+                outcomes: totals.counts.outcomes.clone(),
+                new_connections: totals.counts.new_connections,
+                response: totals.response.to_sparse(),
+                failed: totals.failed.to_sparse(),
+                checks_passed: totals.counts.checks_passed,
+                checks_failed: totals.counts.checks_failed,
+            });
+        }
+        for load in merged.loads().values() {
+            sum.add_arrivals(load.arrivals);
+        }
+        sum
+    }
+
+    fn of_seconds(threshold: &Threshold, merged: &Merged, span: &Range<i32>, source: Source) -> Self {
+        let mut sum = Self::default();
+        if span.is_empty() {
+            return sum;
+        }
+        for second in merged.seconds().range(span.clone()).map(|(_, second)| second) {
+            sum.add_arrivals(second.arrivals);
+            for id in threshold.series.iter().map(|id| SeriesId(*id)) {
+                sum.add(second, id, source);
+            }
+        }
+        sum
+    }
+
+    fn add(&mut self, second: &Second, id: SeriesId, source: Source) {
+        let Some(series) = second.series.get(&id) else { return };
+        match second.tainted.get(&id).filter(|_| source == Source::Untainted) {
+            Some(tainted) => self.requests.merge(&series.without(tainted)),
+            None => self.requests.merge(series),
+        }
+    }
+
+    fn add_arrivals(&mut self, arrivals: Arrivals) {
+        self.arrivals.scheduled += arrivals.scheduled;
+        self.arrivals.started += arrivals.started;
+        self.arrivals.dropped += arrivals.dropped;
+    }
+
+    fn value(&self, threshold: &Threshold, span_s: f64) -> Figure {
+        let Self { requests, arrivals } = self;
+        let of = |part: u64, whole: u64| match threshold.unit {
+            Unit::Ratio => Figure {
+                value: (whole > 0).then(|| part as f64 / whole as f64),
+                measured: None,
+                samples: whole,
+            },
+            _ => Figure { value: Some(part as f64), measured: None, samples: whole },
+        };
+        match threshold.metric {
+            Metric::Time(statistic, of) => self.time(threshold, statistic, of),
+            Metric::Errors => of(requests.errors, requests.requests),
+            Metric::Status(first, last) => {
+                let is_meant = |outcome: &Outcome| {
+                    outcome.status().is_some_and(|status| (first..=last).contains(&status))
+                };
+                let found = requests.outcomes.iter().filter(|(outcome, _)| is_meant(outcome));
+                of(found.map(|(_, count)| count).sum(), requests.requests)
+            }
+            // Where nothing arrives by schedule, nothing is dropped.
+            Metric::Dropped => of(arrivals.dropped, arrivals.scheduled.max(u64::from(requests.requests > 0))),
+            Metric::Checks => of(requests.checks_passed, requests.checks_passed + requests.checks_failed),
+            Metric::Requests => {
+                let number = requests.requests as f64;
+                let value = if threshold.unit == Unit::PerSecond { number / span_s } else { number };
+                // That none came is known, too, where it is asked of a stretch.
+                let samples = requests.requests.max(u64::from(threshold.over_s.is_some()));
+                Figure { value: Some(value), measured: None, samples }
+            }
+            Metric::Own(..) => Figure::default(),
+        }
+    }
+
+    /// Arrivals that were dropped would have taken for ever.
+    fn time(&self, threshold: &Threshold, statistic: Statistic, of: Of) -> Figure {
+        let mut times: Sparse = match of {
+            Of::Good | Of::All => self.requests.response.clone(),
+            Of::Failed => self.requests.failed.clone(),
+        };
+        if of == Of::All {
+            times.merge(&self.requests.failed);
+        }
+        let counts_drops = threshold.counts_drops && of != Of::Failed && self.arrivals.scheduled > 0;
+        let dropped =
+            if counts_drops { self.arrivals.dropped as f64 / self.arrivals.scheduled as f64 } else { 0.0 };
+        let ms = |us: f64| us / 1_000.0;
+        Figure {
+            value: statistic_of(&times, statistic, dropped).map(ms),
+            measured: times.max_us().map(|us| ms(us as f64)),
+            samples: times.count(),
+        }
+    }
+}
+
+/// Infinite where a share that is infinite reaches it.
+fn statistic_of(values: &Sparse, statistic: Statistic, infinite: f64) -> Option<f64> {
+    let largest = values.max_us()?;
+    match statistic {
+        Statistic::Percentile(share) if share > 1.0 - infinite => Some(f64::INFINITY),
+        Statistic::Percentile(share) => values.quantile_us(share / (1.0 - infinite)).map(|us| us as f64),
+        Statistic::Min => values.buckets().first().map(|&(us, _)| us as f64),
+        Statistic::Mean | Statistic::Max if infinite > 0.0 => Some(f64::INFINITY),
+        Statistic::Mean => values.mean_us(),
+        Statistic::Max => Some(largest as f64),
+    }
+}
+
+#[cfg(test)]
+mod tests;
