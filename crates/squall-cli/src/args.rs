@@ -92,7 +92,10 @@ Exit codes:
     #[command(after_help = "Examples:
   squall report                 # the latest
   squall report 20261124-1412-8f31c2
-  squall report some/folder/result.json --output json")]
+  squall report some/folder/result.json --output json
+  squall report --output junit > junit.xml
+  squall report --output markdown >> \"$GITHUB_STEP_SUMMARY\"
+  squall report --output csv > timeline.csv")]
     Report(ReportArgs),
     /// Serve the simulated shop until interrupted.
     #[command(after_help = "Example:
@@ -316,7 +319,22 @@ pub(crate) struct ReportArgs {
     pub(crate) run: Option<String>,
     /// In which form the report is printed.
     #[arg(long, value_enum, default_value = "text")]
-    pub(crate) output: Output,
+    pub(crate) output: ReportOutput,
+}
+
+/// In which form a report is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportOutput {
+    /// For people.
+    Text,
+    /// For programs: all that is known.
+    Json,
+    /// For pipelines: each threshold is a test case.
+    Junit,
+    /// For pull requests and summaries.
+    Markdown,
+    /// For spreadsheets: what happened when.
+    Csv,
 }
 
 #[derive(Debug, clap::Args)]

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use squall_report::{ExitCode, from_json, terminal, to_json};
+use squall_report::{ExitCode, csv, from_json, junit, markdown, terminal, to_json};
 
-use crate::args::{Output, ReportArgs};
+use crate::args::{ReportArgs, ReportOutput};
 use crate::failure::Failure;
 use crate::run::RUNS;
 use crate::surroundings;
@@ -23,8 +23,11 @@ pub(crate) fn command(args: &ReportArgs) -> Result<ExitCode, Failure> {
         .with_context(|| format!("cannot read result `{}`", path.display()))
         .map_err(Failure::wrong)?;
     match args.output {
-        Output::Text => println!("{}", terminal(&result, surroundings::style())),
-        Output::Json => println!("{}", to_json(&result)),
+        ReportOutput::Text => surroundings::print(&format!("{}\n", terminal(&result, surroundings::style()))),
+        ReportOutput::Json => surroundings::print(&format!("{}\n", to_json(&result))),
+        ReportOutput::Junit => surroundings::print(&junit(&result)),
+        ReportOutput::Markdown => surroundings::print(&markdown(&result)),
+        ReportOutput::Csv => surroundings::print(&csv(&result)),
     }
     Ok(ExitCode::Passed)
 }

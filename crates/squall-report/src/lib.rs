@@ -7,17 +7,24 @@
 
 mod build;
 mod json;
+mod junit;
+mod markdown;
 mod measures;
 mod numbers;
 mod result;
+mod table;
 mod terminal;
+mod thresholds;
 mod timeline;
 mod verdict;
 
 pub use build::{Facts, GeneratorFacts, build};
 pub use json::{ResultError, from_json, schema, to_json};
+pub use junit::junit;
+pub use markdown::markdown;
 pub use measures::{Measures, Metric, Span};
 pub use numbers::{count, to_ascii};
 pub use result::*;
+pub use table::csv;
 pub use terminal::{Style, terminal};
 pub use verdict::{Ending, ExitCode, Outcome, Verdict};

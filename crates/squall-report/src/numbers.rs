@@ -102,6 +102,29 @@ pub(crate) fn percent(ratio: f64) -> String {
     }
 }
 
+/// A count that is kept as a fraction.
+pub(crate) fn count_of(number: f64) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counts of a test fit by far"
+    )]
+    count(number.round().max(0.0) as u64)
+}
+
+/// The class of an outcome: 4xx without 429, which stands for itself; what is no status but no timeout is among others.
+pub(crate) fn class(outcome: &str) -> &'static str {
+    match outcome {
+        "429" => "429",
+        "timeout" => "timeouts",
+        outcome if outcome.starts_with('2') => "2xx",
+        outcome if outcome.starts_with('3') => "3xx",
+        outcome if outcome.starts_with('4') => "4xx",
+        outcome if outcome.starts_with('5') => "5xx",
+        _ => "others",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

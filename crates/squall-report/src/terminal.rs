@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::numbers::{at_least_ms, count, duration_ms, duration_s, percent, significant, to_ascii};
-use crate::result::{Endpoint, RunResult, Threshold, Times};
+use crate::numbers::{at_least_ms, count, count_of, duration_ms, duration_s, percent, significant, to_ascii};
+use crate::result::{Endpoint, RunResult, Times};
+use crate::thresholds::{since, text, value};
 use crate::verdict::Outcome;
 
 /// Columns of the endpoint table's first column.
@@ -71,39 +72,16 @@ fn thresholds(result: &RunResult, style: Style) -> Vec<String> {
     if result.thresholds.is_empty() {
         return Vec::new();
     }
-    let widest = result.thresholds.iter().map(|threshold| threshold_text(threshold).chars().count()).max();
+    let widest = result.thresholds.iter().map(|threshold| text(threshold).chars().count()).max();
     let width = widest.unwrap_or(0).clamp(20, THRESHOLD_WIDTH);
     let lines = result.thresholds.iter().map(|threshold| {
         let (mark, colour) = if threshold.passed { ("✓", "32") } else { ("✗", "31") };
         let mark = if style.colour { format!("\u{1b}[{colour}m{mark}\u{1b}[0m") } else { mark.to_owned() };
-        let text = threshold_text(threshold);
-        let since = match (threshold.passed, threshold.first_failed_at_s, threshold.value) {
-            (true, ..) => String::new(),
-            (false, _, None) => "   fails without data".to_owned(),
-            (false, Some(at_s), _) => format!("   first broken at {}", duration_s(at_s)),
-            (false, None, _) => "   failed".to_owned(),
-        };
-        format!(" {mark} {text:<width$} {:>10}{since}", threshold_value(threshold)).trim_end().to_owned()
+        let asked = text(threshold);
+        let since = since(threshold).map_or(String::new(), |since| format!("   {since}"));
+        format!(" {mark} {asked:<width$} {:>10}{since}", value(threshold)).trim_end().to_owned()
     });
     std::iter::once(String::new()).chain(lines).collect()
-}
-
-fn threshold_text(threshold: &Threshold) -> String {
-    let over =
-        threshold.over_s.map_or(String::new(), |over_s| format!(" over {}", duration_s(over_s.into())));
-    format!("{}{over}", threshold.expression)
-}
-
-fn threshold_value(threshold: &Threshold) -> String {
-    let value = threshold.value.map(|value| match &*threshold.unit {
-        "ms" => duration_ms(value),
-        "ratio" => percent(value),
-        "per_second" => format!("{}/s", significant(value)),
-        "count" => significant_count(value),
-        _ => significant(value),
-    });
-    let at_least = if threshold.at_least { "≥" } else { "" };
-    value.map_or("–".to_owned(), |value| format!("{at_least}{value}"))
 }
 
 fn totals(result: &RunResult) -> String {
@@ -114,7 +92,7 @@ fn totals(result: &RunResult) -> String {
     };
     let load = &result.coverage.load;
     let dropped = match &*load.unit {
-        "arrivals" => format!(" · {} dropped", significant_count(load.dropped)),
+        "arrivals" => format!(" · {} dropped", count_of(load.dropped)),
         _ => String::new(),
     };
     format!(
@@ -133,10 +111,10 @@ fn shortfall(result: &RunResult) -> Vec<String> {
         let unit = load.unit.replace('_', "-");
         lines.push(format!(
             " {unit}: {} planned, {} started, {} dropped, {} unknown",
-            significant_count(load.planned),
-            significant_count(load.started),
-            significant_count(load.dropped),
-            significant_count(load.unknown),
+            count_of(load.planned),
+            count_of(load.started),
+            count_of(load.dropped),
+            count_of(load.unknown),
         ));
     }
     lines.extend(result.coverage.missing.iter().map(|missing| format!(" missing: {missing}")));
@@ -154,15 +132,6 @@ fn shortfall(result: &RunResult) -> Vec<String> {
         ));
     }
     lines
-}
-
-fn significant_count(number: f64) -> String {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "counts of a test fit by far"
-    )]
-    count(number.round().max(0.0) as u64)
 }
 
 fn table(result: &RunResult) -> Vec<String> {

@@ -2,13 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use squall_metrics::{
     ConnectionUse, LoadId, Merged, Observation, Outcome, Phase, Phases, Recorder, Sample, SeriesId, Snapshot,
 };
 use squall_plan::{Bundle, Inputs, Plan, compile};
 use squall_report::{
-    Ending, Facts, GeneratorFacts, Run, RunResult, SeatCoverage, Style, build, from_json, terminal, to_json,
+    Ending, EndpointPoint, Facts, GeneratorFacts, Point, Run, RunResult, SeatCoverage, Style, Threshold,
+    build, csv, from_json, junit, markdown, terminal, to_json,
 };
 
 fn plan(load: &str, names: &[&str]) -> Plan {
@@ -263,4 +266,87 @@ proptest! {
         }
         prop_assert!(!terminal(&result, Style::default()).is_empty());
     }
+}
+
+/// The result of a run that failed, with hostile names.
+fn hostile() -> RunResult {
+    let plan = plan(OPEN, &["GET /ok"]);
+    let mut result = build(&plan, &merged([recorder(0, 60)]), facts(Ending::Finished, &[]));
+    let template = result.endpoints[0].clone();
+    let names = ["<script>alert(1)</script>", "=cmd|' /C calc'!A0", "a|b\n`c` @all #1 http://x", "GET /ok"];
+    result.endpoints = Vec::from(names.map(|name| {
+        let mut endpoint = template.clone();
+        name.clone_into(&mut endpoint.name);
+        endpoint
+    }));
+    "shop <&>".clone_into(&mut result.run.name);
+    result.thresholds = vec![
+        Threshold {
+            expression: "p95{name=\"<b>\"} < 500ms".to_owned(),
+            unit: "ms".to_owned(),
+            value: Some(2_310.0),
+            at_least: true,
+            first_failed_at_s: Some(192.0),
+            ..Threshold::default()
+        },
+        Threshold {
+            expression: "errors < 1%".to_owned(),
+            unit: "ratio".to_owned(),
+            value: Some(0.0042),
+            passed: true,
+            over_s: Some(10),
+            ..Threshold::default()
+        },
+        Threshold { expression: "checks > 99%".to_owned(), unit: "ratio".to_owned(), ..Threshold::default() },
+    ];
+    let outcomes = [("200", 5), ("404", 1), ("429", 2), ("503", 3), ("timeout", 4), ("refused", 6)];
+    let outcomes: BTreeMap<String, u64> =
+        outcomes.into_iter().map(|(outcome, number)| (outcome.to_owned(), number)).collect();
+    let endpoints =
+        names.map(|name| (name.to_owned(), EndpointPoint { requests: 7, ..EndpointPoint::default() }));
+    result.timeline.points = vec![Point {
+        t_s: 3,
+        requests: 21,
+        outcomes,
+        p95_ms: Some(1.5),
+        endpoints: endpoints.into(),
+        ..Point::default()
+    }];
+    result
+}
+
+#[test]
+fn thresholds_stand_below_the_verdict() {
+    let mut result = hostile();
+    result.endpoints.truncate(0);
+    insta::assert_snapshot!("thresholds", terminal(&result, Style::default()));
+}
+
+#[test]
+fn each_threshold_is_a_test_case() {
+    insta::assert_snapshot!("junit", junit(&hostile()));
+}
+
+#[test]
+fn a_run_without_thresholds_has_a_case_and_one_that_was_cut_short_an_error() {
+    let mut result = hostile();
+    result.thresholds.clear();
+    assert!(junit(&result).contains("tests=\"1\""));
+    result.verdict.outcome = squall_report::Outcome::Aborted;
+    assert!(junit(&result).contains("errors=\"1\""));
+}
+
+#[test]
+fn names_mean_nothing_to_markdown() {
+    insta::assert_snapshot!("markdown", markdown(&hostile()));
+}
+
+#[test]
+fn no_name_is_a_formula() {
+    let text = csv(&hostile());
+    insta::assert_snapshot!("csv", text);
+    let mut reader = ::csv::Reader::from_reader(text.as_bytes());
+    let rows: Vec<::csv::StringRecord> = reader.records().collect::<Result<_, _>>().unwrap();
+    assert_eq!(rows.len(), 5);
+    assert!(rows.iter().flatten().all(|cell| !cell.starts_with(['=', '+', '-', '@'])));
 }
