@@ -53,6 +53,11 @@ Exit codes:
   squall stop 20261124-141200-8f31c2
   squall stop 20261124-141200-8f31c2 --stack squall --region eu-west-1   # from another machine")]
     Stop(StopArgs),
+    /// Say what happens beside a test, such as a deployment: it stands on the time axis of the report.
+    #[command(after_help = "Examples:
+  squall annotate 20261124-141200-8f31c2 deployed v2
+  squall annotate out 'restarted the database'   # by the folder of --out")]
+    Annotate(AnnotateArgs),
     /// Create or update a fleet on AWS: one stack, which costs nothing while nothing runs.
     #[command(after_help = "Examples:
   squall deploy
@@ -217,6 +222,15 @@ pub(crate) struct StopArgs {
     pub(crate) run: String,
     #[command(flatten)]
     pub(crate) aws: AwsArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct AnnotateArgs {
+    /// The run's id, or its folder.
+    pub(crate) run: String,
+    /// What happens.
+    #[arg(required = true)]
+    pub(crate) text: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]

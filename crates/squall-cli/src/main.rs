@@ -1,5 +1,6 @@
 //! The `squall` command.
 
+mod annotate;
 mod args;
 mod aws;
 mod demo;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
     let result = match args.command {
         Command::Run(args) => run::command(&args),
         Command::Stop(args) => stop::command(&args),
+        Command::Annotate(args) => annotate::command(&args),
         Command::Deploy(args) => aws::deploy(&args),
         Command::Destroy(args) => aws::destroy(&args),
         Command::Doctor(args) => aws::doctor(&args),

@@ -16,6 +16,7 @@ use squall_seat::SystemClock;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::annotate::annotations;
 use crate::args::{Backend, Output, RunArgs};
 use crate::failure::Failure;
 use crate::plan::{self, Loaded};
@@ -157,7 +158,10 @@ impl Begun {
         place: Place,
         record: &RunRecord,
     ) -> Result<Finished, Failure> {
-        let facts = facts(self.id, self.seed, plan_sha256, place, record)?;
+        let mut facts = facts(self.id, self.seed, plan_sha256, place, record)?;
+        let (annotations, problems) = annotations(&self.folder, &facts.run.epoch);
+        facts.annotations = annotations;
+        facts.problems.extend(problems);
         let result = build(plan, &record.merged, facts);
         write(&self.folder, "result.json", &to_json(&result))?;
         Ok(Finished { result, folder: self.folder })
@@ -201,6 +205,7 @@ fn facts(
             duplicate: seats.duplicate,
         },
         missing: record.missing.clone(),
+        annotations: Vec::new(),
         thresholds: record.judged.iter().map(threshold).collect(),
         generators: record.generators.iter().map(generator).collect(),
         problems: record.problems.clone(),
@@ -262,7 +267,7 @@ fn run_id(began: Time, seed: u64) -> Result<String, Failure> {
     Ok(format!("{date}-{:02}{:02}{:02}-{tail:06x}", clock.hour(), clock.minute(), clock.second()))
 }
 
-fn rfc3339(time: Time) -> Result<String, Failure> {
+pub(crate) fn rfc3339(time: Time) -> Result<String, Failure> {
     Ok(utc(time)?.format(&Rfc3339)?)
 }
 

@@ -8,9 +8,9 @@ use squall_plan::{PlacedLoad, Plan, Share};
 
 use crate::measures::measures;
 use crate::result::{
-    Checks, Cleanup, Connections, Cost, Coverage, Endpoint, Generator, IterationsEnded, LoadCoverage,
-    Percentiles, PhaseTimes, Quantiles, Region, Run, RunResult, SCHEMA_VERSION, SeatCoverage, TaintedBy,
-    Threshold, Times, Totals,
+    Annotation, Checks, Cleanup, Connections, Cost, Coverage, Endpoint, Generator, IterationsEnded,
+    LoadCoverage, Percentiles, PhaseTimes, Quantiles, Region, Run, RunResult, SCHEMA_VERSION, SeatCoverage,
+    TaintedBy, Threshold, Times, Totals,
 };
 use crate::timeline;
 use crate::verdict::{Ending, Findings, Measured, judge};
@@ -30,6 +30,8 @@ pub struct Facts {
     pub generators: Vec<GeneratorFacts>,
     /// What was asked for, and whether it held.
     pub thresholds: Vec<Threshold>,
+    /// What happened beside the test.
+    pub annotations: Vec<Annotation>,
     /// What went wrong besides requests, in words.
     pub problems: Vec<String>,
 }
@@ -97,7 +99,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
         remotes: merged.remotes().iter().map(|(address, count)| (address.to_string(), *count)).collect(),
         timeline: timeline::build(plan, merged),
         telemetry: Vec::new(),
-        annotations: Vec::new(),
+        annotations: facts.annotations,
         cost: if run.backend == "local" { free() } else { Cost::default() },
         problems: problems(merged, facts.problems),
         run,

@@ -50,8 +50,8 @@ pub struct RunResult {
     pub timeline: Timeline,
     /// What the target's own instruments said. None are read yet.
     pub telemetry: Vec<serde_json::Value>,
-    /// What happened beside the test. None can be given yet.
-    pub annotations: Vec<serde_json::Value>,
+    /// What happened beside the test.
+    pub annotations: Vec<Annotation>,
     /// What it cost. A local run costs nothing.
     pub cost: Cost,
     /// What went wrong, in words, and how often.
@@ -95,6 +95,15 @@ pub struct Threshold {
     /// Whether that is another without the seconds in which generators were the bottleneck.
     #[serde(default)]
     pub hangs_on_tainted: bool,
+}
+
+/// Something that happened beside the test.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Annotation {
+    /// When.
+    pub t_s: f64,
+    /// What.
+    pub text: String,
 }
 
 /// Which run.

@@ -39,6 +39,7 @@ pub fn terminal(result: &RunResult, style: Style) -> String {
     lines.extend(table(result));
     lines.push(String::new());
     lines.push(format!(" {}", classes(&result.outcomes)));
+    lines.extend(annotations(result));
     lines.extend(cleanup(result));
     lines.extend(problems(result));
     let text = lines.join("\n");
@@ -257,6 +258,16 @@ fn classes(outcomes: &BTreeMap<String, u64>) -> String {
         .filter(|(outcome, _)| *outcome != "timeout" && !outcome.starts_with(|c: char| c.is_ascii_digit()));
     parts.extend(others.map(|(outcome, number)| format!("{} {}", outcome.replace('_', " "), count(*number))));
     parts.join(" · ")
+}
+
+/// What happened beside the test.
+fn annotations(result: &RunResult) -> Vec<String> {
+    let lines = result.annotations.iter().map(|annotation| {
+        let before = if annotation.t_s < 0.0 { "-" } else { "" };
+        format!(" at {before}{}: {}", duration_s(annotation.t_s.abs().round()), annotation.text)
+    });
+    let lines: Vec<String> = lines.collect();
+    if lines.is_empty() { lines } else { std::iter::once(String::new()).chain(lines).collect() }
 }
 
 /// What was made and is not undone.

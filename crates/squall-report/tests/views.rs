@@ -98,6 +98,7 @@ fn facts(ending: Ending, missing: &[&str]) -> Facts {
         missing: missing.iter().map(|&missing| missing.to_owned()).collect(),
         generators: vec![generator(0), generator(1)],
         thresholds: Vec::new(),
+        annotations: Vec::new(),
         problems: Vec::new(),
     }
 }

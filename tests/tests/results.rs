@@ -1,4 +1,4 @@
-//! Thresholds, with the real command: what they decide, and when.
+//! What stands in the result of a run beside its numbers, with the real command: thresholds, annotations.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(clippy::disallowed_methods, reason = "the target fails by the wall's clock")]
@@ -54,6 +54,32 @@ fn a_target_that_starts_to_fail_ends_the_run_and_without_enough_data_it_does_not
         assert_eq!(result["thresholds"][0]["value"], Value::Null);
         assert_eq!(result["verdict"]["reasons"][0], "1 of 1 threshold failed");
     });
+}
+
+#[test]
+fn what_happens_beside_a_test_stands_on_its_time_axis() {
+    let (place, server) = (Place::new(), target(false));
+    let plan = format!(
+        "target: http://{}\nload: {{ rate: 10/s, duration: 4s }}\nscenarios: {{ a: {{ steps: [ {{ get: /healthz }} ] }} }}\n",
+        server.address()
+    );
+    place.write("plan.yaml", &plan);
+    let mut running = place.start(&["run", "plan.yaml", "--out", "out"]);
+    while server.counts().total < 10 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(place.run(&["annotate", "out", "deployed", "v2"]).code, 0);
+    assert!(running.wait().unwrap().success());
+    assert_eq!(place.run(&["annotate", "out", "and later"]).code, 0);
+    assert_eq!(place.run(&["annotate", "nowhere", "x"]).code, 104);
+    let annotations = place.result("out")["annotations"].clone();
+    assert_eq!(
+        (&annotations[0]["text"], &annotations[1]["text"]),
+        (&"deployed v2".into(), &"and later".into())
+    );
+    let at_s = annotations[0]["t_s"].as_f64().unwrap();
+    assert!((0.5..4.0).contains(&at_s) && annotations[1]["t_s"].as_f64() > Some(3.9), "{annotations}");
+    assert!(place.run(&["report", "out"]).stdout.contains(": deployed v2"));
 }
 
 #[test]

@@ -1,0 +1,103 @@
+//! `squall annotate`: what happened beside a test, on its time axis.
+//!
+//! While a run goes on, annotations are lines in a file of its folder, which anybody may append to; its report takes
+//! them up at the end. What is said later goes into the result.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use serde::{Deserialize, Serialize};
+use squall_fleet::{Clock, Time};
+use squall_report::{Annotation, ExitCode, from_json, to_json};
+use squall_seat::SystemClock;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::args::AnnotateArgs;
+use crate::failure::Failure;
+use crate::run::{RUNS, rfc3339, write};
+
+/// Where in a run's folder annotations are kept until its report is made.
+const ANNOTATIONS: &str = "annotations.jsonl";
+
+/// More lines of the file are not read.
+const MOST: usize = 1_000;
+
+/// A line of the file.
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    /// As RFC 3339.
+    at: String,
+    text: String,
+}
+
+/// `squall annotate`
+pub(crate) fn command(args: &AnnotateArgs) -> Result<ExitCode, Failure> {
+    let folder = folder(&args.run)?;
+    let text = args.text.join(" ");
+    if text.trim().is_empty() {
+        return Err(Failure::wrong(anyhow!("an annotation without a text")));
+    }
+    let now = SystemClock.now();
+    if folder.join("result.json").is_file() {
+        return annotate_result(&folder, now, text);
+    }
+    let line = serde_json::to_string(&Line { at: rfc3339(now)?, text })?;
+    let path = folder.join(ANNOTATIONS);
+    let file = OpenOptions::new().append(true).create(true).open(&path);
+    // In one piece, so that lines of several writers do not mix.
+    file.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()))
+        .with_context(|| format!("cannot write `{}`", path.display()))?;
+    Ok(ExitCode::Passed)
+}
+
+fn annotate_result(folder: &Path, now: Time, text: String) -> Result<ExitCode, Failure> {
+    let path = folder.join("result.json");
+    let read = || format!("cannot read result `{}`", path.display());
+    let mut result = from_json(&fs::read_to_string(&path).with_context(read)?).with_context(read)?;
+    let Some(t_s) = seconds_after(&result.run.epoch, now) else {
+        return Err(Failure::wrong(anyhow!("the load of run `{}` never began", result.run.id)));
+    };
+    result.annotations.push(Annotation { t_s, text });
+    write(folder, "result.json", &to_json(&result))?;
+    Ok(ExitCode::Passed)
+}
+
+/// What was said of a run while it went on, by the time since its epoch; and what of it cannot be read.
+pub(crate) fn annotations(folder: &Path, epoch: &str) -> (Vec<Annotation>, Vec<String>) {
+    let path = folder.join(ANNOTATIONS);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return (Vec::new(), Vec::new()),
+        Err(error) => return (Vec::new(), vec![format!("`{ANNOTATIONS}`: {error}")]),
+    };
+    let (mut annotations, mut problems) = (Vec::new(), Vec::new());
+    for (number, line) in text.lines().enumerate() {
+        let read = serde_json::from_str::<Line>(line).ok().filter(|_| number < MOST);
+        let at = read.as_ref().and_then(|line| OffsetDateTime::parse(&line.at, &Rfc3339).ok());
+        let time = at.and_then(|at| i64::try_from(at.unix_timestamp_nanos() / 1_000).ok()).map(Time);
+        match (time.and_then(|time| seconds_after(epoch, time)), read) {
+            (Some(t_s), Some(line)) => annotations.push(Annotation { t_s, text: line.text }),
+            _ => problems.push(format!("`{ANNOTATIONS}` has lines that cannot be read")),
+        }
+    }
+    annotations.sort_by(|one, other| one.t_s.total_cmp(&other.t_s));
+    (annotations, problems)
+}
+
+fn seconds_after(epoch: &str, time: Time) -> Option<f64> {
+    let epoch = OffsetDateTime::parse(epoch, &Rfc3339).ok()?;
+    let nanos = i128::from(time.0) * 1_000 - epoch.unix_timestamp_nanos();
+    Some((nanos / 1_000_000) as f64 / 1_000.0)
+}
+
+/// The folder of a run, which must be there.
+fn folder(run: &str) -> Result<PathBuf, Failure> {
+    let candidates = [PathBuf::from(run), Path::new(RUNS).join(run)];
+    candidates.into_iter().find(|path| path.is_dir()).ok_or_else(|| {
+        Failure::wrong(anyhow!("there is no run `{run}` under `{RUNS}`"))
+            .with_hint("give its id, or the folder of `--out`")
+    })
+}
