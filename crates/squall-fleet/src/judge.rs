@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use squall_metrics::{Arrivals, MeasureId, Merged, Outcome, Second, SeriesId, SeriesSecond, Sparse};
+use squall_metrics::{
+    Arrivals, KEPT_SECONDS, MeasureId, Merged, Outcome, Second, SeriesId, SeriesSecond, Sparse,
+};
 use squall_plan::Threshold;
 use squall_plan::threshold::{Metric, Of, Statistic, Unit};
 
@@ -16,6 +18,8 @@ pub struct Judge {
     regions: Vec<String>,
     /// All seconds before this one have been looked at.
     seen_until: i32,
+    /// What became of each threshold in the stretches up to then.
+    seen: Vec<Judged>,
     /// Which threshold ended the run, with what, and in which second.
     aborted: Option<(usize, Figure, i32)>,
 }
@@ -63,7 +67,8 @@ impl Judge {
     #[must_use]
     pub fn new(thresholds: Vec<Threshold>, lasts: Duration, regions: Vec<String>) -> Self {
         let lasts_s = seconds(lasts).saturating_add(i32::from(lasts.subsec_nanos() > 0));
-        Self { thresholds, lasts_s, regions, seen_until: 0, aborted: None }
+        let seen = thresholds.iter().map(Judged::of).collect();
+        Self { thresholds, lasts_s, regions, seen_until: 0, seen, aborted: None }
     }
 
     /// Looks at the seconds that nearly all generators have told since the last time; why the run is to end, if a
@@ -72,14 +77,20 @@ impl Judge {
         let until = told_until.min(self.lasts_s);
         while self.aborted.is_none() && self.seen_until < until {
             self.seen_until += 1;
-            let aborting = self.thresholds.iter().enumerate().filter(|(_, threshold)| threshold.abort);
-            let failed = aborting.filter_map(|(index, threshold)| {
-                let span = stretch(threshold, self.seen_until)?;
-                let value = self.value(threshold, merged, &span, Source::All);
-                let broken = value.samples >= threshold.least_samples() && !value.holds(threshold);
-                broken.then_some((index, value, self.seen_until))
-            });
-            self.aborted = failed.into_iter().next();
+            for index in 0..self.thresholds.len() {
+                let threshold = &self.thresholds[index];
+                // The whole is judged at the end, unless it may end the run.
+                if threshold.over_s.is_none() && !threshold.abort {
+                    continue;
+                }
+                let Some(value) = self.stretch_value(threshold, merged, self.seen_until, Source::All) else {
+                    continue;
+                };
+                self.seen[index].take_in(value, self.seen_until);
+                if self.aborted.is_none() && threshold.abort && !value.holds(threshold) {
+                    self.aborted = Some((index, value, self.seen_until));
+                }
+            }
         }
         let (index, value, at_s) = self.aborted?;
         let threshold = &self.thresholds[index];
@@ -100,7 +111,7 @@ impl Judge {
         let thresholds = self.thresholds.iter().enumerate();
         let judged = thresholds.map(|(index, threshold)| {
             let mut judged = match threshold.over_s {
-                Some(_) => self.stretches(threshold, merged, end_s, Source::All),
+                Some(_) => self.all_stretches(index, merged, end_s),
                 None => self.whole(threshold, merged, end_s),
             };
             if tainted {
@@ -131,31 +142,46 @@ impl Judge {
         }
     }
 
-    /// Every stretch of the load, one second after the other.
-    fn stretches(&self, threshold: &Threshold, merged: &Merged, end_s: i32, source: Source) -> Judged {
-        let mut judged = Judged::of(threshold);
-        for until in 1..=end_s {
-            let Some(span) = stretch(threshold, until) else { continue };
-            let value = self.value(threshold, merged, &span, source);
-            if value.samples < threshold.least_samples() {
-                continue;
-            }
-            let holds = value.holds(threshold);
-            judged.stretches += 1;
-            judged.failed_stretches += u32::from(!holds);
-            if judged.first_failed_at_s.is_none() {
-                (judged.value, judged.at_least) = value.parts();
-                judged.first_failed_at_s = (!holds).then_some(until);
+    /// Takes in every stretch that ends after one second and until another.
+    fn stretches(&self, judged: &mut Judged, merged: &Merged, ends: Range<i32>, source: Source) {
+        for until in ends.start + 1..=ends.end {
+            if let Some(value) = self.stretch_value(&judged.threshold, merged, until, source) {
+                judged.take_in(value, until);
             }
         }
         judged.passed = judged.stretches > 0 && judged.failed_stretches == 0;
+    }
+
+    /// Stretches that are too old to be looked at once more stay as they were seen.
+    fn all_stretches(&self, index: usize, merged: &Merged, end_s: i32) -> Judged {
+        let (mut judged, from) = if end_s <= KEPT_SECONDS {
+            (Judged::of(&self.thresholds[index]), 0)
+        } else {
+            (self.seen[index].clone(), self.seen_until.min(end_s))
+        };
+        self.stretches(&mut judged, merged, from..end_s, Source::All);
         judged
+    }
+
+    /// What it came to in the stretch that ends there; nothing if that is none, or has too few samples.
+    fn stretch_value(
+        &self,
+        threshold: &Threshold,
+        merged: &Merged,
+        until: i32,
+        source: Source,
+    ) -> Option<Figure> {
+        let value = self.value(threshold, merged, &stretch(threshold, until)?, source);
+        (value.samples >= threshold.least_samples()).then_some(value)
     }
 
     /// Whether it holds by what is kept by the second, so that both sources are as precise.
     fn passes(&self, threshold: &Threshold, merged: &Merged, end_s: i32, source: Source) -> bool {
         if threshold.over_s.is_some() {
-            return self.stretches(threshold, merged, end_s, source).passed;
+            let mut judged = Judged::of(threshold);
+            let from = end_s.saturating_sub(KEPT_SECONDS).max(0);
+            self.stretches(&mut judged, merged, from..end_s, source);
+            return judged.passed;
         }
         let span = whole_span(threshold, end_s);
         let sum = Sum::of_seconds(threshold, merged, &span, source);
@@ -195,6 +221,17 @@ impl Judged {
             first_failed_at_s: None,
             stretches: 0,
             failed_stretches: 0,
+        }
+    }
+
+    /// What it came to in one more stretch; the first in which it did not hold is what is told.
+    fn take_in(&mut self, value: Figure, until: i32) {
+        let holds = value.holds(&self.threshold);
+        self.stretches += 1;
+        self.failed_stretches += u32::from(!holds);
+        if self.first_failed_at_s.is_none() {
+            (self.value, self.at_least) = value.parts();
+            self.first_failed_at_s = (!holds).then_some(until);
         }
     }
 }

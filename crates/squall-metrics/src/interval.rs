@@ -284,6 +284,17 @@ impl Second {
     }
 }
 
+impl Second {
+    /// Adds a later second: what is counted adds up, of what is sampled the highest counts.
+    pub fn follow(&mut self, other: &Self) {
+        let (users, in_flight) = (self.users.max(other.users), self.in_flight.max(other.in_flight));
+        let mut health = self.health;
+        health.follow(&other.health);
+        self.merge(other);
+        (self.users, self.in_flight, self.health) = (users, in_flight, health);
+    }
+}
+
 impl SeriesSecond {
     /// Adds requests of the same second.
     pub fn merge(&mut self, other: &Self) {

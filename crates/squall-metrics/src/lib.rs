@@ -24,7 +24,7 @@ pub use health::{
     Health, LOOP_DELAY_LIMIT_US, Observation, SEND_LAG_LIMIT_US, STOLEN_LIMIT, USUAL_SEND_LAG_LIMIT_US,
 };
 pub use interval::{Arrivals, Cleanup, Interval, Iterations, LoadCounts, Second, Series, SeriesSecond};
-pub use merge::{GeneratorTotals, Merge, Merged, Totals};
+pub use merge::{GeneratorTotals, KEPT_SECONDS, Merge, Merged, Totals};
 pub use outcome::{Outcome, UnknownOutcome};
 pub use phases::{Phase, Phases};
 pub use recorder::{Recorder, Recording};

@@ -53,11 +53,33 @@ impl Default for GeneratorTotals {
     }
 }
 
+/// So many of the latest seconds are kept one by one; older ones are put together, so that they are no more than these.
+pub const KEPT_SECONDS: i32 = 3_600;
+
+/// Seconds are put together when there are so many more: seldom, for it takes a while.
+const SLACK_SECONDS: usize = 600;
+
+/// What became of the older seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Folded {
+    /// So many of them are one now.
+    step_s: i32,
+    /// All before this one.
+    until: i32,
+}
+
+impl Default for Folded {
+    fn default() -> Self {
+        Self { step_s: 1, until: i32::MIN }
+    }
+}
+
 /// What a run has measured so far.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Merged {
     series: BTreeMap<SeriesId, Totals>,
     seconds: BTreeMap<i32, Second>,
+    folded: Folded,
     loads: BTreeMap<LoadId, LoadCounts>,
     measures: BTreeMap<MeasureId, Distribution>,
     generators: BTreeMap<String, GeneratorTotals>,
@@ -118,12 +140,45 @@ impl Merged {
         }
         add_remotes(&mut self.remotes, &interval.remotes);
         for (second, content) in interval.seconds {
-            self.seconds.entry(second).or_default().merge(&content);
+            if second >= self.folded.until {
+                self.seconds.entry(second).or_default().merge(&content);
+            } else {
+                let begin = second.div_euclid(self.folded.step_s) * self.folded.step_s;
+                self.seconds.entry(begin).or_default().follow(&content);
+            }
         }
+        self.fold();
         for (problem, count) in interval.problems {
             add_problem(&mut self.problems, problem, count);
         }
         self.cleanup.merge(&interval.cleanup);
+    }
+
+    /// Keeps the number of seconds within bounds, however long a run lasts.
+    fn fold(&mut self) {
+        let (Some((&first, _)), Some((&last, _))) =
+            (self.seconds.first_key_value(), self.seconds.last_key_value())
+        else {
+            return;
+        };
+        let most = usize::try_from(2 * KEPT_SECONDS).unwrap_or(usize::MAX) + SLACK_SECONDS;
+        // A clock that is far off may tell of a second that is far off; there is nothing to put together then.
+        let latest = last.saturating_sub(KEPT_SECONDS);
+        if self.seconds.len() <= most || latest <= first {
+            return;
+        }
+        let mut step_s = self.folded.step_s;
+        while latest.saturating_sub(first) / step_s > KEPT_SECONDS {
+            step_s = step_s.saturating_mul(2);
+        }
+        let until = latest.div_euclid(step_s) * step_s;
+        let recent = self.seconds.split_off(&until);
+        let older = std::mem::replace(&mut self.seconds, recent);
+        for (second, content) in older {
+            let begin = second.div_euclid(step_s).saturating_mul(step_s);
+            self.seconds.entry(begin).or_default().follow(&content);
+        }
+        self.folded = Folded { step_s, until };
     }
 
     /// Whether this snapshot has been added.
@@ -138,10 +193,17 @@ impl Merged {
         &self.series
     }
 
-    /// By second since the epoch.
+    /// By second since the epoch. In a long run those that are older than [`KEPT_SECONDS`] are put together, and stand at
+    /// the first of them.
     #[must_use]
     pub fn seconds(&self) -> &BTreeMap<i32, Second> {
         &self.seconds
+    }
+
+    /// How many of the older seconds are put together.
+    #[must_use]
+    pub fn step_s(&self) -> i32 {
+        self.folded.step_s
     }
 
     /// What became of each load.

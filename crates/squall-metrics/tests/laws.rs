@@ -231,3 +231,30 @@ fn a_snapshot_of_another_version_says_so() {
     assert_eq!(Snapshot::decode(&bytes), Err(DecodeError::Version(9)));
     assert_eq!(Snapshot::decode(b"PK\x03\x04"), Err(DecodeError::Foreign));
 }
+
+#[test]
+fn a_run_however_long_keeps_its_counts_and_the_latest_hour_by_the_second() {
+    let mut merged = Merged::default();
+    let second = |at_s: i64| {
+        let mut recorder = Recorder::new(1);
+        let end_us = at_s * 1_000_000;
+        recorder.record(&Sample { ended_us: end_us, ..Sample::begun(SeriesId(0), end_us - 5, end_us - 5) });
+        recorder.gauge(end_us, 7, 3);
+        recorder.take().into_interval()
+    };
+    let lasts_s = 86_400_u32;
+    for at_s in 0..lasts_s {
+        let (run, nonce) = ("run".to_owned(), "n".to_owned());
+        merged.merge(Snapshot { run, nonce, sequence: at_s, interval: second(at_s.into()) });
+    }
+    // One that comes late finds its place among the others.
+    let late = Snapshot { run: "run".to_owned(), nonce: "m".to_owned(), sequence: 0, interval: second(100) };
+    merged.merge(late);
+    let seconds = merged.seconds();
+    assert!(seconds.len() <= 7_800, "{}", seconds.len());
+    let requests = |second: &Second| second.series[&SeriesId(0)].requests;
+    assert_eq!(seconds.values().map(requests).sum::<u64>(), u64::from(lasts_s) + 1);
+    assert!(seconds.values().all(|second| (second.users, second.in_flight) == (7, 3)));
+    let last = i32::try_from(lasts_s).unwrap() - 1;
+    assert!((last - 3_599..=last).all(|second| requests(&seconds[&second]) == 1));
+}

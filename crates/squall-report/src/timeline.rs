@@ -11,61 +11,41 @@ use crate::result::{EndpointPoint, Point, Timeline};
 /// More points than this are put together in pairs.
 const MAX_POINTS: usize = 3_600;
 
-/// A second, or several put together.
-struct Step {
-    content: Second,
-    users: u64,
-    in_flight: u64,
-}
-
 pub(crate) fn build(plan: &Plan, merged: &Merged) -> Timeline {
-    let mut step_s = 1_u32;
-    let mut steps: BTreeMap<i64, Step> = BTreeMap::new();
-    for (second, content) in merged.seconds() {
-        let step = Step { content: content.clone(), users: content.users, in_flight: content.in_flight };
-        steps.insert(i64::from(*second), step);
-    }
+    let mut step_s = merged.step_s();
+    let seconds = || merged.seconds().iter().map(|(second, content)| (*second, content.clone()));
+    let mut steps: BTreeMap<i32, Second> =
+        if step_s == 1 { seconds().collect() } else { widened(seconds(), step_s) };
     while steps.len() > MAX_POINTS {
         step_s *= 2;
-        steps = halve(steps, i64::from(step_s));
+        steps = widened(steps.into_iter(), step_s);
     }
-    let points = steps.iter().map(|(t_s, step)| point(*t_s, step, plan));
-    Timeline { step_s, points: points.collect() }
+    let points = steps.iter().map(|(t_s, step)| point(i64::from(*t_s), step, plan));
+    Timeline { step_s: step_s.unsigned_abs(), points: points.collect() }
 }
 
-/// Counts add up and distributions merge; of what is sampled the highest counts.
-fn halve(steps: BTreeMap<i64, Step>, step_s: i64) -> BTreeMap<i64, Step> {
-    let mut wider: BTreeMap<i64, Step> = BTreeMap::new();
+fn widened(steps: impl Iterator<Item = (i32, Second)>, step_s: i32) -> BTreeMap<i32, Second> {
+    let mut wider: BTreeMap<i32, Second> = BTreeMap::new();
     for (t_s, step) in steps {
-        let begin = t_s.div_euclid(step_s) * step_s;
-        match wider.get_mut(&begin) {
-            None => {
-                wider.insert(begin, step);
-            }
-            Some(sum) => {
-                sum.content.merge(&step.content);
-                sum.users = sum.users.max(step.users);
-                sum.in_flight = sum.in_flight.max(step.in_flight);
-            }
-        }
+        wider.entry(t_s.div_euclid(step_s).saturating_mul(step_s)).or_default().follow(&step);
     }
     wider
 }
 
-fn point(t_s: i64, step: &Step, plan: &Plan) -> Point {
+fn point(t_s: i64, step: &Second, plan: &Plan) -> Point {
     let mut point = Point {
         t_s,
         users: step.users,
         in_flight: step.in_flight,
-        arrivals: step.content.arrivals.scheduled,
-        dropped: step.content.arrivals.dropped,
-        connections: step.content.health.connections,
-        tainted: step.content.health.tainted,
+        arrivals: step.arrivals.scheduled,
+        dropped: step.arrivals.dropped,
+        connections: step.health.connections,
+        tainted: step.health.tainted,
         ..Point::default()
     };
     let mut all = Sparse::default();
     let mut by_name: BTreeMap<&str, (EndpointPoint, Sparse)> = BTreeMap::new();
-    for (SeriesId(index), series) in &step.content.series {
+    for (SeriesId(index), series) in &step.series {
         point.requests += series.requests;
         point.errors += series.errors;
         point.new_connections += series.new_connections;
