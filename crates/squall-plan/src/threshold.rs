@@ -149,6 +149,18 @@ impl Unit {
 }
 
 impl Threshold {
+    /// What is asked for, and of which stretches.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let over = self.over_s.map_or(String::new(), |over_s| format!(" over {over_s} s"));
+        let after = match self.after.as_secs_f64() {
+            0.0 => String::new(),
+            after_s => format!(" after {after_s} s"),
+        };
+        let abort = if self.abort { ", else the run ends" } else { "" };
+        format!("{}{over}{after}{abort}", self.expression)
+    }
+
     /// So many samples say something: five of those beyond the limit are expected among them.
     #[must_use]
     pub fn least_samples(&self) -> u64 {

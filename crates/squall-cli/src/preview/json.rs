@@ -38,6 +38,7 @@ pub(super) fn document(preview: &Preview) -> Value {
                 "request_names": names.map(|series| &series.endpoint).collect::<Vec<_>>(),
             })
         }).collect::<Vec<_>>(),
+        "thresholds": plan.thresholds.iter().map(squall_plan::Threshold::in_words).collect::<Vec<_>>(),
         "hosts": preview.hosts(),
         "proxy": plan.http.proxy.as_ref().and_then(|proxy| proxy.host_str()),
         "name_servers": plan.http.dns.servers.iter().map(ToString::to_string).collect::<Vec<_>>(),

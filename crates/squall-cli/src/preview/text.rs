@@ -52,6 +52,9 @@ pub(super) fn page(preview: &Preview, style: Style) -> String {
             page.fact(errand, &format!("once: {}", names.join(", ")));
         }
     }
+    for (number, threshold) in plan.thresholds.iter().enumerate() {
+        page.fact(if number == 0 { "thresholds" } else { "" }, &threshold.in_words());
+    }
     page.blank();
     page.fact("hosts", &preview.hosts().join(", "));
     if let Some(proxy) = &plan.http.proxy {
