@@ -88,13 +88,13 @@ fn thresholds(result: &RunResult, style: Style) -> Vec<String> {
     std::iter::once(String::new()).chain(lines).collect()
 }
 
-fn threshold_text(threshold: &Threshold) -> String {
+pub(crate) fn threshold_text(threshold: &Threshold) -> String {
     let over =
         threshold.over_s.map_or(String::new(), |over_s| format!(" over {}", duration_s(over_s.into())));
     format!("{}{over}", threshold.expression)
 }
 
-fn threshold_value(threshold: &Threshold) -> String {
+pub(crate) fn threshold_value(threshold: &Threshold) -> String {
     let value = threshold.value.map(|value| match &*threshold.unit {
         "ms" => duration_ms(value),
         "ratio" => percent(value),
@@ -156,7 +156,7 @@ fn shortfall(result: &RunResult) -> Vec<String> {
     lines
 }
 
-fn significant_count(number: f64) -> String {
+pub(crate) fn significant_count(number: f64) -> String {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
