@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
 use squall_fleet::{Clock, Time};
-use squall_report::{Annotation, ExitCode, from_json, to_json};
+use squall_report::{Annotation, ExitCode, from_json};
 use squall_seat::SystemClock;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::args::AnnotateArgs;
 use crate::failure::Failure;
-use crate::run::{RUNS, rfc3339, write};
+use crate::run::{RUNS, keep, rfc3339};
 
 /// Where in a run's folder annotations are kept until its report is made.
 const ANNOTATIONS: &str = "annotations.jsonl";
@@ -61,7 +61,7 @@ fn annotate_result(folder: &Path, now: Time, text: String) -> Result<ExitCode, F
         return Err(Failure::wrong(anyhow!("the load of run `{}` never began", result.run.id)));
     };
     result.annotations.push(Annotation { t_s, text });
-    write(folder, "result.json", &to_json(&result))?;
+    keep(folder, &result)?;
     Ok(ExitCode::Passed)
 }
 

@@ -100,7 +100,8 @@ Exit codes:
   squall report some/folder/result.json --output json
   squall report --output junit > junit.xml
   squall report --output markdown >> \"$GITHUB_STEP_SUMMARY\"
-  squall report --output csv > timeline.csv")]
+  squall report --output csv > timeline.csv
+  squall report some/folder --output html > report.html")]
     Report(ReportArgs),
     /// Serve the simulated shop until interrupted.
     #[command(after_help = "Example:
@@ -349,6 +350,8 @@ pub(crate) enum ReportOutput {
     Markdown,
     /// For spreadsheets: what happened when.
     Csv,
+    /// For browsers: one page that loads nothing.
+    Html,
 }
 
 #[derive(Debug, clap::Args)]

@@ -4,13 +4,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Context;
 use squall_plan::{Bundle, Inputs};
-use squall_report::{ExitCode, terminal};
+use squall_report::ExitCode;
 use squall_target::{Server, ServerOptions};
 
 use crate::args::DemoArgs;
 use crate::failure::Failure;
 use crate::run::Order;
-use crate::{local, plan, run, surroundings};
+use crate::{local, plan, run};
 
 const PLAN: &str = include_str!("../../../docs/examples/demo.yaml");
 const GENERATORS: u32 = 4;
@@ -29,8 +29,7 @@ pub(crate) fn command(args: &DemoArgs) -> Result<ExitCode, Failure> {
         seed: None,
         out: args.out.clone(),
     })?;
-    println!("{}", terminal(&finished.result, surroundings::style()));
-    println!("\n the shop itself counted {} requests", server.counts().total);
-    println!(" result {}", finished.folder.join("result.json").display());
+    run::print(&finished);
+    println!(" the shop itself counted {} requests", server.counts().total);
     run::exit_code(&finished.result)
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use squall_report::{ExitCode, csv, from_json, junit, markdown, terminal, to_json};
+use squall_report::{ExitCode, csv, from_json, html, junit, markdown, terminal, to_json};
 
 use crate::args::{ReportArgs, ReportOutput};
 use crate::failure::Failure;
@@ -27,6 +27,7 @@ pub(crate) fn command(args: &ReportArgs) -> Result<ExitCode, Failure> {
         ReportOutput::Json => surroundings::print(&format!("{}\n", to_json(&result))),
         ReportOutput::Junit => surroundings::print(&junit(&result)),
         ReportOutput::Markdown => surroundings::print(&markdown(&result)),
+        ReportOutput::Html => surroundings::print(&html(&result)),
         ReportOutput::Csv => surroundings::print(&csv(&result)),
     }
     Ok(ExitCode::Passed)

@@ -9,7 +9,7 @@ use squall_fleet::{Clock, End, GeneratorRecord, Judge, Judged, RunRecord, Time, 
 use squall_plan::Plan;
 use squall_plan::threshold::Unit;
 use squall_report::{
-    Ending, ExitCode, Facts, GeneratorFacts, Run, RunResult, SeatCoverage, Threshold, build, terminal,
+    Ending, ExitCode, Facts, GeneratorFacts, Run, RunResult, SeatCoverage, Threshold, build, html, terminal,
     to_json,
 };
 use squall_seat::SystemClock;
@@ -77,10 +77,7 @@ pub(crate) fn command(args: &RunArgs) -> Result<ExitCode, Failure> {
         Backend::Aws => aws::run(order, &args.aws)?,
     };
     match args.output {
-        Output::Text => {
-            println!("{}", terminal(&finished.result, surroundings::style()));
-            println!("\n result {}", finished.folder.join("result.json").display());
-        }
+        Output::Text => print(&finished),
         Output::Json => println!("{}", to_json(&finished.result)),
     }
     exit_code(&finished.result)
@@ -163,9 +160,22 @@ impl Begun {
         facts.annotations = annotations;
         facts.problems.extend(problems);
         let result = build(plan, &record.merged, facts);
-        write(&self.folder, "result.json", &to_json(&result))?;
+        keep(&self.folder, &result)?;
         Ok(Finished { result, folder: self.folder })
     }
+}
+
+/// Keeps a result, and the page that is drawn from it.
+pub(crate) fn keep(folder: &Path, result: &RunResult) -> Result<(), Failure> {
+    write(folder, "result.json", &to_json(result))?;
+    write(folder, "report.html", &html(result))
+}
+
+/// Prints a report, and says where the page and the rest are.
+pub(crate) fn print(finished: &Finished) {
+    let (page, result) = (finished.folder.join("report.html"), finished.folder.join("result.json"));
+    println!("{}", terminal(&finished.result, surroundings::style()));
+    println!("\n report {}\n result {}", page.display(), result.display());
 }
 
 fn facts(

@@ -6,6 +6,7 @@
 //! **Invariants:** this crate is pure. Percentiles come from merged histograms and nowhere else.
 
 mod build;
+mod html;
 mod json;
 mod junit;
 mod markdown;
@@ -19,6 +20,7 @@ mod timeline;
 mod verdict;
 
 pub use build::{Facts, GeneratorFacts, build};
+pub use html::html;
 pub use json::{ResultError, from_json, schema, to_json};
 pub use junit::junit;
 pub use markdown::markdown;

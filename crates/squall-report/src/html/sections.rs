@@ -1,0 +1,285 @@
+//! The parts of the page that are facts and plain tables.
+
+use super::markup::Html;
+use super::slots::{CLASSES, class};
+use super::tables::{facts, list, table};
+use super::verdict::{some_count, time};
+use crate::measures::Span;
+use crate::numbers::{count, count_of, percent, significant};
+use crate::result::{Generator, LoadCoverage, RunResult};
+
+/// Words of the report, and what they mean.
+const WORDS: [(&str, &str); 9] = [
+    (
+        "response time",
+        "From the scheduled start of a request to the last byte of its response: what a user waits.",
+    ),
+    ("service time", "From the actual start to the last byte: what the target took."),
+    ("send lag", "How much later than scheduled the generators began requests, where they are the cause."),
+    ("loop delay", "How long a task of a generator that wanted to run had to wait."),
+    ("coverage", "Load delivered over load planned, and what is missing, named."),
+    ("tainted", "Of a second of a generator: it was the bottleneck, not the target."),
+    ("dropped", "Of an arrival: it was due, but no user was free."),
+    ("p95", "95 % of the response times are at most this; p50, p99 and p99.9 likewise."),
+    ("phase", "A part of the service time: DNS, connect, TLS, send, first byte, body."),
+];
+
+fn whole(number: u64) -> String {
+    if number == 0 { "–".to_owned() } else { count(number) }
+}
+
+fn share(ratio: Option<f64>) -> String {
+    ratio.filter(|ratio| *ratio > 0.0).map_or("–".to_owned(), percent)
+}
+
+fn bytes(number: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB"];
+    let (mut value, mut unit) = (number as f64, 0);
+    while value >= 999.5 && unit + 1 < units.len() {
+        value /= 1_000.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{number} B") } else { format!("{} {}", significant(value), units[unit]) }
+}
+
+/// All requests together.
+pub(super) fn totals(html: &mut Html, result: &RunResult) {
+    let totals = &result.totals;
+    let errors = match totals.errors {
+        0 => "none".to_owned(),
+        errors => format!("{} ({})", count(errors), percent(totals.error_rate)),
+    };
+    let times = &totals.response_time_ms;
+    let ended = &totals.iterations_ended;
+    facts(
+        html,
+        &[
+            ("Requests", count(totals.requests)),
+            ("Per second", significant(totals.rps)),
+            ("Errors", errors),
+            ("p50", time(times.p50)),
+            ("p95", time(times.p95)),
+            ("p99", time(times.p99)),
+            ("p99.9", time(times.p999)),
+            ("Longest", time(times.max)),
+            ("Iterations", count(totals.iterations)),
+            ("Iterations failed", whole(ended.failed)),
+            ("Iterations cut off", whole(ended.interrupted)),
+            ("Expectations held", whole(totals.checks.passed)),
+            ("Expectations failed", whole(totals.checks.failed)),
+            ("Sent", bytes(totals.bytes_sent)),
+            ("Received", bytes(totals.bytes_received)),
+            ("Redirects", whole(totals.redirects)),
+            ("Stale retries", whole(totals.stale_retries)),
+            ("Send lag p99", time(totals.send_lag_ms.p99)),
+            ("Loop delay p99", time(totals.loop_delay_ms.p99)),
+            ("Tainted", share(Some(totals.tainted_ratio))),
+        ],
+    );
+    outcomes(html, result);
+    measures(html, result);
+    regions(html, result);
+    cleanup(html, result);
+}
+
+fn outcomes(html: &mut Html, result: &RunResult) {
+    if result.outcomes.is_empty() {
+        return;
+    }
+    html.leaf("h3", &[], "Outcomes");
+    let all = result.outcomes.values().sum::<u64>().max(1) as f64;
+    let mut outcomes: Vec<_> = result.outcomes.iter().collect();
+    outcomes.sort_by_key(|(outcome, _)| class(outcome));
+    let rows = outcomes.into_iter().map(|(outcome, number)| {
+        let name = outcome.replace('_', " ");
+        vec![name, CLASSES[class(outcome)].0.to_owned(), count(*number), percent(*number as f64 / all)]
+    });
+    table(html, &["Outcome", "Class", "Requests", "Share"], rows);
+}
+
+fn measures(html: &mut Html, result: &RunResult) {
+    let measures = &result.measures;
+    if !measures.iterations.is_empty() || !measures.groups.is_empty() {
+        html.leaf("h3", &[], "Iterations and groups");
+        let row = |span: &Span| {
+            let name = span
+                .name
+                .as_ref()
+                .map_or(span.scenario.clone(), |name| format!("{} › {name}", span.scenario));
+            let times = &span.time_ms;
+            let active = time(span.active_time_ms.p95);
+            vec![name, whole(times.count), time(times.p50), time(times.p95), time(times.p99), active]
+        };
+        let head = ["Scenario", "Completed", "p50", "p95", "p99", "p95 without pauses"];
+        table(html, &head, measures.iterations.iter().chain(&measures.groups).map(row));
+    }
+    if !measures.metrics.is_empty() {
+        html.leaf("h3", &[], "Metrics of the plan");
+        let number = |value: Option<f64>| value.map_or("–".to_owned(), significant);
+        let rows = measures.metrics.iter().map(|metric| {
+            let values = &metric.values;
+            let numbers = [values.p50, values.p95, values.p99, values.max].map(number);
+            [metric.name.clone(), whole(values.count)].into_iter().chain(numbers).collect()
+        });
+        table(html, &["Metric", "Values", "p50", "p95", "p99", "Largest"], rows);
+    }
+}
+
+fn regions(html: &mut Html, result: &RunResult) {
+    if result.regions.len() < 2 {
+        return;
+    }
+    html.leaf("h3", &[], "Regions");
+    let rows = result.regions.iter().map(|region| {
+        let times = &region.totals.response_time_ms;
+        vec![
+            region.region.clone(),
+            count(region.totals.requests),
+            significant(region.totals.rps),
+            time(times.p50),
+            time(times.p95),
+            time(times.p99),
+            whole(region.totals.errors),
+            percent(region.coverage.load.ratio),
+        ]
+    });
+    table(html, &["Region", "Requests", "Per second", "p50", "p95", "p99", "Errors", "Coverage"], rows);
+}
+
+fn cleanup(html: &mut Html, result: &RunResult) {
+    let cleanup = &result.cleanup;
+    if cleanup.created > 0 {
+        html.leaf("h3", &[], "Cleanup");
+        let stays = cleanup.created.saturating_sub(cleanup.undone);
+        let (created, undone) = (count(cleanup.created), count(cleanup.undone));
+        html.leaf("p", &[], &format!("{created} made, {undone} undone, {} left over.", count(stays)));
+        list(html, &cleanup.left);
+    }
+}
+
+/// How much of what was planned was done.
+pub(super) fn coverage(html: &mut Html, result: &RunResult) {
+    let coverage = &result.coverage;
+    let row = |(name, load): (String, &LoadCoverage)| {
+        vec![
+            name,
+            load.unit.replace('_', "-"),
+            count_of(load.planned),
+            count_of(load.started),
+            some_count(load.dropped),
+            some_count(load.unknown),
+            percent(load.ratio),
+        ]
+    };
+    let loads = (1..).zip(&coverage.loads).map(|(number, load): (u32, _)| (format!("load {number}"), load));
+    let all = std::iter::once(("all".to_owned(), &coverage.load));
+    let head = ["Load", "Unit", "Planned", "Started", "Dropped", "Unknown", "Coverage"];
+    table(html, &head, loads.filter(|_| coverage.loads.len() > 1).chain(all).map(row));
+    let seats = &coverage.seats;
+    let parts = [
+        (seats.assigned, "given a slice"),
+        (seats.spare, "spare"),
+        (seats.lost, "lost"),
+        (seats.replaced, "replaced"),
+        (seats.late, "late"),
+        (seats.duplicate, "taken again"),
+    ];
+    let parts =
+        parts.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!("{number} {what}"));
+    let parts: Vec<String> =
+        std::iter::once(format!("{} seats offered", seats.invited)).chain(parts).collect();
+    html.leaf("p", &[("class", "muted")], &parts.join(" · "));
+    let missing = coverage.missing.iter().map(|missing| format!("Missing: {missing}"));
+    list(html, &missing.collect::<Vec<_>>());
+}
+
+/// Who made the load.
+pub(super) fn generators(html: &mut Html, result: &RunResult) {
+    if result.generators.is_empty() {
+        html.leaf("p", &[("class", "muted")], "No generator took part.");
+        return;
+    }
+    let head = [
+        "Generator",
+        "Slice",
+        "Window",
+        "Region",
+        "Address",
+        "Ready after",
+        "Start skew",
+        "Send lag p99",
+        "Loop delay p99",
+        "Processor",
+        "Stolen",
+        "Memory",
+        "Connections",
+        "Tainted seconds",
+    ];
+    table(html, &head, result.generators.iter().map(generator));
+}
+
+fn generator(generator: &Generator) -> Vec<String> {
+    let by = &generator.tainted_by;
+    let reasons = [(by.send_lag, "send lag"), (by.loop_delay, "loop delay"), (by.stolen, "stolen")];
+    let reasons = reasons.iter().filter(|(number, _)| *number > 0);
+    let reasons = reasons.map(|(number, what)| format!("{what} {number}")).collect::<Vec<_>>().join(", ");
+    let tainted = match generator.tainted_s {
+        0 => "–".to_owned(),
+        seconds if reasons.is_empty() => count(seconds),
+        seconds => format!("{} ({reasons})", count(seconds)),
+    };
+    vec![
+        generator.nonce.clone(),
+        generator.slice.map_or("spare".to_owned(), |slice| slice.to_string()),
+        generator.window.to_string(),
+        generator.region.clone(),
+        generator.source_ip.clone().unwrap_or_else(|| "–".to_owned()),
+        time(Some(generator.ready_ms)),
+        time(generator.start_skew_ms),
+        time(generator.send_lag_ms.p99),
+        time(generator.loop_delay_ms.p99),
+        share(generator.cpu_ratio),
+        share(generator.stolen_ratio),
+        format!("{} MB", significant(generator.memory_mb)),
+        whole(generator.connections),
+        tainted,
+    ]
+}
+
+/// What went wrong, in words.
+pub(super) fn problems(html: &mut Html, result: &RunResult) {
+    if result.problems.is_empty() {
+        html.leaf("p", &[("class", "muted")], "None.");
+        return;
+    }
+    let rows = result.problems.iter().map(|(problem, number)| vec![problem.clone(), count(*number)]);
+    html.element("div", &[("class", "texts")], |html| table(html, &["Problem", "How often"], rows));
+}
+
+/// What it cost.
+pub(super) fn cost(html: &mut Html, result: &RunResult) {
+    let cost = &result.cost;
+    let dollars = |amount: Option<f64>| match amount {
+        None => "not known".to_owned(),
+        Some(amount) if amount > 0.0 && amount < 0.01 => "below $0.01".to_owned(),
+        Some(amount) => format!("${amount:.2}"),
+    };
+    facts(
+        html,
+        &[
+            ("Estimated", dollars(cost.estimated_usd)),
+            ("Actual", dollars(cost.actual_usd)),
+            ("Per million requests", dollars(cost.per_million_requests_usd)),
+        ],
+    );
+}
+
+/// What the words of the report mean.
+pub(super) fn words(html: &mut Html, _: &RunResult) {
+    html.element("dl", &[("class", "words")], |html| {
+        for (word, meaning) in WORDS {
+            html.leaf("dt", &[], word);
+            html.leaf("dd", &[], meaning);
+        }
+    });
+}
