@@ -110,5 +110,11 @@ fn timeline_data(result: &RunResult) -> serde_json::Value {
         (chart.id.to_owned(), json!({ "unit": chart.unit.name(), "values": values.collect::<Vec<_>>() }))
     });
     let charts: serde_json::Map<_, _> = charts.collect();
-    json!({ "begin_s": slots.begin_s, "width_s": slots.width_s, "count": slots.all.len(), "charts": charts })
+    json!({
+        "begin_s": slots.begin_s,
+        "width_s": slots.width_s,
+        "length_s": slots.length_s,
+        "count": slots.all.len(),
+        "charts": charts,
+    })
 }

@@ -200,6 +200,12 @@ fn full(endpoints: usize, seconds: usize) -> RunResult {
     result.totals.bytes_received = 123_456_789;
     result.totals.response_time_ms = times(7.0);
     result.outcomes = BTreeMap::from([("200".to_owned(), 61_852), ("429".to_owned(), 262)]);
+    beside(&mut result);
+    result
+}
+
+/// What there is besides requests.
+fn beside(result: &mut RunResult) {
     result.generators = vec![generator("n0"), generator("n1")];
     result.problems = BTreeMap::from([("`POST /orders`: variable `cart` is undefined".to_owned(), 3)]);
     let region = |name: &str| Region {
@@ -217,7 +223,6 @@ fn full(endpoints: usize, seconds: usize) -> RunResult {
     result.measures.iterations = vec![span(None)];
     result.measures.groups = vec![span(Some("checkout"))];
     result.measures.metrics = vec![Metric { name: "basket".to_owned(), values: times(3.0) }];
-    result
 }
 
 fn generator(nonce: &str) -> Generator {
@@ -398,4 +403,15 @@ fn times_far_apart_make_no_endless_page() {
     result.timeline.points[0].t_s = i64::MIN;
     result.timeline.points[1].t_s = i64::MAX;
     check(&html(&result));
+}
+
+#[test]
+fn what_happened_beside_the_test_is_marked_in_every_chart() {
+    let mut result = full(2, 30);
+    let before = html(&result).matches("class=\"note\" d=\"M").count();
+    result.annotations = vec![squall_report::Annotation { t_s: 12.0, text: "<b>deployed</b> v2".to_owned() }];
+    let page = html(&result);
+    check(&page);
+    assert!(page.contains("&lt;b&gt;deployed&lt;/b&gt; v2"));
+    assert!(before == 0 && page.matches("class=\"note\" d=\"M").count() >= 3);
 }

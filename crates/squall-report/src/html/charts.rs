@@ -1,7 +1,7 @@
 //! Which charts there are, and what they say.
 
 use super::markup::Html;
-use super::plot::{self, Unit};
+use super::plot::{self, Mark, Unit};
 use super::slots::{CLASSES, Slot, Slots};
 use super::tables::table;
 use crate::numbers::{count, duration_ms, duration_s};
@@ -55,16 +55,38 @@ pub(super) fn draw(html: &mut Html, result: &RunResult, most: usize) {
         return;
     }
     html.leaf("p", &[("class", "muted")], &note(&fine, timeline));
+    annotations(html, result);
+    let marks = marks(result);
     for (chart, rows) in charts(&fine, timeline).iter().zip(charts(&coarse, timeline)) {
         html.element("figure", &[("class", "chart"), ("data-chart", chart.id)], |html| {
             html.leaf("figcaption", &[], &chart.title);
-            plot::draw(html, chart, &fine, &result.thresholds);
+            plot::draw(html, chart, &fine, &marks);
             html.element("details", &[], |html| {
                 html.leaf("summary", &[], "As a table");
                 values(html, &rows, &coarse);
             });
         });
     }
+}
+
+/// What happened beside the test, in words.
+fn annotations(html: &mut Html, result: &RunResult) {
+    if result.annotations.is_empty() {
+        return;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "a time that is cut to what fits is far off anyway")]
+    let rows = result
+        .annotations
+        .iter()
+        .map(|annotation| vec![seconds(annotation.t_s.round() as i64), annotation.text.clone()]);
+    table(html, &["At", "What happened beside the test"], rows);
+}
+
+fn marks(result: &RunResult) -> Vec<Mark> {
+    let failed = result.thresholds.iter().filter_map(|threshold| threshold.first_failed_at_s);
+    let annotated = result.annotations.iter().map(|annotation| annotation.t_s);
+    let failed = failed.map(|t_s| Mark { class: "mark", t_s });
+    failed.chain(annotated.map(|t_s| Mark { class: "note", t_s })).collect()
 }
 
 fn note(slots: &Slots, timeline: &Timeline) -> String {

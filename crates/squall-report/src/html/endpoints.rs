@@ -4,8 +4,8 @@ use super::markup::Html;
 use super::plot::line;
 use super::slots::{Slots, higher};
 use super::tables::table;
-use super::verdict::time;
-use crate::numbers::{at_least_ms, count, duration_ms, percent, significant};
+use super::verdict::{response_time, time};
+use crate::numbers::{count, duration_ms, percent, significant};
 use crate::result::{Endpoint, Percentiles, RunResult, Timeline, Times};
 
 /// Points of a line in the table at most.
@@ -29,8 +29,6 @@ struct Context<'a> {
     result: &'a RunResult,
     slots: Slots,
     several_scenarios: bool,
-    /// Dropped arrivals over planned: each would have been as slow as any.
-    dropped: Option<f64>,
 }
 
 /// All endpoints, those that need attention first.
@@ -42,12 +40,10 @@ pub(super) fn endpoints(html: &mut Html, result: &RunResult) {
     let mut scenarios =
         result.endpoints.iter().map(|endpoint| &endpoint.scenario).filter(|name| !name.is_empty());
     let first = scenarios.next();
-    let load = &result.coverage.load;
     let context = Context {
         result,
         slots: Slots::new(&result.timeline, SPARK_SLOTS),
         several_scenarios: scenarios.any(|name| Some(name) != first),
-        dropped: (load.dropped > 0.0).then(|| load.dropped / load.planned.max(1.0)),
     };
     let mut endpoints: Vec<&Endpoint> = result.endpoints.iter().collect();
     endpoints
@@ -64,19 +60,18 @@ pub(super) fn endpoints(html: &mut Html, result: &RunResult) {
             endpoints.iter().for_each(|endpoint| body(html, &context, endpoint));
         });
     });
-    html.leaf(
-        "p",
-        &[("class", "muted")],
-        "Names of several scenarios share a line over time. “≥”: with dropped arrivals, it is at least that.",
-    );
+    if context.several_scenarios {
+        html.leaf("p", &[("class", "muted")], "Names that several scenarios share have one line over time.");
+    }
+    if result.coverage.load.dropped > 0.0 {
+        let note = "“≥”: a dropped arrival would have been as slow as any, so it is at least that.";
+        html.leaf("p", &[("class", "muted")], note);
+    }
 }
 
 fn body(html: &mut Html, context: &Context<'_>, endpoint: &Endpoint) {
     let times = &endpoint.response_time_ms;
-    let reached = |quantile: f64, ms: Option<f64>| {
-        let reached = context.dropped.is_some_and(|dropped| dropped > 1.0 - quantile);
-        ms.map_or("–".to_owned(), if reached { at_least_ms } else { duration_ms })
-    };
+    let reached = |quantile, ms| response_time(context.result, quantile, ms);
     let errors = match endpoint.errors {
         0 => "–".to_owned(),
         errors => format!("{} ({})", count(errors), percent(endpoint.error_rate)),

@@ -8,7 +8,6 @@ use super::charts::{Chart, Series, seconds};
 use super::markup::{Html, decimal};
 use super::slots::Slots;
 use crate::numbers::{duration_ms, significant};
-use crate::result::Threshold;
 
 /// The picture's width and height in its own coordinates.
 const SIZE: (f64, f64) = (1_000.0, 100.0);
@@ -69,6 +68,14 @@ impl Unit {
     pub(super) fn scale(self) -> f64 {
         if self == Self::Time { 1_000.0 } else { 1.0 }
     }
+}
+
+/// An instant that every chart shows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark {
+    /// `mark` where a threshold first failed, `note` where somebody has said something.
+    pub(super) class: &'static str,
+    pub(super) t_s: f64,
 }
 
 /// From values to heights.
@@ -138,18 +145,18 @@ fn logarithmic(chart: &Chart) -> Axis {
 }
 
 /// A chart with its keys, its axes and, where it has two, their switch.
-pub(super) fn draw(html: &mut Html, chart: &Chart, slots: &Slots, thresholds: &[Threshold]) {
-    keys(html, chart, slots, thresholds);
+pub(super) fn draw(html: &mut Html, chart: &Chart, slots: &Slots, marks: &[Mark]) {
+    keys(html, chart, slots, marks);
     if chart.logarithmic {
         let id = format!("{}-log", chart.id);
         html.void("input", &[("type", "checkbox"), ("class", "switch"), ("id", &id)]);
         html.leaf("label", &[("for", &id)], "Logarithmic axis");
-        plot(html, "plot log", chart, slots, logarithmic(chart), thresholds);
+        plot(html, "plot log", chart, slots, logarithmic(chart), marks);
     }
-    plot(html, "plot linear", chart, slots, linear(chart, slots.all.len()), thresholds);
+    plot(html, "plot linear", chart, slots, linear(chart, slots.all.len()), marks);
 }
 
-fn keys(html: &mut Html, chart: &Chart, slots: &Slots, thresholds: &[Threshold]) {
+fn keys(html: &mut Html, chart: &Chart, slots: &Slots, marks: &[Mark]) {
     html.element("div", &[("class", "keys")], |html| {
         for series in &chart.series {
             html.element("span", &[("class", "key")], |html| {
@@ -163,7 +170,8 @@ fn keys(html: &mut Html, chart: &Chart, slots: &Slots, thresholds: &[Threshold])
         }
         let bands = [
             ("tainted", "generators were the bottleneck", slots.all.iter().any(|slot| slot.tainted > 0)),
-            ("mark", "a threshold first failed", !marks(slots, thresholds).is_empty()),
+            ("mark", "a threshold first failed", !shares(slots, marks, "mark").is_empty()),
+            ("note", "annotation", !shares(slots, marks, "note").is_empty()),
         ];
         for (class, what, _) in bands.iter().filter(|(_, _, shown)| *shown) {
             html.element("span", &[("class", "key quiet")], |html| {
@@ -175,13 +183,14 @@ fn keys(html: &mut Html, chart: &Chart, slots: &Slots, thresholds: &[Threshold])
     });
 }
 
-fn marks(slots: &Slots, thresholds: &[Threshold]) -> Vec<f64> {
-    let share = |at_s: f64| (at_s - slots.begin_s as f64) / slots.length_s.max(1) as f64;
-    let shares = thresholds.iter().filter_map(|threshold| threshold.first_failed_at_s).map(share);
+/// Where along the time axis the marks of a class stand.
+fn shares(slots: &Slots, marks: &[Mark], class: &str) -> Vec<f64> {
+    let share = |mark: &Mark| (mark.t_s - slots.begin_s as f64) / slots.length_s.max(1) as f64;
+    let shares = marks.iter().filter(|mark| mark.class == class).map(share);
     shares.filter(|share| (0.0..=1.0).contains(share)).collect()
 }
 
-fn plot(html: &mut Html, class: &str, chart: &Chart, slots: &Slots, axis: Axis, thresholds: &[Threshold]) {
+fn plot(html: &mut Html, class: &str, chart: &Chart, slots: &Slots, axis: Axis, marks: &[Mark]) {
     html.element(
         "div",
         &[("class", class), ("tabindex", "0"), ("role", "img"), ("aria-label", &chart.title)],
@@ -189,7 +198,7 @@ fn plot(html: &mut Html, class: &str, chart: &Chart, slots: &Slots, axis: Axis, 
             let view = format!("0 0 {} {}", SIZE.0, SIZE.1);
             let attributes = [("viewBox", &*view), ("preserveAspectRatio", "none"), ("aria-hidden", "true")];
             html.element("svg", &attributes, |html| {
-                behind(html, slots, axis, thresholds);
+                behind(html, slots, axis, marks);
                 if chart.stacked {
                     areas(html, chart, slots, axis);
                 } else {
@@ -210,7 +219,7 @@ fn plot(html: &mut Html, class: &str, chart: &Chart, slots: &Slots, axis: Axis, 
 }
 
 /// Grid lines, tainted seconds and marks.
-fn behind(html: &mut Html, slots: &Slots, axis: Axis, thresholds: &[Threshold]) {
+fn behind(html: &mut Html, slots: &Slots, axis: Axis, marks: &[Mark]) {
     for (from, to) in tainted(slots) {
         let (x, width) = (edge(slots, from), edge(slots, to) - edge(slots, from));
         let (x, width, height) = (decimal(x), decimal(width.max(1.0)), decimal(SIZE.1));
@@ -222,9 +231,11 @@ fn behind(html: &mut Html, slots: &Slots, axis: Axis, thresholds: &[Threshold]) 
     }
     let grid = axis.ticks().into_iter().map(|tick| format!("M0 {}H{}", decimal(axis.y(tick)), SIZE.0));
     html.leaf("path", &[("class", "grid"), ("d", &grid.collect::<String>())], "");
-    let marks = marks(slots, thresholds);
-    let marks = marks.into_iter().map(|share| format!("M{} 0V{}", decimal(share * SIZE.0), SIZE.1));
-    html.leaf("path", &[("class", "mark"), ("d", &marks.collect::<String>())], "");
+    for class in ["mark", "note"] {
+        let lines = shares(slots, marks, class).into_iter();
+        let lines = lines.map(|share| format!("M{} 0V{}", decimal(share * SIZE.0), SIZE.1));
+        html.leaf("path", &[("class", class), ("d", &lines.collect::<String>())], "");
+    }
 }
 
 /// Stretches of slots in which generators were the bottleneck.

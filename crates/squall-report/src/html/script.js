@@ -27,7 +27,8 @@
   const show = (index) => {
     current = index;
     const time = seconds(timeline.begin_s + index * timeline.width_s);
-    const last = timeline.count - 1;
+    // The last slot may be cut.
+    const middle = (index + Math.min(index + 1, timeline.length_s / timeline.width_s)) / 2;
     for (const figure of figures) {
       const chart = timeline.charts[figure.dataset.chart];
       figure.querySelectorAll(".value").forEach((cell, at) => {
@@ -36,7 +37,7 @@
       figure.querySelector(".when").textContent = index < 0 ? "" : "at " + time;
       figure.querySelectorAll(".cross").forEach((cross) => {
         cross.style.display = index < 0 ? "none" : "block";
-        cross.style.left = (100 * Math.min(index + 0.5, last + 0.5)) / timeline.count + "%";
+        cross.style.left = (100 * middle * timeline.width_s) / timeline.length_s + "%";
       });
     }
   };
@@ -44,7 +45,7 @@
     const follow = (event) => {
       const room = plot.getBoundingClientRect();
       const share = (event.clientX - room.left) / room.width;
-      show(Math.max(0, Math.min(timeline.count - 1, Math.floor(share * timeline.count))));
+      show(Math.max(0, Math.min(timeline.count - 1, Math.floor((share * timeline.length_s) / timeline.width_s))));
     };
     plot.addEventListener("pointermove", follow);
     plot.addEventListener("pointerdown", follow);

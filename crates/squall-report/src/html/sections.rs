@@ -3,7 +3,7 @@
 use super::markup::Html;
 use super::slots::{CLASSES, class};
 use super::tables::{facts, list, table};
-use super::verdict::{some_count, time};
+use super::verdict::{response_time, some_count, time};
 use crate::measures::Span;
 use crate::numbers::{count, count_of, percent, significant};
 use crate::result::{Generator, LoadCoverage, RunResult};
@@ -57,11 +57,11 @@ pub(super) fn totals(html: &mut Html, result: &RunResult) {
             ("Requests", count(totals.requests)),
             ("Per second", significant(totals.rps)),
             ("Errors", errors),
-            ("p50", time(times.p50)),
-            ("p95", time(times.p95)),
-            ("p99", time(times.p99)),
-            ("p99.9", time(times.p999)),
-            ("Longest", time(times.max)),
+            ("p50", response_time(result, 0.5, times.p50)),
+            ("p95", response_time(result, 0.95, times.p95)),
+            ("p99", response_time(result, 0.99, times.p99)),
+            ("p99.9", response_time(result, 0.999, times.p999)),
+            ("Longest", response_time(result, 1.0, times.max)),
             ("Iterations", count(totals.iterations)),
             ("Iterations failed", whole(ended.failed)),
             ("Iterations cut off", whole(ended.interrupted)),

@@ -2,7 +2,7 @@
 
 use super::markup::Html;
 use super::tables::list;
-use crate::numbers::{count, count_of, duration_ms, duration_s, percent, significant};
+use crate::numbers::{at_least_ms, count, count_of, duration_ms, duration_s, percent, significant};
 use crate::result::{RunResult, Threshold};
 use crate::thresholds;
 use crate::verdict::Outcome;
@@ -43,15 +43,17 @@ pub(super) fn verdict(html: &mut Html, result: &RunResult) {
 fn circumstances(result: &RunResult) -> String {
     let run = &result.run;
     let number = result.coverage.seats.assigned;
-    let place = if run.backend == "local" { "this machine".to_owned() } else { run.regions.join(", ") };
+    let place = match &*run.backend {
+        "local" => "on this machine".to_owned(),
+        _ => format!("in {}", run.regions.join(", ")),
+    };
     format!(
-        "{} · {number} generator{} in {place} · seed {} · started {}",
+        "{} · {number} generator{} {place} · seed {} · started {}",
         duration_s(run.duration_s),
         if number == 1 { "" } else { "s" },
         run.seed,
         run.started_at
     )
-    .replace("in this machine", "on this machine")
 }
 
 /// What was asked for, and whether it held.
@@ -110,4 +112,12 @@ pub(super) fn time(ms: Option<f64>) -> String {
 /// A count that may be a fraction, or a dash.
 pub(super) fn some_count(number: f64) -> String {
     if number < 0.5 { "–".to_owned() } else { count_of(number) }
+}
+
+/// A quantile of response times. A dropped arrival would have been as slow as any: a quantile that these have
+/// reached is at least what was measured.
+pub(super) fn response_time(result: &RunResult, quantile: f64, ms: Option<f64>) -> String {
+    let load = &result.coverage.load;
+    let reached = load.dropped > 0.0 && load.dropped / load.planned.max(1.0) > 1.0 - quantile;
+    ms.map_or("–".to_owned(), if reached { at_least_ms } else { duration_ms })
 }
