@@ -50,7 +50,7 @@ pub struct Judged {
 struct Figure {
     /// In the threshold's unit; infinite where dropped arrivals have reached it.
     value: Option<f64>,
-    /// The largest that was measured, where it is infinite.
+    /// What it would be without those, where it is infinite.
     measured: Option<f64>,
     samples: u64,
 }
@@ -396,7 +396,7 @@ impl Sum {
         let ms = |us: f64| us / 1_000.0;
         Figure {
             value: statistic_of(&times, statistic, dropped).map(ms),
-            measured: times.max_us().map(|us| ms(us as f64)),
+            measured: statistic_of(&times, statistic, 0.0).map(ms),
             samples: times.count(),
         }
     }

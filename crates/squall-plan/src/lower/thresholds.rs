@@ -11,7 +11,8 @@ use super::Lowering;
 use super::fields::{Fields, closest};
 
 /// The metrics besides percentiles and the plan's own.
-const METRICS: [&str; 9] = ["p95", "mean", "min", "max", "errors", "status", "dropped", "checks", "rps"];
+const METRICS: [&str; 10] =
+    ["p95", "mean", "min", "max", "errors", "status", "dropped", "checks", "rps", "requests"];
 
 const SELECTORS: [&str; 6] = ["name", "scenario", "purpose", "stage", "region", "tag"];
 
@@ -103,10 +104,7 @@ impl Lowering<'_> {
         for (key, value) in &written.selectors {
             self.select(&mut chosen, key, value, loads)?;
         }
-        let whole = matches!(metric, Metric::Dropped | Metric::Own(..));
-        if let Some((key, _)) = written.selectors.iter().find(|(key, _)| {
-            whole && (key.text != "stage" || matches!(metric, Metric::Own(..))) && key.text != "region"
-        }) {
+        if let Some((key, _)) = written.selectors.iter().find(|(key, _)| !is_told_apart(metric, key.text)) {
             let message = format!("`{}` cannot be selected by `{}`", written.metric.text, key.text);
             return Err((key.at.clone(), message, Some("leave it out".to_owned())));
         }
@@ -179,22 +177,17 @@ impl Lowering<'_> {
             "failed" => return Ok(Metric::Time(statistic, Of::Failed)),
             _ => {}
         }
-        let own = || self.measures.iter().filter(|measure| measure.kind == MeasureKind::Metric);
-        let place = self
-            .measures
-            .iter()
-            .position(|measure| measure.kind == MeasureKind::Metric && measure.name == argument.text);
-        match place.and_then(|place| u16::try_from(place).ok()) {
-            Some(place) => Ok(Metric::Own(statistic, place)),
-            None => {
-                let names = || own().map(|measure| measure.name.as_str()).chain(["all", "failed"]);
-                let hint = match closest(argument.text, names()) {
-                    Some(close) => format!("did you mean `{close}`?"),
-                    None => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
-                };
-                Err((argument.at.clone(), format!("there is no metric `{}`", argument.text), Some(hint)))
-            }
+        let own =
+            || (0..=u16::MAX).zip(&self.measures).filter(|(_, measure)| measure.kind == MeasureKind::Metric);
+        let names = || own().map(|(_, measure)| measure.name.as_str()).chain(["all", "failed"]);
+        if let Some((place, _)) = own().find(|(_, measure)| measure.name == argument.text) {
+            return Ok(Metric::Own(statistic, place));
         }
+        let hint = match closest(argument.text, names()) {
+            Some(close) => format!("did you mean `{close}`?"),
+            None => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
+        };
+        Err((argument.at.clone(), format!("there is no metric `{}`", argument.text), Some(hint)))
     }
 
     fn select(
@@ -255,6 +248,15 @@ impl Lowering<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a metric is kept apart by what a selector says: drops belong to no request, and the plan's own metrics to no time.
+fn is_told_apart(metric: Metric, selector: &str) -> bool {
+    match metric {
+        Metric::Own(..) => selector == "region",
+        Metric::Dropped => ["stage", "region"].contains(&selector),
+        _ => true,
     }
 }
 
