@@ -1,5 +1,6 @@
 //! The timeline in fewer steps, of equal length and without gaps.
 
+use crate::numbers;
 use crate::result::{Point, Timeline};
 
 /// The classes of outcomes, in the order in which they are stacked.
@@ -112,15 +113,8 @@ pub(super) fn higher(one: Option<f64>, other: Option<f64>) -> Option<f64> {
 
 /// Which of [`CLASSES`] an outcome is of.
 pub(super) fn class(outcome: &str) -> usize {
-    match (outcome, outcome.as_bytes().first()) {
-        ("429", _) => 3,
-        ("timeout", _) => 5,
-        (_, Some(b'2')) => 0,
-        (_, Some(b'3')) => 1,
-        (_, Some(b'4')) => 2,
-        (_, Some(b'5')) => 4,
-        _ => 6,
-    }
+    let class = numbers::class(outcome);
+    CLASSES.iter().position(|(name, _)| *name == class).unwrap_or(CLASSES.len() - 1)
 }
 
 #[cfg(test)]
