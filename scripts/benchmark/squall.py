@@ -45,7 +45,8 @@ class Squall:
         with open(path, "w") as file:
             file.write(_example(load.journey) if load.journey == "authenticated" else json.dumps(_plan(load)))
         return [self.binary, "run", path, "--target", load.url, "--users", str(load.users),
-                "--duration", f"{load.seconds}s", "--generators", "1", "--out", out, "--output", "json"]
+                "--duration", f"{load.seconds}s", "--generators", "1", "--out", out, "--output", "json",
+                "--progress", "none"]
 
     def environment(self, load):
         return {"SSL_CERT_FILE": load.certificate} if load.certificate else {}
@@ -53,7 +54,7 @@ class Squall:
     def requests(self, run):
         if not run.output:
             raise Failed(run.why())
-        result = json.loads(run.output)
+        result = json.loads(run.output.splitlines()[-1])["result"]
         if result["totals"]["errors"] or run.exit_code:
             reasons = ", ".join(result["verdict"]["reasons"]) or result["verdict"]["outcome"]
             raise Failed(f"{reasons}; outcomes {result['outcomes']}")

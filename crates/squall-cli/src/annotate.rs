@@ -3,8 +3,8 @@
 //! While a run goes on, annotations are lines in a file of its folder, which anybody may append to; its report takes
 //! them up at the end. What is said later goes into the result.
 
-use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -25,6 +25,10 @@ const ANNOTATIONS: &str = "annotations.jsonl";
 /// More lines of the file are not read.
 const MOST: usize = 1_000;
 
+/// Of a followed file so much is read at a time, and no line may be longer than this.
+const MOST_BYTES: u64 = 64 * 1_024;
+const MOST_LINE: usize = 1_024;
+
 /// A line of the file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
@@ -44,13 +48,56 @@ pub(crate) fn command(args: &AnnotateArgs) -> Result<ExitCode, Failure> {
     if folder.join("result.json").is_file() {
         return annotate_result(&folder, now, text);
     }
+    add(&folder, now, text)?;
+    Ok(ExitCode::Passed)
+}
+
+/// Adds an annotation to those of a run that goes on.
+fn add(folder: &Path, now: Time, text: String) -> Result<(), Failure> {
     let line = serde_json::to_string(&Line { at: rfc3339(now)?, text })?;
     let path = folder.join(ANNOTATIONS);
     let file = OpenOptions::new().append(true).create(true).open(&path);
     // In one piece, so that lines of several writers do not mix.
     file.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()))
         .with_context(|| format!("cannot write `{}`", path.display()))?;
-    Ok(ExitCode::Passed)
+    Ok(())
+}
+
+/// A file whose new lines are annotations of a run.
+pub(crate) struct Followed {
+    file: File,
+    /// What has come of a line whose end has not.
+    begun: Vec<u8>,
+    /// The run's folder.
+    folder: PathBuf,
+}
+
+impl Followed {
+    /// What the file holds already is older than the run.
+    pub(crate) fn new(path: &Path, folder: &Path) -> Result<Self, Failure> {
+        let opened = File::open(path).and_then(|mut file| file.seek(SeekFrom::End(0)).map(|_| file));
+        let file = opened.map_err(|error| {
+            let what = anyhow!("cannot read `{}`: {error}", path.display());
+            Failure::wrong(what).with_hint("it must be there when the run begins, and may be empty")
+        })?;
+        Ok(Self { file, begun: Vec::new(), folder: folder.to_owned() })
+    }
+
+    /// Takes up what has come since the last look. What cannot be read or kept is no reason to stop.
+    pub(crate) fn look(&mut self, now: Time) {
+        let mut new = Vec::new();
+        let _ = Read::by_ref(&mut self.file).take(MOST_BYTES).read_to_end(&mut new);
+        self.begun.extend(new);
+        while let Some(end) = self.begun.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.begun.drain(..=end).collect();
+            let text = String::from_utf8_lossy(&line);
+            if !text.trim().is_empty() {
+                let _ = add(&self.folder, now, text.trim().to_owned());
+            }
+        }
+        // A line without an end is not kept for ever.
+        self.begun.truncate(MOST_LINE);
+    }
 }
 
 fn annotate_result(folder: &Path, now: Time, text: String) -> Result<ExitCode, Failure> {

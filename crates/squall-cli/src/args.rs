@@ -38,7 +38,8 @@ pub(crate) enum Command {
   squall run plan.yaml --target http://127.0.0.1:8080 --users 50 --duration 1m
   squall run plan.yaml --rate 200/s --duration 30s --var currency=EUR
   squall run plan.yaml --seed 8f31c2
-  squall run plan.yaml --generators 4 --output json > result.json
+  squall run plan.yaml --output json | tail -n 1 | jq .result.totals
+  squall run plan.yaml --ui               # a page to watch it in a browser
   squall run plan.yaml --backend aws --generators 64 --region eu-west-1
   squall run http://127.0.0.1:8080/healthz --rate 500 --duration 30s
   squall http://127.0.0.1:8080/healthz --users 20 --duration 30s  # short for it
@@ -212,9 +213,31 @@ pub(crate) struct RunArgs {
     /// Keep the results there instead of under .squall/runs.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// In which form the report is printed.
+    /// In which form data goes to standard output: the report at the end, or a JSON object each second and the
+    /// result in the last one.
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) output: Output,
+    /// How the run is shown while it goes on, on standard error.
+    #[arg(long, value_enum, default_value = "auto", conflicts_with = "once")]
+    pub(crate) progress: Progress,
+    /// Show it in a browser, too: serve a page on this loopback port, or on any.
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "0",
+          conflicts_with = "once")]
+    pub(crate) ui: Option<u16>,
+    /// Make each line that is added to this file while the run goes on an annotation: what a deployment says, for one.
+    #[arg(long, value_name = "FILE", conflicts_with = "once")]
+    pub(crate) annotations: Option<PathBuf>,
+}
+
+/// How a run is shown while it goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Progress {
+    /// A live view on a terminal, lines elsewhere.
+    Auto,
+    /// A line a second.
+    Lines,
+    /// Not at all.
+    None,
 }
 
 #[derive(Debug, clap::Args)]
@@ -275,6 +298,9 @@ pub(crate) struct DoctorArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {
+    /// Show it in a browser, too: serve a page on this loopback port, or on any.
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
+    pub(crate) ui: Option<u16>,
     /// Keep the results there instead of under .squall/runs.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,

@@ -9,6 +9,7 @@ use squall_target::{Server, ServerOptions};
 
 use crate::args::DemoArgs;
 use crate::failure::Failure;
+use crate::live::Watch;
 use crate::run::Order;
 use crate::{local, plan, run};
 
@@ -28,6 +29,7 @@ pub(crate) fn command(args: &DemoArgs) -> Result<ExitCode, Failure> {
         ready_within: None,
         seed: None,
         out: args.out.clone(),
+        watch: Watch { ui: args.ui, ..Watch::default() },
     })?;
     run::print(&finished);
     println!(" the shop itself counted {} requests", server.counts().total);

@@ -11,12 +11,11 @@ use squall_local::{LocalFleet, LocalQueue, LocalStore};
 use squall_seat::{SystemClock, machine_of};
 
 use crate::failure::Failure;
+use crate::live::{Live, hand_over};
 use crate::plan::Loaded;
-use crate::progress::Progress;
 use crate::run::{Begun, Finished, Order, Place, check_connections, check_slices, judge_of};
 use crate::secrets::OwnSecrets;
 use crate::setup::Errands;
-use crate::signals::interrupted;
 use crate::surroundings;
 
 /// Where in a run's folder the local fleet keeps its store.
@@ -54,12 +53,14 @@ pub(crate) fn run(order: Order) -> Result<Finished, Failure> {
         cleanup: plan.cleanup_time(),
     };
     let judge = judge_of(&plan, "local");
-    let mut progress = Progress::new(&plan.name, plan.duration(), generators);
+    let mut live = Live::begin(&begun, &plan, generators, &order.watch)?;
     let plan_sha256 = settings.bundle.clone();
-    let mut record = drive(&store, RunOrder { bundle, settings, judge }, &mut progress)?;
+    let mut record = drive(&store, RunOrder { bundle, settings, judge }, &mut live)?;
+    let page = live.close();
     let plan = errands.end(plan, &mut record)?;
     let place = Place { backend: "local", region: "local".to_owned() };
     let finished = begun.finish(&plan, plan_sha256, place, &record)?;
+    hand_over(page, &finished);
     // All that the fleet said is in the result now.
     let _ = fs::remove_dir_all(finished.folder.join(STORE));
     Ok(finished)
@@ -70,7 +71,7 @@ fn processors() -> u32 {
 }
 
 /// Starts the fleet and drives the run over it.
-fn drive(store: &LocalStore, order: RunOrder, progress: &mut Progress) -> Result<RunRecord, Failure> {
+fn drive(store: &LocalStore, order: RunOrder, live: &mut Live) -> Result<RunRecord, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let record = runtime.block_on(async {
         let queue = Arc::new(LocalQueue::default());
@@ -79,7 +80,8 @@ fn drive(store: &LocalStore, order: RunOrder, progress: &mut Progress) -> Result
             order.settings.seats,
             (&queue, store, &Arc::new(OwnSecrets::default())),
         );
-        let driven = orchestrate(&*queue, store, &SystemClock, order, progress, interrupted());
+        let stopped = live.stopped();
+        let driven = orchestrate(&*queue, store, &SystemClock, order, live, stopped);
         tokio::select! {
             record = driven => record.map_err(Failure::from),
             error = fleet.failed() => Err(Failure::from(error)),

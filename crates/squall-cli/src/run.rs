@@ -19,6 +19,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::annotate::annotations;
 use crate::args::{Backend, Output, RunArgs};
 use crate::failure::Failure;
+use crate::live::{Watch, end_stream};
 use crate::plan::{self, Loaded};
 use crate::{aws, local, once, surroundings};
 
@@ -34,6 +35,7 @@ pub(crate) struct Order {
     pub(crate) ready_within: Option<Duration>,
     pub(crate) seed: Option<u64>,
     pub(crate) out: Option<PathBuf>,
+    pub(crate) watch: Watch,
 }
 
 /// A run that is about to begin.
@@ -52,6 +54,8 @@ pub(crate) struct Place {
 /// What a run left behind.
 pub(crate) struct Finished {
     pub(crate) result: RunResult,
+    /// The report.
+    pub(crate) page: String,
     pub(crate) folder: PathBuf,
 }
 
@@ -67,6 +71,12 @@ pub(crate) fn command(args: &RunArgs) -> Result<ExitCode, Failure> {
         ready_within: args.ready_within,
         seed: args.seed,
         out: args.out.clone(),
+        watch: Watch {
+            progress: args.progress,
+            output: args.output,
+            ui: args.ui,
+            annotations: args.annotations.clone(),
+        },
     };
     if args.backend == Backend::Local && (args.aws.stack.is_some() || args.aws.region.is_some()) {
         return Err(Failure::wrong(anyhow!("--stack and --region name a fleet on AWS"))
@@ -78,7 +88,7 @@ pub(crate) fn command(args: &RunArgs) -> Result<ExitCode, Failure> {
     };
     match args.output {
         Output::Text => print(&finished),
-        Output::Json => println!("{}", to_json(&finished.result)),
+        Output::Json => end_stream(&finished.result),
     }
     exit_code(&finished.result)
 }
@@ -160,22 +170,24 @@ impl Begun {
         facts.annotations = annotations;
         facts.problems.extend(problems);
         let result = build(plan, &record.merged, facts);
-        keep(&self.folder, &result)?;
-        Ok(Finished { result, folder: self.folder })
+        let page = keep(&self.folder, &result)?;
+        Ok(Finished { result, page, folder: self.folder })
     }
 }
 
 /// Keeps a result, and the page that is drawn from it.
-pub(crate) fn keep(folder: &Path, result: &RunResult) -> Result<(), Failure> {
+pub(crate) fn keep(folder: &Path, result: &RunResult) -> Result<String, Failure> {
     write(folder, "result.json", &to_json(result))?;
-    write(folder, "report.html", &html(result))
+    let page = html(result);
+    write(folder, "report.html", &page)?;
+    Ok(page)
 }
 
 /// Prints a report, and says where the page and the rest are.
 pub(crate) fn print(finished: &Finished) {
     let (page, result) = (finished.folder.join("report.html"), finished.folder.join("result.json"));
-    println!("{}", terminal(&finished.result, surroundings::style()));
-    println!("\n report {}\n result {}", page.display(), result.display());
+    let text = terminal(&finished.result, surroundings::style());
+    surroundings::print(&format!("{text}\n\n report {}\n result {}\n", page.display(), result.display()));
 }
 
 fn facts(
@@ -222,7 +234,8 @@ fn facts(
     })
 }
 
-fn threshold(judged: &Judged) -> Threshold {
+/// A threshold as results show it.
+pub(crate) fn threshold(judged: &Judged) -> Threshold {
     let asked = &judged.threshold;
     let unit = match asked.unit {
         Unit::Ms => "ms",

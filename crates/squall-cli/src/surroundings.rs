@@ -33,6 +33,13 @@ pub(crate) fn colour_errors() -> bool {
     std::io::stderr().is_terminal() && !is_set(&environment(), "NO_COLOR")
 }
 
+/// Whether a terminal knows how to draw a screen, and is meant to.
+pub(crate) fn can_draw() -> bool {
+    let environment = environment();
+    environment.get("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
+        && !is_set(&environment, "CI")
+}
+
 fn is_set(environment: &BTreeMap<String, String>, name: &str) -> bool {
     environment.get(name).is_some_and(|value| !value.is_empty())
 }

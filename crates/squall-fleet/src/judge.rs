@@ -102,6 +102,17 @@ impl Judge {
         ))
     }
 
+    /// How the thresholds stand: by what was looked at so far, without a second look at what was tainted.
+    #[must_use]
+    pub fn standing(&self, merged: &Merged) -> Vec<Judged> {
+        let thresholds = self.thresholds.iter().zip(&self.seen);
+        let standing = thresholds.map(|(threshold, seen)| match threshold.over_s {
+            Some(_) => Judged { passed: seen.stretches > 0 && seen.failed_stretches == 0, ..seen.clone() },
+            None => self.whole(threshold, merged, self.seen_until.max(1)),
+        });
+        standing.collect()
+    }
+
     /// What becomes of the thresholds if nothing more comes.
     #[must_use]
     pub fn judge(&self, merged: &Merged) -> Vec<Judged> {

@@ -19,6 +19,9 @@ use crate::result::RunResult;
 const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
 
+/// How pages look; for those that others make.
+pub const PAGE_STYLE: &str = include_str!("html/style.css");
+
 /// Points of a line at most.
 const MAX_SLOTS: usize = 600;
 
@@ -66,7 +69,7 @@ fn head(html: &mut Html, result: &RunResult) {
     html.void("meta", &[("name", "viewport"), ("content", "width=device-width, initial-scale=1")]);
     html.void("meta", &[("name", "color-scheme"), ("content", "light dark")]);
     html.leaf("title", &[], &format!("{} · {}", verdict::word(result), result.run.name));
-    html.element("style", &[], |html| html.trusted(include_str!("html/style.css")));
+    html.element("style", &[], |html| html.trusted(PAGE_STYLE));
 }
 
 fn contents(html: &mut Html) {

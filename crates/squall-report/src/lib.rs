@@ -20,13 +20,15 @@ mod timeline;
 mod verdict;
 
 pub use build::{Facts, GeneratorFacts, build};
-pub use html::html;
+pub use html::{PAGE_STYLE, html};
 pub use json::{ResultError, from_json, schema, to_json};
 pub use junit::junit;
 pub use markdown::markdown;
 pub use measures::{Measures, Metric, Span};
-pub use numbers::{count, to_ascii};
+pub use numbers::{class, count, duration_ms, duration_s, percent, significant, to_ascii};
 pub use result::*;
 pub use table::csv;
 pub use terminal::{Style, terminal};
+pub use thresholds::{text as threshold_text, value as threshold_value};
+pub use timeline::point;
 pub use verdict::{Ending, ExitCode, Outcome, Verdict};

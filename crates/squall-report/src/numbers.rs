@@ -34,7 +34,8 @@ pub fn count(number: u64) -> String {
 }
 
 /// A duration in three significant digits: `410µs`, `91ms`, `2.31s`, `5m30s`.
-pub(crate) fn duration_ms(ms: f64) -> String {
+#[must_use]
+pub fn duration_ms(ms: f64) -> String {
     if ms < 1.0 {
         format!("{:.0}µs", ms * 1_000.0)
     } else if ms < 10.0 {
@@ -63,7 +64,8 @@ pub(crate) fn at_least_ms(ms: f64) -> String {
 }
 
 /// A duration of seconds and more: `45s`, `5m30s`, `1h2m`.
-pub(crate) fn duration_s(seconds: f64) -> String {
+#[must_use]
+pub fn duration_s(seconds: f64) -> String {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -82,7 +84,8 @@ pub(crate) fn duration_s(seconds: f64) -> String {
 }
 
 /// A rate or other number in three significant digits, at least whole.
-pub(crate) fn significant(number: f64) -> String {
+#[must_use]
+pub fn significant(number: f64) -> String {
     if number >= 99.95 {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates fit by far")]
         return count(number.round() as u64);
@@ -91,7 +94,8 @@ pub(crate) fn significant(number: f64) -> String {
 }
 
 /// `0.42 %`; a share that is not zero never looks like it.
-pub(crate) fn percent(ratio: f64) -> String {
+#[must_use]
+pub fn percent(ratio: f64) -> String {
     let percent = ratio * 100.0;
     if ratio > 0.0 && percent < 0.01 {
         "<0.01 %".to_owned()
@@ -113,7 +117,8 @@ pub(crate) fn count_of(number: f64) -> String {
 }
 
 /// The class of an outcome: 4xx without 429, which stands for itself; what is no status but no timeout is among others.
-pub(crate) fn class(outcome: &str) -> &'static str {
+#[must_use]
+pub fn class(outcome: &str) -> &'static str {
     match outcome {
         "429" => "429",
         "timeout" => "timeouts",

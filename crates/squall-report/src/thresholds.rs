@@ -4,14 +4,16 @@ use crate::numbers::{count_of, duration_ms, duration_s, percent, significant};
 use crate::result::Threshold;
 
 /// What is asked for.
-pub(crate) fn text(threshold: &Threshold) -> String {
+#[must_use]
+pub fn text(threshold: &Threshold) -> String {
     let over =
         threshold.over_s.map_or(String::new(), |over_s| format!(" over {}", duration_s(over_s.into())));
     format!("{}{over}", threshold.expression)
 }
 
 /// What it came to.
-pub(crate) fn value(threshold: &Threshold) -> String {
+#[must_use]
+pub fn value(threshold: &Threshold) -> String {
     let value = threshold.value.map(|value| match &*threshold.unit {
         "ms" => duration_ms(value),
         "ratio" => percent(value),

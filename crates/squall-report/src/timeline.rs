@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use squall_metrics::{Merged, Second, SeriesId, Sparse};
-use squall_plan::Plan;
+use squall_plan::{Plan, SeriesName};
 
 use crate::build::ms;
 use crate::result::{EndpointPoint, Point, Timeline};
@@ -20,7 +20,7 @@ pub(crate) fn build(plan: &Plan, merged: &Merged) -> Timeline {
         step_s *= 2;
         steps = widened(steps.into_iter(), step_s);
     }
-    let points = steps.iter().map(|(t_s, step)| point(i64::from(*t_s), step, plan));
+    let points = steps.iter().map(|(t_s, step)| point(i64::from(*t_s), step, &plan.series));
     Timeline { step_s: step_s.unsigned_abs(), points: points.collect() }
 }
 
@@ -32,7 +32,9 @@ fn widened(steps: impl Iterator<Item = (i32, Second)>, step_s: i32) -> BTreeMap<
     wider
 }
 
-fn point(t_s: i64, step: &Second, plan: &Plan) -> Point {
+/// One step of a timeline, as it stands in a result. `names` are those of a plan's series.
+#[must_use]
+pub fn point(t_s: i64, step: &Second, names: &[SeriesName]) -> Point {
     let mut point = Point {
         t_s,
         users: step.users,
@@ -53,7 +55,7 @@ fn point(t_s: i64, step: &Second, plan: &Plan) -> Point {
             *point.outcomes.entry(outcome.to_string()).or_default() += count;
         }
         all.merge(&series.response);
-        if let Some(name) = plan.series.get(usize::from(*index)) {
+        if let Some(name) = names.get(usize::from(*index)) {
             let (endpoint, response) = by_name.entry(&name.endpoint).or_default();
             endpoint.requests += series.requests;
             endpoint.errors += series.errors;

@@ -17,12 +17,11 @@ use tokio::sync::oneshot;
 use super::{Deployed, MOST_CLOCK_OFFSET_S, RAISE_QUOTA, SET_CLOCK, Site, block_on, told};
 use crate::args::AwsArgs;
 use crate::failure::Failure;
+use crate::live::{Live, hand_over};
 use crate::plan::Loaded;
-use crate::progress::Progress;
 use crate::run::{Begun, Finished, Order, Place, check_connections, check_slices, judge_of, write};
 use crate::secrets::check_for_aws;
 use crate::setup::Errands;
-use crate::signals::interrupted;
 
 /// The file in a run's folder that says which fleet it is made on.
 pub(crate) const MADE_ON: &str = "fleet.json";
@@ -90,9 +89,10 @@ async fn run_taken(
         cleanup: plan.cleanup_time(),
     };
     let judge = judge_of(&plan, site.session.region());
-    let mut progress = Progress::new(&plan.name, plan.duration(), seats);
+    let mut live = Live::begin(&begun, &plan, seats, &order.watch)?;
     let plan_sha256 = settings.bundle.clone();
-    let record = Box::pin(drive(deployed, RunOrder { bundle, settings, judge }, &mut progress)).await;
+    let record = Box::pin(drive(deployed, RunOrder { bundle, settings, judge }, &mut live)).await;
+    let page = live.close();
     let finished = record.and_then(|mut record| {
         if record.epoch.is_none() && matches!(record.end, End::Failed(_)) {
             eprintln!(
@@ -105,6 +105,9 @@ async fn run_taken(
         begun.finish(&plan, plan_sha256, place, &record)
     });
     close(deployed, &run).await;
+    if let Ok(finished) = &finished {
+        hand_over(page, finished);
+    }
     finished
 }
 
@@ -178,7 +181,7 @@ fn write_down(site: &Site, begun: &Begun, plan: &str) -> Result<(), Failure> {
 }
 
 /// Drives the run, and opens the queue meanwhile: seats that are offered before it is open wait in it.
-async fn drive(deployed: &Deployed, order: RunOrder, progress: &mut Progress) -> Result<RunRecord, Failure> {
+async fn drive(deployed: &Deployed, order: RunOrder, live: &mut Live) -> Result<RunRecord, Failure> {
     let (run, seats) = (order.settings.run.clone(), order.settings.seats);
     let concurrency = Concurrency::of(seats + order.settings.spares);
     eprintln!("run {run}: opening the queue for {seats} generators");
@@ -191,15 +194,16 @@ async fn drive(deployed: &Deployed, order: RunOrder, progress: &mut Progress) ->
         }
         std::future::pending().await
     };
+    let stopped = live.stopped();
     let stop = async {
         tokio::select! {
-            () = interrupted() => {}
+            () = stopped => {}
             Ok(()) = failed => {}
         }
     };
     let mut open = pin!(open);
     let mut failure = None;
-    let mut driven = pin!(orchestrate(&deployed.queue, &deployed.store, &SystemClock, order, progress, stop));
+    let mut driven = pin!(orchestrate(&deployed.queue, &deployed.store, &SystemClock, order, live, stop));
     let record = loop {
         tokio::select! {
             record = &mut driven => break record,
