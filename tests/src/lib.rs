@@ -1,7 +1,9 @@
-//! Helpers of the end-to-end tests: the real command, a real target, AWS on this machine, a folder that goes away.
+//! Helpers of the end-to-end tests: the real command, a real target, a real browser, AWS on this machine, a folder
+//! that goes away.
 
 pub mod abrupt;
 pub mod aws;
+pub mod browser;
 pub mod proxy;
 pub mod script;
 
