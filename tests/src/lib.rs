@@ -5,6 +5,7 @@ pub mod abrupt;
 pub mod aws;
 pub mod browser;
 pub mod proxy;
+pub mod python;
 pub mod script;
 
 use std::fs;

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::Cursor;
-use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,6 +10,7 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use serde_json::Value;
 use squall_target::Server;
+use squall_tests::python::python;
 use squall_tests::{Place, target};
 
 const SCENARIOS: &str = "
@@ -167,11 +167,11 @@ fn a_stored_histogram_gives_the_numbers_of_the_report() {
 fn a_stored_histogram_gives_the_numbers_of_the_report_in_python() {
     let (_, result) = run("{ users: 8, duration: 2s }", 4, "3");
     let script = r#"
-import json, math, sys
+import json, math
 try:
     from hdrh.histogram import HdrHistogram
 except ImportError:
-    sys.exit(77)
+    missing("Python's hdrhistogram")
 for endpoint in json.load(sys.stdin)["endpoints"]:
     histogram, times = HdrHistogram.decode(endpoint["histogram"]), endpoint["response_time_ms"]
     assert histogram.total_count == times["count"], endpoint["name"]
@@ -181,20 +181,7 @@ for endpoint in json.load(sys.stdin)["endpoints"]:
         value = histogram.get_value_at_percentile(rank * 100 / histogram.total_count)
         assert abs(value / 1000 - times[key]) < 0.0005, (endpoint["name"], key, value, times[key])
 "#;
-    let python = Command::new("python3").args(["-c", script]).stdin(std::process::Stdio::piped()).spawn();
-    let mut python = python.unwrap();
-    serde_json::to_writer(python.stdin.take().unwrap(), &result).unwrap();
-    let code = python.wait().unwrap().code();
-    // The gate installs the library; elsewhere this says why it checked nothing.
-    if code == Some(77) {
-        assert!(!in_ci(), "the gate has Python's hdrhistogram");
-        eprintln!("not checked: Python's hdrhistogram is not installed");
-        return;
+    if let Some(checked) = python(script, &[], &result.to_string()) {
+        assert_eq!(checked.code, 0, "{}", checked.stderr);
     }
-    assert_eq!(code, Some(0));
-}
-
-#[expect(clippy::disallowed_methods, reason = "whether this is CI is in the environment")]
-fn in_ci() -> bool {
-    std::env::var_os("CI").is_some()
 }
