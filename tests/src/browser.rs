@@ -22,6 +22,9 @@ pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often it is looked whether something is true.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// What is told of a page at most.
 const MAX_NOTES: usize = 1_000;
 
@@ -107,12 +110,21 @@ impl Browser {
         }
     }
 
-    /// Waits until an expression is true, looking at it with every picture the page draws.
+    /// Waits until an expression is true, even if another page comes meanwhile.
     pub fn wait_until(&mut self, expression: &str) -> Result<()> {
-        let watch = format!(
-            "new Promise((done) => {{ const look = () => ({expression}) ? done() : requestAnimationFrame(look); look(); }})"
-        );
-        self.evaluate(&watch).map(|_| ()).map_err(|error| format!("not yet `{expression}`: {error}").into())
+        let until = now() + COMMAND_TIMEOUT;
+        loop {
+            let found = self.evaluate(expression);
+            if matches!(found, Ok(Value::Bool(true))) {
+                return Ok(());
+            }
+            if now() > until {
+                let warnings = self.warnings().join("\n");
+                return Err(format!("`{expression}` comes to {found:?} still\n{warnings}").into());
+            }
+            // What is told meanwhile is noted.
+            let _ = self.read(now() + LOOK);
+        }
     }
 
     /// Presses the pointer on the middle of an element.

@@ -21,8 +21,8 @@ pub fn junit(result: &RunResult) -> String {
     let mut report = Report::new("squall");
     report.set_time(duration(result));
     report.add_test_suite(suite);
-    // Writing to memory cannot fail.
-    report.to_string().unwrap_or_default()
+    // Writing to memory cannot fail. Jenkins's schema knows no `skipped` of all suites together, and nothing is.
+    report.to_string().unwrap_or_default().replacen(" skipped=\"0\"", "", 1)
 }
 
 fn duration(result: &RunResult) -> Duration {

@@ -258,11 +258,10 @@
     show();
   });
   source.addEventListener("report", async () => {
-    const report = await (await fetch("report")).text();
+    const report = await (await fetch("report")).blob();
     source.close();
-    document.open();
-    document.write(report);
-    document.close();
+    // Nobody serves it any more in a moment.
+    window.location.replace(URL.createObjectURL(report));
   });
   source.addEventListener("error", () => { byId("state").textContent = "the connection is lost; trying again …"; });
   byId("stop").addEventListener("click", () => {

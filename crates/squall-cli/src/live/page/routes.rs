@@ -99,7 +99,8 @@ impl Shared {
 }
 
 fn report_event() -> Event {
-    Event::default().event("report").data("")
+    // Events without data are none.
+    Event::default().event("report").data("ready")
 }
 
 /// What there is under the token.

@@ -16,7 +16,7 @@ use super::keys::{Overlay, Shown, Sort};
 use crate::live::frame::{Endpoint, Frame, State};
 
 /// Below this there is room for a few numbers only.
-const LEAST: (u16, u16) = (60, 14);
+const LEAST: (u16, u16) = (70, 14);
 
 /// Charts need as many rows.
 const ROOM_FOR_CHARTS: u16 = 20;

@@ -102,7 +102,7 @@ fn press(shown: &mut Shown, keys: &str) -> bool {
 
 #[test]
 fn what_needs_attention_comes_first_on_every_size() {
-    for (width, height) in [(80, 24), (200, 50), (60, 14), (20, 5), (1, 1)] {
+    for (width, height) in [(80, 24), (200, 50), (70, 14), (69, 14), (20, 5), (1, 1)] {
         let text = screen(&shown(), (width, height), Style::default());
         insta::assert_snapshot!(format!("live_{width}x{height}"), text);
     }
