@@ -69,9 +69,10 @@ fn main() -> ExitCode {
     steps.finish()
 }
 
-/// What the end-to-end tests need besides the command: the generator as Lambda takes it, and AWS on this machine.
+/// What the end-to-end tests need besides the command: the generator as Lambda takes it, AWS on this machine, a browser.
 fn made(steps: &mut Steps) {
     dist::generator(steps);
+    steps.command("a browser", "scripts/browser", &[]);
     steps.command("the emulator", "scripts/aws-local", &["install"]);
 }
 

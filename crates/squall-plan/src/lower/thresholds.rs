@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::keys;
 use crate::model::{Load, MeasureKind, PlacedLoad, Purpose, SeriesName};
-use crate::threshold::{self, Metric, Of, Statistic, Threshold, Unit, Word, Written};
+use crate::threshold::{self, Comparison, Metric, Of, Statistic, Threshold, Unit, Word, Written};
 use crate::yaml::{Node, Value};
 
 use super::Lowering;
@@ -56,6 +56,13 @@ impl Lowering<'_> {
                 message,
                 Some("leave out `over` and `after`".to_owned()),
             );
+        }
+        let grows = threshold.metric == Metric::Requests && threshold.unit == Unit::Count;
+        let is_at_least = matches!(threshold.comparison, Comparison::Greater | Comparison::AtLeast);
+        if let Some(key) = fields.key("abort").filter(|_| abort && over.is_none() && grows && is_at_least) {
+            let message = "the first requests are too few for this, and would end the run".to_owned();
+            let hint = "leave out `abort`, or say in which time with `over`".to_owned();
+            self.error(key.span.clone(), "conflict", message, Some(hint));
         }
         Some(Threshold { over_s: over, after, abort, ..threshold })
     }
@@ -204,10 +211,11 @@ impl Lowering<'_> {
             }
             let close = closest(&text, names.iter().map(String::as_str)).map(str::to_owned);
             let hint = match close {
-                Some(close) => format!("did you mean `{close}`?"),
-                None => format!("there are {}", names.join(", ")),
+                Some(close) => Some(format!("did you mean `{close}`?")),
+                // Where all requests are wrong, that is said there.
+                None => (!names.is_empty()).then(|| format!("there are {}", names.join(", "))),
             };
-            Err((value.at.clone(), format!("there is no {what} `{text}`"), Some(hint)))
+            Err((value.at.clone(), format!("there is no {what} `{text}`"), hint))
         };
         let distinct = |of: &dyn Fn(&SeriesName) -> Option<String>| {
             let names: std::collections::BTreeSet<String> = self.series.iter().filter_map(of).collect();
