@@ -1,5 +1,6 @@
 //! Judges thresholds: while a run goes on, behind what nearly all generators have told, and again at its end.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub struct Judge {
     seen_until: i32,
     /// What became of each threshold in the stretches up to then.
     seen: Vec<Judged>,
+    /// What counts of them for each threshold of a part of the run, added up.
+    sums: Vec<Sum>,
     /// Which threshold ended the run, with what, and in which second.
     aborted: Option<(usize, Figure, i32)>,
 }
@@ -68,7 +71,8 @@ impl Judge {
     pub fn new(thresholds: Vec<Threshold>, lasts: Duration, regions: Vec<String>) -> Self {
         let lasts_s = seconds(lasts).saturating_add(i32::from(lasts.subsec_nanos() > 0));
         let seen = thresholds.iter().map(Judged::of).collect();
-        Self { thresholds, lasts_s, regions, seen_until: 0, seen, aborted: None }
+        let sums = vec![Sum::default(); thresholds.len()];
+        Self { thresholds, lasts_s, regions, seen_until: 0, seen, sums, aborted: None }
     }
 
     /// Looks at the seconds that nearly all generators have told since the last time; why the run is to end, if a
@@ -79,13 +83,20 @@ impl Judge {
             self.seen_until += 1;
             for index in 0..self.thresholds.len() {
                 let threshold = &self.thresholds[index];
+                let at_s = self.seen_until - 1;
+                if is_of_a_part(threshold) && whole_span(threshold, self.lasts_s).contains(&at_s) {
+                    self.sums[index].merge(&Sum::of_seconds(
+                        threshold,
+                        merged,
+                        &(at_s..at_s + 1),
+                        Source::All,
+                    ));
+                }
                 // The whole is judged at the end, unless it may end the run.
                 if threshold.over_s.is_none() && !threshold.abort {
                     continue;
                 }
-                let Some(value) = self.stretch_value(threshold, merged, self.seen_until, Source::All) else {
-                    continue;
-                };
+                let Some(value) = self.so_far(index, merged) else { continue };
                 self.seen[index].take_in(value, self.seen_until);
                 if self.aborted.is_none() && threshold.abort && !value.holds(threshold) {
                     self.aborted = Some((index, value, self.seen_until));
@@ -105,10 +116,10 @@ impl Judge {
     /// How the thresholds stand: by what was looked at so far, without a second look at what was tainted.
     #[must_use]
     pub fn standing(&self, merged: &Merged) -> Vec<Judged> {
-        let thresholds = self.thresholds.iter().zip(&self.seen);
-        let standing = thresholds.map(|(threshold, seen)| match threshold.over_s {
+        let thresholds = self.thresholds.iter().zip(&self.seen).enumerate();
+        let standing = thresholds.map(|(index, (threshold, seen))| match threshold.over_s {
             Some(_) => Judged { passed: seen.stretches > 0 && seen.failed_stretches == 0, ..seen.clone() },
-            None => self.whole(threshold, merged, self.seen_until.max(1)),
+            None => whole(threshold, self.figure_so_far(index, merged)),
         });
         standing.collect()
     }
@@ -123,7 +134,10 @@ impl Judge {
         let judged = thresholds.map(|(index, threshold)| {
             let mut judged = match threshold.over_s {
                 Some(_) => self.all_stretches(index, merged, end_s),
-                None => self.whole(threshold, merged, end_s),
+                None => {
+                    let span = whole_span(threshold, end_s);
+                    whole(threshold, self.value(threshold, merged, &span, Source::All))
+                }
             };
             if tainted {
                 judged.hangs_on_tainted = self.passes(threshold, merged, end_s, Source::All)
@@ -139,24 +153,21 @@ impl Judge {
         judged.collect()
     }
 
-    fn whole(&self, threshold: &Threshold, merged: &Merged, end_s: i32) -> Judged {
-        let value = self.value(threshold, merged, &whole_span(threshold, end_s), Source::All);
-        let (shown, at_least) = value.parts();
-        let passed = value.samples > 0 && value.holds(threshold);
-        Judged {
-            value: shown,
-            at_least,
-            passed,
-            stretches: u32::from(value.samples > 0),
-            failed_stretches: u32::from(value.samples > 0 && !passed),
-            ..Judged::of(threshold)
-        }
-    }
-
     /// Takes in every stretch that ends after one second and until another.
     fn stretches(&self, judged: &mut Judged, merged: &Merged, ends: Range<i32>, source: Source) {
+        let threshold = judged.threshold.clone();
+        let over_s = i32::try_from(threshold.over_s.unwrap_or(0)).unwrap_or(i32::MAX);
+        let all = merged.seconds().range(ends.start.saturating_sub(over_s)..ends.end.max(ends.start));
+        let sums: BTreeMap<i32, Sum> = all
+            .filter(|_| self.is_here(&threshold))
+            .map(|(at_s, _)| (*at_s, Sum::of_seconds(&threshold, merged, &(*at_s..at_s + 1), source)))
+            .collect();
         for until in ends.start + 1..=ends.end {
-            if let Some(value) = self.stretch_value(&judged.threshold, merged, until, source) {
+            let Some(span) = stretch(&threshold, until) else { continue };
+            let mut sum = Sum::default();
+            sums.range(span.clone()).for_each(|(_, second)| sum.merge(second));
+            let value = sum.value(&threshold, span_s(&span));
+            if value.samples >= threshold.least_samples() {
                 judged.take_in(value, until);
             }
         }
@@ -174,16 +185,31 @@ impl Judge {
         judged
     }
 
-    /// What it came to in the stretch that ends there; nothing if that is none, or has too few samples.
-    fn stretch_value(
-        &self,
-        threshold: &Threshold,
-        merged: &Merged,
-        until: i32,
-        source: Source,
-    ) -> Option<Figure> {
-        let value = self.value(threshold, merged, &stretch(threshold, until)?, source);
+    /// What it came to in the latest stretch, or in the whole so far; nothing if that has too few samples.
+    fn so_far(&self, index: usize, merged: &Merged) -> Option<Figure> {
+        let threshold = &self.thresholds[index];
+        let span = stretch(threshold, self.seen_until)?;
+        let value = match threshold.over_s {
+            Some(_) => self.value(threshold, merged, &span, Source::All),
+            None => self.figure_so_far(index, merged),
+        };
         (value.samples >= threshold.least_samples()).then_some(value)
+    }
+
+    /// What it came to in the whole so far.
+    fn figure_so_far(&self, index: usize, merged: &Merged) -> Figure {
+        let threshold = &self.thresholds[index];
+        let span = whole_span(threshold, self.seen_until.max(1));
+        if is_of_a_part(threshold) && self.is_here(threshold) {
+            self.sums[index].value(threshold, span_s(&span))
+        } else {
+            self.value(threshold, merged, &span, Source::All)
+        }
+    }
+
+    /// Whether load is made where it is asked for.
+    fn is_here(&self, threshold: &Threshold) -> bool {
+        threshold.region.as_ref().is_none_or(|region| self.regions.contains(region))
     }
 
     /// Whether it holds by what is kept by the second, so that both sources are as precise.
@@ -201,7 +227,7 @@ impl Judge {
     }
 
     fn value(&self, threshold: &Threshold, merged: &Merged, span: &Range<i32>, source: Source) -> Figure {
-        if threshold.region.as_ref().is_some_and(|region| !self.regions.contains(region)) {
+        if !self.is_here(threshold) {
             return Figure::default();
         }
         if let Metric::Own(statistic, index) = threshold.metric {
@@ -269,6 +295,26 @@ impl Figure {
     }
 }
 
+/// What became of a threshold of the whole.
+fn whole(threshold: &Threshold, figure: Figure) -> Judged {
+    let (value, at_least) = figure.parts();
+    let has_data = figure.samples > 0;
+    let passed = has_data && figure.holds(threshold);
+    Judged {
+        value,
+        at_least,
+        passed,
+        stretches: u32::from(has_data),
+        failed_stretches: u32::from(has_data && !passed),
+        ..Judged::of(threshold)
+    }
+}
+
+/// Whether its whole is not the run's.
+fn is_of_a_part(threshold: &Threshold) -> bool {
+    threshold.over_s.is_none() && (threshold.stage.is_some() || !threshold.after.is_zero())
+}
+
 /// The seconds that count in the whole; those beyond the load do, too, for what they hold began in it.
 fn whole_span(threshold: &Threshold, end_s: i32) -> Range<i32> {
     let after = seconds(threshold.after);
@@ -303,7 +349,7 @@ fn own(merged: &Merged, statistic: Statistic, id: MeasureId) -> Figure {
 }
 
 /// What counts for a threshold, added up.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Sum {
     requests: SeriesSecond,
     arrivals: Arrivals,
@@ -342,6 +388,11 @@ impl Sum {
             }
         }
         sum
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.requests.merge(&other.requests);
+        self.add_arrivals(other.arrivals);
     }
 
     fn add(&mut self, second: &Second, id: SeriesId, source: Source) {

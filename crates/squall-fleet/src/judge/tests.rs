@@ -186,3 +186,29 @@ fn what_hangs_on_seconds_in_which_generators_were_the_bottleneck_is_told() {
     let hangs: Vec<_> = judged.iter().map(|judged| (judged.passed, judged.hangs_on_tainted)).collect();
     assert_eq!(hangs, [(false, true), (true, false), (false, false)]);
 }
+
+#[test]
+fn what_stands_is_what_would_be_judged() {
+    let seconds = (0..40).map(|at_s| Requests(at_s, A, 10, if at_s < 30 { 200 } else { 503 }, 20 + at_s));
+    let merged = merged(&seconds.collect::<Vec<_>>(), &[(35, 2)]);
+    for written in [
+        "p95 < 40ms",
+        "{ check: errors < 20%, after: 20s }",
+        "{ check: \"p50 < 35ms\", after: 10s }",
+        "{ check: status(503) < 5%, over: 5s }",
+        "requests{stage=1} > 100",
+        "p95{region=elsewhere} < 1s",
+    ] {
+        let mut judge = judge(written);
+        judge.look(&merged, 20);
+        judge.look(&merged, 40);
+        let (stands, judged) = (judge.standing(&merged).remove(0), judge.judge(&merged).remove(0));
+        assert_eq!(
+            (stands.passed, stands.value.is_some()),
+            (judged.passed, judged.value.is_some()),
+            "{written}"
+        );
+        let difference = stands.value.unwrap_or(0.0) - judged.value.unwrap_or(0.0);
+        assert!(difference.abs() < 1e-9, "{written}: {stands:?} {judged:?}");
+    }
+}
