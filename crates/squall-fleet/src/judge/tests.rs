@@ -196,8 +196,8 @@ fn what_stands_is_what_would_be_judged() {
         "{ check: errors < 20%, after: 20s }",
         "{ check: \"p50 < 35ms\", after: 10s }",
         "{ check: status(503) < 5%, over: 5s }",
-        "requests{stage=1} > 100",
-        "p95{region=elsewhere} < 1s",
+        "'requests{stage=1} > 100'",
+        "'p95{region=elsewhere} < 1s'",
     ] {
         let mut judge = judge(written);
         judge.look(&merged, 20);
