@@ -6,6 +6,8 @@
 //!
 //! Distributions are pairs of (difference to the last duration, count). Signed numbers are zigzag.
 
+mod exemplars;
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv6Addr};
@@ -25,7 +27,7 @@ use crate::phases::Phase;
 use crate::{LoadId, MeasureId, Outcome, SeriesId, Snapshot};
 
 const MAGIC: &[u8; 4] = b"SQSN";
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 const HEADER_BYTES: usize = 9;
 
 /// A snapshot that unpacks to more is refused: 200 series in a long interval stay far below.
@@ -161,6 +163,8 @@ impl Writer {
         self.number(interval.cleanup.created);
         self.number(interval.cleanup.undone);
         self.texts(&interval.cleanup.left);
+        self.slowest(&interval.slowest);
+        self.events(&interval.events);
     }
 
     /// Texts and how often there are.
@@ -303,6 +307,8 @@ impl Reader<'_> {
             remotes: self.list(|reader| Ok((reader.address()?, reader.number()?)))?,
             problems: self.texts()?,
             cleanup: Cleanup { created: self.number()?, undone: self.number()?, left: self.texts()? },
+            slowest: self.slowest()?,
+            events: self.events()?,
         };
         if interval.cleanup.left.len() > MAX_LEFT + 1 {
             return Err(DecodeError::Damaged("too many things left over"));

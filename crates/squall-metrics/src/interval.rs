@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::distribution::Sparse;
+use crate::exemplar::{EVENTS_OF_INTERVAL, Events, Exemplar, SLOWEST_OF_INTERVAL, keep_slowest};
 use crate::health::Health;
 use crate::phases::Phase;
 use crate::{LoadId, MeasureId, Outcome, SeriesId};
@@ -44,6 +45,10 @@ pub struct Interval {
     pub problems: BTreeMap<String, u64>,
     /// What was made and is to be undone.
     pub cleanup: Cleanup,
+    /// The slowest requests by name, slowest first; unfinished ones are not among them. Bounded.
+    pub slowest: BTreeMap<SeriesId, Vec<Exemplar>>,
+    /// A sample of all requests, if the plan wants one. Bounded.
+    pub events: Events,
 }
 
 /// What users made that is to be undone, and what became of it.
@@ -217,6 +222,11 @@ impl Interval {
             add_problem(&mut self.problems, problem.clone(), *count);
         }
         self.cleanup.merge(&other.cleanup);
+        for (id, slowest) in &other.slowest {
+            let own = self.slowest.entry(*id).or_default();
+            slowest.iter().for_each(|more| keep_slowest(own, more.clone(), SLOWEST_OF_INTERVAL));
+        }
+        self.events.merge(other.events.clone(), EVENTS_OF_INTERVAL);
     }
 }
 

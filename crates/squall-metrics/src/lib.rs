@@ -9,6 +9,7 @@
 
 mod codec;
 mod distribution;
+mod exemplar;
 mod health;
 mod interval;
 mod merge;
@@ -20,6 +21,7 @@ mod snapshot;
 
 pub use codec::DecodeError;
 pub use distribution::{Distribution, HIGHEST_US, Sparse};
+pub use exemplar::{Event, Events, Exemplar, OneIn, TraceId};
 pub use health::{
     Health, LOOP_DELAY_LIMIT_US, Observation, SEND_LAG_LIMIT_US, STOLEN_LIMIT, USUAL_SEND_LAG_LIMIT_US,
 };

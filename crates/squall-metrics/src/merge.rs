@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 
 use crate::distribution::Distribution;
+use crate::exemplar::{EVENTS_OF_RUN, Events, Exemplar, SLOWEST_OF_RUN, keep_slowest};
 use crate::health::Health;
 use crate::interval::{Cleanup, Interval, LoadCounts, Second, Series, add, add_problem, add_remotes};
 use crate::phases::Phase;
@@ -86,6 +87,8 @@ pub struct Merged {
     remotes: BTreeMap<IpAddr, u64>,
     problems: BTreeMap<String, u64>,
     cleanup: Cleanup,
+    slowest: BTreeMap<SeriesId, Vec<Exemplar>>,
+    events: Events,
     ledger: HashSet<(String, u32)>,
     duplicates: u64,
 }
@@ -152,6 +155,11 @@ impl Merged {
             add_problem(&mut self.problems, problem, count);
         }
         self.cleanup.merge(&interval.cleanup);
+        for (id, slowest) in interval.slowest {
+            let own = self.slowest.entry(id).or_default();
+            slowest.into_iter().for_each(|more| keep_slowest(own, more, SLOWEST_OF_RUN));
+        }
+        self.events.merge(interval.events, EVENTS_OF_RUN);
     }
 
     /// Keeps the number of seconds within bounds, however long a run lasts.
@@ -240,6 +248,19 @@ impl Merged {
     #[must_use]
     pub fn cleanup(&self) -> &Cleanup {
         &self.cleanup
+    }
+
+    /// The slowest requests by name, slowest first; failures are among them, unfinished requests are not. Of each interval
+    /// and generator at most three are known, of the run at most ten are kept.
+    #[must_use]
+    pub fn slowest(&self) -> &BTreeMap<SeriesId, Vec<Exemplar>> {
+        &self.slowest
+    }
+
+    /// A sample of all requests, if the plan wants one: at most 100,000.
+    #[must_use]
+    pub fn events(&self) -> &Events {
+        &self.events
     }
 
     /// Snapshots that came again.

@@ -23,7 +23,7 @@ impl Phase {
 }
 
 /// How long each phase of a request took, in microseconds; a phase that did not happen has no time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Phases {
     us: [u32; Phase::ALL.len()],
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::distribution::Distribution;
+use crate::exemplar::{EVENTS_OF_THREAD, Event, Events, Exemplar, OneIn, Slowest};
 use crate::health::{Health, Observation};
 use crate::interval::{
     Cleanup, Interval, LoadCounts, MAX_REMOTES, OTHER_REMOTES, Second, Series, SeriesSecond, add_problem,
@@ -27,6 +28,8 @@ pub struct Recorder {
     /// Since it was last looked at.
     send_lag: Distribution,
     loop_delay: Distribution,
+    /// Which requests are kept whole, if any are.
+    sampling: Option<OneIn>,
     /// The first second that was not looked at.
     unobserved: i32,
 }
@@ -46,6 +49,7 @@ pub struct Recording {
     addresses: Vec<IpAddr>,
     problems: BTreeMap<String, u64>,
     cleanup: Cleanup,
+    events: Events,
     /// What others took in at the same time.
     others: Vec<Recording>,
 }
@@ -58,6 +62,7 @@ struct DenseSeries {
     failed: Distribution,
     service: Distribution,
     phases: [Distribution; Phase::ALL.len()],
+    slowest: Slowest,
 }
 
 #[derive(Debug, Default)]
@@ -98,6 +103,7 @@ impl Default for DenseSeries {
             failed: Distribution::fine(),
             service: Distribution::fine(),
             phases: [const { Distribution::coarse() }; Phase::ALL.len()],
+            slowest: Slowest::default(),
         }
     }
 }
@@ -122,8 +128,14 @@ impl Recorder {
             remotes: Vec::new(),
             send_lag: Distribution::coarse(),
             loop_delay: Distribution::coarse(),
+            sampling: None,
             unobserved: i32::MIN,
         }
+    }
+
+    /// From now on these requests are kept whole.
+    pub fn sample_events(&mut self, sampling: OneIn) {
+        self.sampling = Some(sampling);
     }
 
     /// The name of an address in samples. Of many addresses those that find no room share one.
@@ -159,6 +171,8 @@ impl Recorder {
         let judged = sample.outcome != Outcome::Unfinished;
         let in_response = judged && (!sample.failed || timed_out);
         let response_us = sample.response_us();
+        let address = |RemoteId(index)| self.remotes.get(usize::from(index)).copied();
+        let whole = || Exemplar::of(sample, sample.remote.and_then(address));
 
         let series = slot(&mut self.content.series, sample.series);
         series.counts.requests += 1;
@@ -178,6 +192,9 @@ impl Recorder {
             series.service.record(sample.service_us());
         } else if judged {
             series.failed.record(response_us);
+        }
+        if judged && series.slowest.may_take(response_us) {
+            series.slowest.take(whole());
         }
         let mut phases_us = [0; Phase::ALL.len()];
         if judged {
@@ -210,6 +227,9 @@ impl Recorder {
             series.response.record(response_us);
         } else if judged {
             series.failed.record(response_us);
+        }
+        if self.sampling.zip(sample.trace).is_some_and(|(sampling, trace)| sampling.takes(trace)) {
+            self.content.events.add(Event { facts: whole(), series: sample.series }, EVENTS_OF_THREAD);
         }
     }
 
@@ -412,8 +432,10 @@ impl Recording {
         let sparse = |distribution: Option<Box<Distribution>>| {
             distribution.map(|distribution| distribution.to_sparse()).unwrap_or_default()
         };
+        let measured = by_id(self.series, DenseSeries::into_series).into_iter();
+        let (series, slowest) = measured.map(|(id, (series, slowest))| ((id, series), (id, slowest))).unzip();
         Interval {
-            series: by_id(self.series, DenseSeries::into_series),
+            series,
             seconds: seconds.collect(),
             loads: (0..=u16::MAX).map(LoadId).zip(self.loads).collect(),
             measures: (0..=u16::MAX)
@@ -426,20 +448,23 @@ impl Recording {
             remotes,
             problems: self.problems,
             cleanup: self.cleanup,
+            slowest,
+            events: self.events,
         }
     }
 }
 
 impl DenseSeries {
-    fn into_series(self) -> Series {
-        Series {
+    fn into_series(self) -> (Series, Vec<Exemplar>) {
+        let series = Series {
             outcomes: self.outcomes.0.into_iter().collect(),
             response: self.response.to_sparse(),
             failed: self.failed.to_sparse(),
             service: self.service.to_sparse(),
             phases: self.phases.each_ref().map(Distribution::to_sparse),
             ..self.counts
-        }
+        };
+        (series, self.slowest.into_list())
     }
 }
 

@@ -1,7 +1,7 @@
 //! One request, measured.
 
-use crate::Outcome;
 use crate::phases::Phases;
+use crate::{Outcome, TraceId};
 
 /// Which of a plan's series: an index, the same in every slice of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,7 +20,7 @@ pub struct LoadId(pub u16);
 pub struct RemoteId(pub(crate) u16);
 
 /// Which connection a request went over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ConnectionUse {
     /// None: it failed before there was one.
     None,
@@ -68,6 +68,10 @@ pub struct Sample {
     pub checks_passed: u32,
     /// Expectations that did not.
     pub checks_failed: u32,
+    /// The id that was drawn for it, if the plan wants ids.
+    pub trace: Option<TraceId>,
+    /// Whether it carried that id.
+    pub trace_sent: bool,
 }
 
 impl Sample {
@@ -92,6 +96,8 @@ impl Sample {
             redirects: 0,
             checks_passed: 0,
             checks_failed: 0,
+            trace: None,
+            trace_sent: false,
         }
     }
 

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use proptest::prelude::*;
 use squall_metrics::{
-    ConnectionUse, DecodeError, Health, LoadId, Merge, Merged, Observation, Outcome, Phase, Phases, Recorder,
-    Sample, Second, SeriesId, SeriesSecond, Snapshot,
+    ConnectionUse, DecodeError, Exemplar, Health, LoadId, Merge, Merged, Observation, OneIn, Outcome, Phase,
+    Phases, Recorder, Sample, Second, SeriesId, SeriesSecond, Snapshot, TraceId,
 };
+
+/// Half of the requests are kept whole.
+const HALF: NonZeroU32 = NonZeroU32::new(2).unwrap();
 
 fn any_sample() -> impl Strategy<Value = Sample> {
     let outcome = prop_oneof![
@@ -18,8 +22,9 @@ fn any_sample() -> impl Strategy<Value = Sample> {
         1 => Just((Outcome::Refused, true)),
         1 => Just((Outcome::Unfinished, true)),
     ];
-    (0_u16..4, -2_000_000_i64..5_000_000, 0_i64..50_000, 0_i64..9_000_000, outcome, 0_u64..5_000).prop_map(
-        |(series, scheduled_us, lag, service, (outcome, failed), bytes)| {
+    let trace = proptest::option::of(any::<[u8; 16]>().prop_map(TraceId));
+    (0_u16..4, -2_000_000_i64..5_000_000, 0_i64..50_000, 0_i64..9_000_000, outcome, 0_u64..5_000, trace)
+        .prop_map(|(series, scheduled_us, lag, service, (outcome, failed), bytes, trace)| {
             let mut phases = Phases::default();
             phases.add(Phase::ALL[usize::from(series)], bytes);
             phases.add(Phase::Body, service.cast_unsigned());
@@ -37,14 +42,16 @@ fn any_sample() -> impl Strategy<Value = Sample> {
                 redirects: u32::from(failed),
                 checks_passed: u32::from(!failed),
                 checks_failed: u32::from(failed),
+                trace,
+                trace_sent: trace.is_some() && bytes % 5 == 0,
                 ..Sample::begun(SeriesId(series), scheduled_us, scheduled_us + lag)
             }
-        },
-    )
+        })
 }
 
 fn record(samples: &[Sample]) -> Recorder {
     let mut recorder = Recorder::new(4);
+    recorder.sample_events(OneIn::new(HALF));
     for sample in samples {
         let (load, series) = (LoadId(sample.series.0 % 2), sample.series.0);
         let remote = recorder.remote(IpAddr::from([127, 0, 0, series.to_be_bytes()[1]]));
@@ -77,6 +84,15 @@ fn snapshot(nonce: usize, sequence: u32, samples: &[Sample]) -> Snapshot {
 /// One generator for each chunk of the samples.
 fn snapshots(samples: &[Sample], chunk: usize) -> Vec<Snapshot> {
     samples.chunks(chunk).enumerate().map(|(nonce, chunk)| snapshot(nonce, 0, chunk)).collect()
+}
+
+/// Of the finished requests of a series, the longest first.
+fn response_times(samples: &[Sample], series: SeriesId) -> Vec<u64> {
+    let finished = samples.iter().filter(|sample| sample.outcome != Outcome::Unfinished);
+    let mut times: Vec<u64> =
+        finished.filter(|sample| sample.series == series).map(Sample::response_us).collect();
+    times.sort_by(|a, b| b.cmp(a));
+    times
 }
 
 fn merge(snapshots: impl IntoIterator<Item = Snapshot>) -> Merged {
@@ -134,6 +150,45 @@ proptest! {
     }
 
     #[test]
+    fn the_slowest_requests_are_kept_and_no_others(
+        samples in proptest::collection::vec(any_sample(), 1..120), chunk in 1_usize..40,
+    ) {
+        let merged = merge(snapshots(&samples, chunk));
+        for (id, slowest) in merged.slowest() {
+            // Three of each generator at most, and ten of the run.
+            let of_generators = samples.chunks(chunk).flat_map(|chunk| {
+                let mut times = response_times(chunk, *id);
+                times.truncate(3);
+                times
+            });
+            let mut expected: Vec<u64> = of_generators.collect();
+            expected.sort_by(|a, b| b.cmp(a));
+            expected.truncate(10);
+            let found: Vec<u64> = slowest.iter().map(Exemplar::response_us).collect();
+            prop_assert_eq!(&found, &expected);
+            prop_assert!(slowest.iter().all(|exemplar| exemplar.outcome != Outcome::Unfinished));
+            prop_assert!(slowest.iter().all(|exemplar| exemplar.remote.is_some()));
+        }
+        let named: Vec<SeriesId> = merged.series().keys().copied().collect();
+        prop_assert_eq!(merged.slowest().keys().copied().collect::<Vec<_>>(), named);
+    }
+
+    #[test]
+    fn every_request_of_the_sample_is_kept_once_whoever_made_it(
+        samples in proptest::collection::vec(any_sample(), 1..120), chunk in 1_usize..40,
+    ) {
+        let half = OneIn::new(HALF);
+        let mut expected: Vec<TraceId> =
+            samples.iter().filter_map(|sample| sample.trace).filter(|trace| half.takes(*trace)).collect();
+        expected.sort();
+        let mut merged = merge(snapshots(&samples, chunk));
+        snapshots(&samples, chunk).into_iter().for_each(|again| { merged.merge(again); });
+        let found: Vec<TraceId> = merged.events().iter().filter_map(|event| event.facts.trace).collect();
+        prop_assert_eq!(found, expected);
+        prop_assert_eq!(merged.events().lost_from(), None);
+    }
+
+    #[test]
     fn a_duplicate_counts_once(samples in proptest::collection::vec(any_sample(), 1..60), again in 1_usize..5) {
         let once = snapshots(&samples, 7);
         let mut merged = merge(once.clone());
@@ -143,6 +198,8 @@ proptest! {
             }
         }
         prop_assert_eq!(merged.duplicates(), (once.len() * again) as u64);
+        let (again, first) = (merged.slowest(), merge(once));
+        prop_assert_eq!(again, first.slowest());
         prop_assert_eq!(merged.requests(), samples.len() as u64);
     }
 
@@ -222,6 +279,31 @@ fn a_second_is_tainted_in_all_its_parts() {
     };
     assert_eq!(requests(true), [(1, 0), (3, 3)]);
     assert_eq!(requests(false), [(1, 0), (3, 0)]);
+}
+
+/// What a thread turns away is told by everybody who adds it up.
+#[test]
+fn of_too_many_sampled_requests_those_of_the_lowest_ids_are_kept() {
+    let mut recorder = Recorder::new(1);
+    recorder.sample_events(OneIn::new(NonZeroU32::MIN));
+    let id = |number: u64| {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        TraceId(bytes)
+    };
+    // Not in order: 7 has no factor in common with 600.
+    for at in 0..600 {
+        let trace = Some(id(at * 7 % 600));
+        recorder.record(&Sample { trace, ..Sample::begun(SeriesId(0), 0, 0) });
+    }
+    let interval = recorder.take().into_interval();
+    let snapshot = Snapshot { run: "r".to_owned(), nonce: "n".to_owned(), sequence: 0, interval };
+    let read = Snapshot::decode(&snapshot.encode()).unwrap();
+    assert_eq!(read, snapshot);
+    let merged = merge([read]);
+    let kept: Vec<TraceId> = merged.events().iter().filter_map(|event| event.facts.trace).collect();
+    assert_eq!(kept, (0..500).map(id).collect::<Vec<_>>());
+    assert_eq!(merged.events().lost_from(), Some(500));
 }
 
 #[test]

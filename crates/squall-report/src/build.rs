@@ -13,6 +13,7 @@ use crate::result::{
     Percentiles, PhaseTimes, Quantiles, Region, Run, RunResult, SCHEMA_VERSION, SeatCoverage, TaintedBy,
     Threshold, Times, Totals,
 };
+use crate::slow::SlowRequest;
 use crate::timeline;
 use crate::verdict::{Ending, Findings, Measured, judge};
 
@@ -224,8 +225,9 @@ fn totals(merged: &Merged, elapsed_s: f64) -> Totals {
 
 fn endpoints(plan: &Plan, merged: &Merged, elapsed_s: f64) -> Vec<Endpoint> {
     let named = (0..=u16::MAX).map(SeriesId).zip(&plan.series);
-    let measured = named.filter_map(|(id, name)| merged.series().get(&id).map(|totals| (name, totals)));
-    let endpoints = measured.map(|(name, totals)| Endpoint {
+    let measured = named.filter_map(|(id, name)| merged.series().get(&id).map(|totals| (id, name, totals)));
+    let slowest = |id| merged.slowest().get(&id).into_iter().flatten().map(SlowRequest::of).collect();
+    let endpoints = measured.map(|(id, name, totals)| Endpoint {
         name: name.endpoint.clone(),
         scenario: name.scenario.clone(),
         tags: name.tags.clone(),
@@ -251,7 +253,7 @@ fn endpoints(plan: &Plan, merged: &Merged, elapsed_s: f64) -> Vec<Endpoint> {
             reused: totals.counts.reused_connections,
             http2: totals.counts.http2,
         },
-        slowest: Vec::new(),
+        slowest: slowest(id),
         histogram: totals.response.to_base64(),
     });
     endpoints.collect()
