@@ -69,7 +69,7 @@ pub(crate) fn command(args: &RunArgs, loaded: Loaded) -> Result<ExitCode, Failur
 
 /// Setup, every scenario, teardown; false if that was interrupted. Nothing follows a setup that failed.
 fn walk(loaded: Loaded, seed: u64, port: &Rc<dyn Trace>) -> Result<bool, Failure> {
-    let run = RunFacts { id: ONCE.to_owned(), started_ms: SystemClock.now().0 / 1_000 };
+    let run = RunFacts { id: ONCE.to_owned(), nonce: String::new(), started_ms: SystemClock.now().0 / 1_000 };
     let secrets = secrets::of(&loaded.plan)?;
     let order = |plan| OnceOrder { plan, seed, run: run.clone(), secrets: secrets.clone() };
     let Loaded { plan, bundle } = loaded;

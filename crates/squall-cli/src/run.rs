@@ -9,8 +9,8 @@ use squall_fleet::{Clock, End, GeneratorRecord, Judge, Judged, RunRecord, Time, 
 use squall_plan::Plan;
 use squall_plan::threshold::Unit;
 use squall_report::{
-    Ending, ExitCode, Facts, GeneratorFacts, Run, RunResult, SeatCoverage, Threshold, build, html, terminal,
-    to_json,
+    Ending, ExitCode, Facts, GeneratorFacts, Run, RunResult, SeatCoverage, Threshold, build, events, html,
+    terminal, to_json,
 };
 use squall_seat::SystemClock;
 use time::OffsetDateTime;
@@ -170,6 +170,9 @@ impl Begun {
         facts.annotations = annotations;
         facts.problems.extend(problems);
         let result = build(plan, &record.merged, facts);
+        if result.events.one_in.is_some() {
+            write(&self.folder, "events.jsonl", &events(plan, &record.merged))?;
+        }
         let page = keep(&self.folder, &result)?;
         Ok(Finished { result, page, folder: self.folder })
     }

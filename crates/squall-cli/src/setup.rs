@@ -24,7 +24,8 @@ pub(crate) struct Errands {
 impl Errands {
     /// Takes the steps of `setup`; what they have given becomes a part of the plan.
     pub(crate) fn begin(loaded: Loaded, id: &str, seed: u64) -> Result<(Loaded, Self), Failure> {
-        let run = RunFacts { id: id.to_owned(), started_ms: SystemClock.now().0 / 1_000 };
+        let run =
+            RunFacts { id: id.to_owned(), nonce: String::new(), started_ms: SystemClock.now().0 / 1_000 };
         let mut errands = Self { run, seed, secrets: SecretValues::default(), setup: None };
         if loaded.plan.setup.is_empty() && loaded.plan.teardown.is_empty() {
             return Ok((loaded, errands));

@@ -23,6 +23,7 @@ use crate::load::LoadRun;
 use crate::meter::Meter;
 use crate::pool::Pool;
 use crate::slice::{Prepared, SliceOrder, Stopper};
+use crate::traceparent::TraceIds;
 use crate::watchdog::Watchdog;
 use crate::worker::Worker;
 use crate::{arrivals, auth, undo, users};
@@ -83,6 +84,11 @@ impl Core {
     pub(crate) fn worker(&self, clock: Box<dyn Clock>, connect: Box<dyn Connect>) -> Option<Worker> {
         let (order, machine) = (&self.order, self.prepared.machine);
         let plan = &order.plan;
+        let trace_ids = plan.events.map(|settings| TraceIds::new(settings, &order.run, order.share));
+        let mut recorder = Recorder::new(plan.series.len());
+        if let Some(sampling) = trace_ids.as_ref().and_then(TraceIds::sampling) {
+            recorder.sample_events(sampling);
+        }
         // Of few users there may be fewer threads than processors.
         let threads = u32::try_from(self.stopper.stops.len()).unwrap_or(u32::MAX).max(1);
         Some(Worker {
@@ -107,13 +113,14 @@ impl Core {
             pool: Pool::new(&plan.http, pool_limit(&plan.http, order.share)),
             tokens: Tokens::default(),
             watchdog: Watchdog::default(),
-            recorder: RefCell::new(Recorder::new(plan.series.len())),
+            recorder: RefCell::new(recorder),
             headers: Cell::default(),
             lives: RefCell::default(),
             in_flight: Cell::new(0),
             connections: Rc::default(),
             max_connections: machine.connections / threads,
             masks: Arc::new(self.prepared.secrets.masks()),
+            trace_ids,
             tracer: None,
             left: RefCell::default(),
             to_undo: Cell::new(0),

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 
-use squall_metrics::Interval;
+use squall_metrics::{Events, Interval};
 use squall_plan::{Plan, Step};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::task::spawn_local;
@@ -15,6 +15,7 @@ use crate::load::LoadRun;
 use crate::once::{OnceOrder, core_of};
 use crate::slice::StartError;
 use crate::trace::{Event, Trace, Tracer};
+use crate::traceparent::TraceIds;
 use crate::user::User;
 use crate::worker::Worker;
 
@@ -60,7 +61,8 @@ pub fn run_errand(
     errand: Errand,
     port: Option<Rc<dyn Trace>>,
 ) -> Result<Done, StartError> {
-    let core = core_of(order)?;
+    let mut core = core_of(order)?;
+    errand.name().clone_into(&mut core.order.run.nonce);
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     runtime.map_err(StartError::Thread)?.block_on(async {
         let clock = Box::new(FineClock::start().map_err(StartError::Thread)?);
@@ -68,6 +70,8 @@ pub fn run_errand(
         let connect = Box::new(NetworkConnector::new(&order.plan.http, tls, 0));
         let worker = core.worker(clock, connect);
         let mut worker = worker.ok_or_else(|| StartError::Target(order.plan.target.to_string()))?;
+        // What is kept whole has its place in the time of the load.
+        worker.trace_ids.iter_mut().for_each(TraceIds::keep_none);
         worker.tracer = port.map(|port| Tracer::new(port, Arc::clone(&worker.masks)));
         Ok(walk(&Rc::new(worker), errand).await)
     })
@@ -97,6 +101,8 @@ async fn walk(worker: &Rc<Worker>, errand: Errand) -> Done {
     let mut measured = worker.recorder.borrow_mut().take().into_interval();
     // It belongs to no second of the load.
     measured.seconds.clear();
+    measured.slowest.clear();
+    measured.events = Events::default();
     (measured.send_lag, measured.loop_delay) = Default::default();
     let json = |value| serde_json::to_value(value).unwrap_or_default();
     Done {

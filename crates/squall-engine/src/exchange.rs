@@ -41,6 +41,9 @@ impl User {
         };
         let started = worker.clock.now();
         let mut flight = InFlight::begin(&worker, request, due, started);
+        if let Some(ids) = &worker.trace_ids {
+            ids.identify(request, message.as_mut().ok(), &mut flight.sample);
+        }
         if worker.tracer.is_some() {
             *self.attempt.draft.get_mut() = Some(Box::default());
         }

@@ -33,6 +33,7 @@ mod pool;
 mod sign;
 mod slice;
 mod trace;
+mod traceparent;
 mod undo;
 mod user;
 mod users;

@@ -228,6 +228,11 @@ impl Message<'_> {
         message
     }
 
+    /// One more header, which the plan does not know.
+    pub(crate) fn add_header(&mut self, name: HeaderName, value: HeaderValue) {
+        self.dynamic.push((name, value));
+    }
+
     /// Lets the request say who asks, where its headers do not say all of it.
     pub(crate) fn identify(
         &self,

@@ -49,6 +49,8 @@ pub struct SliceOrder {
 pub struct RunFacts {
     /// Which run.
     pub id: String,
+    /// Who makes this part of it, unlike any other; may be empty where there are no others.
+    pub nonce: String,
     /// When its load begins, in milliseconds since 1970, by this machine's clock.
     pub started_ms: i64,
 }

@@ -20,6 +20,7 @@ use crate::connection::{Connection, Counted, Open};
 use crate::outcome;
 use crate::pool::{Pool, Room};
 use crate::trace::{Event, Tracer};
+use crate::traceparent::TraceIds;
 use crate::undo::Undo;
 use crate::watchdog::Watchdog;
 
@@ -49,6 +50,8 @@ pub(crate) struct Worker {
     pub(crate) max_connections: u32,
     /// Secrets, which nothing that is written anywhere may hold.
     pub(crate) masks: Arc<Masks>,
+    /// Gives requests ids, if the plan wants that.
+    pub(crate) trace_ids: Option<TraceIds>,
     /// Tells whoever listens what users do; under load nobody does.
     pub(crate) tracer: Option<Tracer>,
     /// What users that are gone have not undone, and how much there is to undo in all.

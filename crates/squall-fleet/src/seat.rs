@@ -48,6 +48,8 @@ pub struct Identity {
 pub struct Order {
     /// The run.
     pub run: String,
+    /// Who runs it, unlike any other.
+    pub nonce: String,
     /// The plan.
     pub plan: Arc<Plan>,
     /// Which part of it.
@@ -126,7 +128,9 @@ where
     }
     let interval = Duration::from_secs(u64::from(manifest.interval_s.max(1)));
     let late = clock.now().since(epoch);
-    let load = start(Order { run: manifest.run.clone(), plan, share, seed: manifest.seed, epoch, interval });
+    let nonce = identity.nonce.clone();
+    let load =
+        start(Order { run: manifest.run.clone(), nonce, plan, share, seed: manifest.seed, epoch, interval });
     seat.run(load, late).await.map(SeatOutcome::Ran)
 }
 

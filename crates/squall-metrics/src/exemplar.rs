@@ -195,6 +195,11 @@ impl Events {
         self.kept.iter()
     }
 
+    /// Those with lower ids than any that found no room: of them none is missing, in quiet times as in busy ones.
+    pub fn complete(&self) -> impl Iterator<Item = &Event> {
+        self.kept.iter().take_while(|event| self.lost_from.is_none_or(|lost| event.rank() < lost))
+    }
+
     /// How many are kept.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -309,5 +314,9 @@ mod tests {
         back.merge(few, 3);
         assert_eq!((ranks(&there), there.lost_from()), (vec![10, 20, 30], Some(40)));
         assert_eq!(there, back);
+        assert_eq!(there.complete().count(), 3);
+        // Of a smaller sample the largest say nothing.
+        there.lose(25);
+        assert_eq!(there.complete().map(Event::rank).collect::<Vec<_>>(), [10, 20]);
     }
 }

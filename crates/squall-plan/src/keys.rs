@@ -3,6 +3,7 @@
 
 mod auth;
 mod data;
+mod events;
 mod flow;
 mod http;
 mod load;
@@ -11,6 +12,7 @@ mod threshold;
 
 pub use auth::*;
 pub use data::*;
+pub use events::*;
 pub use flow::*;
 pub use http::*;
 pub use load::*;
@@ -218,6 +220,12 @@ pub static PLAN: Kind = Kind {
             Shape::TextsOr(&THRESHOLD),
             "What must hold of what is measured, else the run fails.",
             "[ p95 < 500ms, errors < 1% ]",
+        ),
+        key(
+            "events",
+            Shape::Object(&EVENTS),
+            "A sample of requests that is kept whole, and ids by which others know them.",
+            "{ one_in: 100, traceparent: true }",
         ),
     ],
 };

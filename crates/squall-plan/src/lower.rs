@@ -6,6 +6,7 @@
 mod auth;
 mod body;
 mod data;
+mod events;
 mod fields;
 mod http;
 mod load;
@@ -32,8 +33,8 @@ use crate::diagnostics::{Diagnostics, Problem, Severity};
 use crate::expression::{Expr, ExpressionError, ProgramBuilder, Template};
 use crate::keys;
 use crate::model::{
-    AllowList, Auth, HttpSettings, Measure, MeasureKind, Plan, Purpose, Request, SeriesName, Tags,
-    host_header,
+    AllowList, Auth, EventSettings, HttpSettings, Measure, MeasureKind, Plan, Purpose, Request, SeriesName,
+    Tags, host_header,
 };
 use crate::secrets::Secret;
 use crate::yaml::{Node, Scalar};
@@ -154,7 +155,8 @@ pub(crate) fn lower<'a>(
     // Each expression was compiled when it was added, so this cannot fail either.
     let keeps_response = program.mentions("response");
     let Ok(program) = program.finish() else { return (None, diagnostics) };
-    let Parts { name, target, http, allow, data, loads, scenarios, setup, teardown, thresholds } = parts;
+    let Parts { name, target, http, allow, data, loads, scenarios, setup, teardown, thresholds, events } =
+        parts;
     let plan = Plan {
         name,
         target,
@@ -166,6 +168,7 @@ pub(crate) fn lower<'a>(
         setup,
         teardown,
         thresholds,
+        events,
         auths,
         series,
         measures,
@@ -197,6 +200,7 @@ struct Parts {
     setup: Vec<crate::model::Step>,
     teardown: Vec<crate::model::Step>,
     thresholds: Vec<crate::threshold::Threshold>,
+    events: Option<EventSettings>,
 }
 
 impl<'a> Lowering<'a> {
@@ -225,8 +229,9 @@ impl<'a> Lowering<'a> {
         self.check_fragments(&manner);
         self.check_rows(&data, &loads, &scenarios);
         let thresholds = self.thresholds(&fields, &loads);
+        let events = self.events(&fields);
         let (target, allow) = (target?, self.allowed.take()?);
-        Some(Parts { name, target, http, allow, data, loads, scenarios, setup, teardown, thresholds })
+        Some(Parts { name, target, http, allow, data, loads, scenarios, setup, teardown, thresholds, events })
     }
 
     /// Finds the steps that others call.

@@ -2,6 +2,7 @@
 //! one without mistakes.
 
 mod auth;
+mod events;
 mod flow;
 mod http;
 mod load;
@@ -20,6 +21,7 @@ use crate::secrets::Secret;
 use crate::threshold::Threshold;
 
 pub use auth::*;
+pub use events::*;
 pub use flow::*;
 pub use http::*;
 pub use load::*;
@@ -58,6 +60,8 @@ pub struct Plan {
     pub teardown: Vec<Step>,
     /// What must hold of what is measured.
     pub thresholds: Vec<Threshold>,
+    /// What is kept and said of single requests.
+    pub events: Option<EventSettings>,
     /// Every (scenario, request name) that can be recorded; [`Request::series`] indexes it.
     pub series: Vec<SeriesName>,
     /// What else is measured: iterations and groups of each scenario, and metrics of the plan's own.

@@ -31,6 +31,18 @@ pub(crate) fn draw_row(seed: u64, data: &str, number: u64) -> u64 {
     key(&[seed, u64::MAX - 2, name, number])
 }
 
+/// The stream of ids that a thread gives to its requests, unlike that of any other thread, generator or run. Nothing that
+/// users draw comes from it.
+#[must_use]
+pub fn id_stream(names: &[&str], numbers: &[u64]) -> Random {
+    // The length of each name is a part of the key, so that no two lists look alike.
+    let of_name = |hash, name: &&str| {
+        name.bytes().fold(key(&[hash, name.len() as u64]), |hash, byte| key(&[hash, u64::from(byte)]))
+    };
+    let hash = names.iter().fold(u64::MAX - 3, of_name);
+    Random::seed_from_u64(numbers.iter().fold(hash, |hash, number| key(&[hash, *number])))
+}
+
 /// Mixes the words into one with the finaliser of `SplitMix64` (Steele, Lea and Flood, 2014) after each,
 /// so that keys that differ in one bit give unrelated streams.
 fn key(words: &[u64]) -> u64 {

@@ -7,6 +7,7 @@ use squall_plan::schedule::Planned;
 use squall_plan::{PlacedLoad, Plan, Share};
 
 use crate::cost::Cost;
+use crate::events::EventSample;
 use crate::measures::measures;
 use crate::result::{
     Annotation, Checks, Cleanup, Connections, Coverage, Endpoint, Generator, IterationsEnded, LoadCoverage,
@@ -102,6 +103,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
         timeline: timeline::build(plan, merged),
         telemetry: Vec::new(),
         annotations: facts.annotations,
+        events: EventSample::of(plan, merged),
         cost: if run.backend == "local" { Cost::free() } else { Cost::default() },
         problems: problems(merged, facts.problems),
         run,

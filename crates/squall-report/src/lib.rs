@@ -7,6 +7,7 @@
 
 mod build;
 mod cost;
+mod events;
 mod html;
 mod json;
 mod junit;
@@ -23,6 +24,7 @@ mod verdict;
 
 pub use build::{Facts, GeneratorFacts, build};
 pub use cost::Cost;
+pub use events::{EventSample, events};
 pub use html::{PAGE_STYLE, html};
 pub use json::{ResultError, from_json, schema, to_json};
 pub use junit::junit;

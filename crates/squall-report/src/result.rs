@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cost::Cost;
+use crate::events::EventSample;
 use crate::measures::Measures;
 use crate::slow::SlowRequest;
 use crate::verdict::Verdict;
@@ -54,6 +55,9 @@ pub struct RunResult {
     pub telemetry: Vec<serde_json::Value>,
     /// What happened beside the test.
     pub annotations: Vec<Annotation>,
+    /// What is kept of single requests, in `events.jsonl`.
+    #[serde(default)]
+    pub events: EventSample,
     /// What it cost. A local run costs nothing.
     pub cost: Cost,
     /// What went wrong, in words, and how often.

@@ -41,7 +41,7 @@ fn start(order: Order, prepared: &Prepared) -> Result<Load, String> {
         plan: order.plan,
         share: order.share,
         seed: order.seed,
-        run: RunFacts { id: order.run, started_ms: order.epoch.0 / 1_000 },
+        run: RunFacts { id: order.run, nonce: order.nonce, started_ms: order.epoch.0 / 1_000 },
         epoch: instant_of(order.epoch),
         interval: order.interval,
     };

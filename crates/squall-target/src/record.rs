@@ -45,7 +45,7 @@ pub(crate) fn line(route: &str, request: &Request<'_>) -> Value {
 
 fn headers(headers: &HeaderMap) -> Value {
     let mut kept = Map::new();
-    for name in ["content-type", "accept", "authorization", "x-api-key", "user-agent"] {
+    for name in ["content-type", "accept", "authorization", "x-api-key", "user-agent", "traceparent"] {
         let values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
         let values: Vec<String> = values
             .map(|value| match name {
@@ -114,6 +114,7 @@ mod tests {
             ("accept", "application/json"),
             ("accept", "text/plain"),
             ("x-api-key", "key"),
+            ("traceparent", "00-id-01"),
         ];
         let kept = json!({
             "content-type": "application/json; charset=utf-8",
@@ -121,6 +122,7 @@ mod tests {
             "authorization": "Bearer",
             "x-api-key": "key",
             "user-agent": "squall",
+            "traceparent": "00-id-01",
         });
         check(&sent, "{\"b\": 1, \"a\": [2]}", kept, json!({ "b": 1, "a": [2] }));
         check(&sent[2..3], "{", json!({ "content-type": "application/json; charset=utf-8" }), json!("{"));

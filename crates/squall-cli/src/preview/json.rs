@@ -39,6 +39,7 @@ pub(super) fn document(preview: &Preview) -> Value {
             })
         }).collect::<Vec<_>>(),
         "thresholds": plan.thresholds.iter().map(squall_plan::Threshold::in_words).collect::<Vec<_>>(),
+        "events": plan.events.as_ref().map(squall_plan::EventSettings::in_words),
         "hosts": preview.hosts(),
         "proxy": plan.http.proxy.as_ref().and_then(|proxy| proxy.host_str()),
         "name_servers": plan.http.dns.servers.iter().map(ToString::to_string).collect::<Vec<_>>(),

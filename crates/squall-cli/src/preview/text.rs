@@ -55,6 +55,9 @@ pub(super) fn page(preview: &Preview, style: Style) -> String {
     for (number, threshold) in plan.thresholds.iter().enumerate() {
         page.fact(if number == 0 { "thresholds" } else { "" }, &threshold.in_words());
     }
+    if let Some(events) = &plan.events {
+        page.fact("events", &events.in_words());
+    }
     page.blank();
     page.fact("hosts", &preview.hosts().join(", "));
     if let Some(proxy) = &plan.http.proxy {

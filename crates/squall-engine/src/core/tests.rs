@@ -26,6 +26,7 @@ use crate::slice::{Finished, Machine, RunFacts, prepare, start};
 
 mod auth;
 mod cleanup;
+mod events;
 mod flow;
 mod mix;
 mod once;
@@ -157,7 +158,7 @@ fn core_of(
             plan: Arc::clone(plan),
             share,
             seed: 5,
-            run: RunFacts { id: "r-1".to_owned(), started_ms: 1_440_938_160_000 },
+            run: RunFacts { id: "r-1".to_owned(), nonce: "n-1".to_owned(), started_ms: 1_440_938_160_000 },
             epoch: Instant::now() + Duration::from_millis(500),
             interval: Duration::from_mins(1),
         },

@@ -30,7 +30,10 @@ impl Connect for Scripted {
                         body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
                     let path = head.uri.to_string();
                     let body = crate::decode::decode(Some(&head.headers), body.to_vec()).unwrap();
-                    let line = format!("{} {path} {}", head.method, String::from_utf8_lossy(&body));
+                    let mut line = format!("{} {path} {}", head.method, String::from_utf8_lossy(&body));
+                    if let Some(value) = head.headers.get("traceparent") {
+                        line = format!("{} traceparent {}", line.trim_end(), value.to_str().unwrap());
+                    }
                     let (before, line) = (scripted.log.borrow().len(), line.trim_end().to_owned());
                     scripted.log.borrow_mut().push(line);
                     let (status, answer) = (scripted.answer)(&path, before);
