@@ -64,6 +64,20 @@ fn what_is_sent_again_carries_the_same_id() {
 }
 
 #[test]
+fn what_is_redirected_carries_the_same_id() {
+    let answer = |path: &str, _: usize| (if path == "/a" { 302 } else { 200 }, String::new());
+    let steps = "[ { get: /a, follow_redirects: 3 } ]";
+    let (lines, merged) = walk(steps, "events: { one_in: 1, traceparent: true }", answer);
+    assert_eq!((lines.len(), merged.requests(), merged.events().len()), (40, 20, 20));
+    let ids: BTreeSet<&Option<String>> = lines.iter().map(|(_, traceparent)| traceparent).collect();
+    assert_eq!(ids.len(), 20);
+    for both in lines.chunks(2) {
+        assert_eq!((both[0].0.as_str(), both[1].0.as_str()), ("GET /a", "GET /there"));
+        assert!(both[0].1.is_some() && both[0].1 == both[1].1);
+    }
+}
+
+#[test]
 fn a_traceparent_of_the_plan_counts_and_no_id_is_told_that_was_not_sent() {
     let own = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
     let steps = format!("[ {{ get: /a, headers: {{ traceparent: {own} }} }}, {{ get: /b }} ]");

@@ -40,6 +40,9 @@ impl Connect for Scripted {
                     let mut response = Response::new(Full::new(Bytes::from(answer)));
                     *response.status_mut() = status.try_into().unwrap();
                     response.headers_mut().insert("x-place", "here".parse().unwrap());
+                    if response.status().is_redirection() {
+                        response.headers_mut().insert("location", "/there".parse().unwrap());
+                    }
                     response.headers_mut().append("set-cookie", "sid=s1; Path=/".parse().unwrap());
                     Ok::<_, Infallible>(response)
                 }
