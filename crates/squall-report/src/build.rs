@@ -6,11 +6,12 @@ use squall_metrics::{Distribution, GeneratorTotals, Health, LoadCounts, LoadId, 
 use squall_plan::schedule::Planned;
 use squall_plan::{PlacedLoad, Plan, Share};
 
+use crate::cost::Cost;
 use crate::measures::measures;
 use crate::result::{
-    Annotation, Checks, Cleanup, Connections, Cost, Coverage, Endpoint, Generator, IterationsEnded,
-    LoadCoverage, Percentiles, PhaseTimes, Quantiles, Region, Run, RunResult, SCHEMA_VERSION, SeatCoverage,
-    TaintedBy, Threshold, Times, Totals,
+    Annotation, Checks, Cleanup, Connections, Coverage, Endpoint, Generator, IterationsEnded, LoadCoverage,
+    Percentiles, PhaseTimes, Quantiles, Region, Run, RunResult, SCHEMA_VERSION, SeatCoverage, TaintedBy,
+    Threshold, Times, Totals,
 };
 use crate::timeline;
 use crate::verdict::{Ending, Findings, Measured, judge};
@@ -100,7 +101,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
         timeline: timeline::build(plan, merged),
         telemetry: Vec::new(),
         annotations: facts.annotations,
-        cost: if run.backend == "local" { free() } else { Cost::default() },
+        cost: if run.backend == "local" { Cost::free() } else { Cost::default() },
         problems: problems(merged, facts.problems),
         run,
         coverage,
@@ -250,6 +251,7 @@ fn endpoints(plan: &Plan, merged: &Merged, elapsed_s: f64) -> Vec<Endpoint> {
             reused: totals.counts.reused_connections,
             http2: totals.counts.http2,
         },
+        slowest: Vec::new(),
         histogram: totals.response.to_base64(),
     });
     endpoints.collect()
@@ -323,12 +325,6 @@ fn quantiles(distribution: &Distribution) -> Quantiles {
 
 pub(crate) fn ms(us: u64) -> f64 {
     us as f64 / 1_000.0
-}
-
-/// Threads of one's own machine.
-fn free() -> Cost {
-    let nothing = Some(0.0);
-    Cost { estimated_usd: nothing, actual_usd: nothing, per_million_requests_usd: nothing, items: Vec::new() }
 }
 
 fn ratio(part: u64, whole: u64) -> f64 {

@@ -6,6 +6,7 @@
 //! **Invariants:** this crate is pure. Percentiles come from merged histograms and nowhere else.
 
 mod build;
+mod cost;
 mod html;
 mod json;
 mod junit;
@@ -13,6 +14,7 @@ mod markdown;
 mod measures;
 mod numbers;
 mod result;
+mod slow;
 mod table;
 mod terminal;
 mod thresholds;
@@ -20,6 +22,7 @@ mod timeline;
 mod verdict;
 
 pub use build::{Facts, GeneratorFacts, build};
+pub use cost::Cost;
 pub use html::html;
 pub use json::{ResultError, from_json, schema, to_json};
 pub use junit::junit;
@@ -27,6 +30,7 @@ pub use markdown::markdown;
 pub use measures::{Measures, Metric, Span};
 pub use numbers::{count, to_ascii};
 pub use result::*;
+pub use slow::{SlowPhases, SlowRequest};
 pub use table::csv;
 pub use terminal::{Style, terminal};
 pub use verdict::{Ending, ExitCode, Outcome, Verdict};

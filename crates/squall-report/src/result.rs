@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::cost::Cost;
 use crate::measures::Measures;
+use crate::slow::SlowRequest;
 use crate::verdict::Verdict;
 
 /// The version of this form.
@@ -273,6 +275,9 @@ pub struct Endpoint {
     pub redirects: u64,
     /// Connections.
     pub connections: Connections,
+    /// The slowest, slowest first; failures are among them, unfinished requests are not.
+    #[serde(default)]
+    pub slowest: Vec<SlowRequest>,
     /// `response_time_ms` as HdrHistogram V2 deflate in base64, in microseconds.
     pub histogram: String,
 }
@@ -484,17 +489,4 @@ pub struct EndpointPoint {
     pub p95_ms: Option<f64>,
     /// 99 % are at most this.
     pub p99_ms: Option<f64>,
-}
-
-/// What it cost, in US dollars; null where that is not known, as for a run on AWS.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Cost {
-    /// Before the run.
-    pub estimated_usd: Option<f64>,
-    /// After it.
-    pub actual_usd: Option<f64>,
-    /// Per million requests.
-    pub per_million_requests_usd: Option<f64>,
-    /// What for.
-    pub items: Vec<serde_json::Value>,
 }

@@ -92,6 +92,7 @@ fn endpoint(name: &str, at: usize) -> Endpoint {
         },
         stale_retries: 1,
         redirects: 0,
+        slowest: Vec::new(),
         connections: squall_report::Connections { new: 20, reused: 12_325, http2: 0 },
         histogram: String::new(),
     }
