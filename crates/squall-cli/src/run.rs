@@ -198,6 +198,7 @@ fn facts(
             regions: vec![place.region],
             plan_sha256,
         },
+        plan_text: String::new(),
         ending: match record.end.clone() {
             End::Finished => Ending::Finished,
             End::Interrupted => Ending::Interrupted,

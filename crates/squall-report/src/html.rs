@@ -1,12 +1,15 @@
 //! The report as a page: one file that loads nothing, opens from disk and reads without scripts.
 
+mod behind;
 mod charts;
 mod endpoints;
+mod heat;
 mod markup;
 mod plot;
 mod sections;
 mod slots;
 mod tables;
+mod titles;
 mod verdict;
 
 use serde_json::json;
@@ -109,7 +112,10 @@ fn timeline_data(result: &RunResult) -> serde_json::Value {
         });
         (chart.id.to_owned(), json!({ "unit": chart.unit.name(), "values": values.collect::<Vec<_>>() }))
     });
-    let charts: serde_json::Map<_, _> = charts.collect();
+    let mut charts: serde_json::Map<_, _> = charts.collect();
+    if let Some(heat) = heat::Heat::of(&result.timeline) {
+        charts.insert(heat::ID.to_owned(), heat.data());
+    }
     json!({
         "begin_s": slots.begin_s,
         "width_s": slots.width_s,

@@ -7,12 +7,15 @@
 
 mod build;
 mod cost;
+mod heat;
+mod hlog;
 mod html;
 mod json;
 mod junit;
 mod markdown;
 mod measures;
 mod numbers;
+mod plan;
 mod result;
 mod slow;
 mod table;
@@ -23,14 +26,17 @@ mod verdict;
 
 pub use build::{Facts, GeneratorFacts, build};
 pub use cost::Cost;
+pub use hlog::hlog;
 pub use html::html;
 pub use json::{ResultError, from_json, schema, to_json};
 pub use junit::junit;
 pub use markdown::markdown;
 pub use measures::{Measures, Metric, Span};
 pub use numbers::{count, to_ascii};
+pub use plan::{PlanFacts, PlannedStage};
 pub use result::*;
 pub use slow::{SlowPhases, SlowRequest};
 pub use table::csv;
 pub use terminal::{Style, terminal};
+pub use timeline::{EndpointPoint, MeanPhases, Point, Timeline};
 pub use verdict::{Ending, ExitCode, Outcome, Verdict};

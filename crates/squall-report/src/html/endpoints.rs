@@ -6,7 +6,8 @@ use super::slots::{Slots, higher};
 use super::tables::table;
 use super::verdict::{response_time, time};
 use crate::numbers::{count, duration_ms, percent, significant};
-use crate::result::{Endpoint, Percentiles, RunResult, Timeline, Times};
+use crate::result::{Endpoint, Percentiles, RunResult, Times};
+use crate::timeline::Timeline;
 
 /// Points of a line in the table at most.
 const SPARK_SLOTS: usize = 60;
