@@ -43,7 +43,7 @@ impl Unit {
     }
 
     /// A round value, as it stands at an axis.
-    fn label(self, value: f64) -> String {
+    pub(super) fn label(self, value: f64) -> String {
         let text = self.write(value);
         match text.split_once('.') {
             Some((whole, rest)) if self == Self::Time => {
@@ -105,7 +105,7 @@ impl Axis {
 }
 
 /// The least of 1, 2, 2.5 and 5 times a power of ten that is at least so much.
-fn round_step(least: f64) -> f64 {
+pub(super) fn round_step(least: f64) -> f64 {
     let power = 10_f64.powf(least.log10().floor());
     let factors = [1.0, 2.0, 2.5, 5.0];
     factors.into_iter().map(|factor| factor * power).find(|step| *step >= least).unwrap_or(10.0 * power)

@@ -59,7 +59,7 @@
       });
     }
   };
-  for (const plot of document.querySelectorAll(".plot")) {
+  for (const plot of document.querySelectorAll(".plot:not(.still)")) {
     const follow = (event) => {
       const room = plot.getBoundingClientRect();
       const share = (event.clientX - room.left) / room.width;

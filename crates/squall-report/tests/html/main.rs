@@ -46,6 +46,7 @@ fn sections_are_in_order() {
     let ids = [
         "verdict",
         "thresholds",
+        "findings",
         "totals",
         "coverage",
         "charts",
@@ -60,6 +61,7 @@ fn sections_are_in_order() {
         "generators",
         "problems",
         "cost",
+        "plan",
         "words",
     ];
     let place = |id: &&str| {
@@ -93,10 +95,19 @@ fn whatever_a_name_says_is_text() {
     result.cleanup.left = vec![hostile()];
     result.outcomes = BTreeMap::from([(hostile(), 1)]);
     result.problems = BTreeMap::from([(hostile(), 1)]);
+    result.plan.text = hostile();
+    result.plan.stages[0].name = hostile();
+    for key in ["kind", "confidence", "summary", "advice"] {
+        result.findings[0][key] = hostile().into();
+    }
+    result.findings[0]["evidence"] = serde_json::json!([{ HOSTILE: [HOSTILE] }]);
     result.endpoints[0].name = hostile();
     result.endpoints[0].scenario = hostile();
     result.endpoints[0].tags = BTreeMap::from([(hostile(), hostile())]);
     result.endpoints[0].outcomes = BTreeMap::from([(hostile(), 1)]);
+    let slow = &mut result.endpoints[0].slowest[0];
+    (slow.outcome, slow.connection, slow.protocol) = (hostile(), hostile(), hostile());
+    (slow.remote, slow.trace_id) = (Some(hostile()), Some(hostile()));
     result.regions.iter_mut().for_each(|region| region.region = hostile());
     result.measures.iterations[0].scenario = hostile();
     result.measures.groups[0].name = Some(hostile());
@@ -195,4 +206,58 @@ fn many_generators_have_a_page() {
     let page = html(&sample::many_generators(500));
     check(&page);
     assert!(page.len() < 600_000, "{}", page.len());
+}
+
+#[test]
+fn five_thousand_names_make_no_endless_page() {
+    let page = html(&full(5_000, 60));
+    check(&page);
+    assert!(page.len() < 3_000_000, "{}", page.len());
+    assert!(page.contains("4,000 more, with fewer errors or requests, are in result.json."));
+    assert_eq!(page.matches("class=\"spectrum\"").count(), 50);
+}
+
+#[test]
+fn the_slowest_requests_are_in_the_row_that_opens() {
+    let mut result = full(2, 10);
+    result.endpoints[1].slowest.clear();
+    let page = html(&result);
+    check(&page);
+    assert_eq!(page.matches("<h4>The slowest requests</h4>").count(), 1);
+    for said in [
+        "waited 100ms, connect 40.0ms, TLS 80.0ms, send 1.00ms, first byte",
+        "new, http/1.1",
+        "192.0.2.7:443",
+    ] {
+        assert!(page.contains(said), "{said}");
+    }
+}
+
+#[test]
+fn what_was_found_is_said_and_marked_in_every_chart() {
+    let mut result = full(2, 300);
+    let page = html(&result);
+    for said in ["rate limited (high)", "2m45s to 4m · POST /orders", "rate: 410, share: 0.97", "Advice: "] {
+        assert!(page.contains(said), "{said}");
+    }
+    assert!(page.matches("<rect class=\"finding\"").count() >= 6);
+    assert!(page.matches("<span class=\"stage\"").count() >= 12, "stages are named");
+    // Whatever a later version finds is a text, and what is found nowhere has no section.
+    result.findings = vec![serde_json::json!(7), serde_json::json!({ "from_s": "x", "evidence": null })];
+    check(&html(&result));
+    result.findings.clear();
+    assert!(!html(&result).contains("id=\"findings\""));
+}
+
+#[test]
+fn the_generator_that_was_late_is_named() {
+    let mut result = full(2, 30);
+    assert!(html(&result).contains("No generator was far behind the others"));
+    let mut late = result.generators[0].clone();
+    late.send_lag_ms.p99 = Some(90.0);
+    "<i>late</i>".clone_into(&mut late.nonce);
+    result.generators.push(late);
+    let page = html(&result);
+    check(&page);
+    assert!(page.contains("&lt;i&gt;late&lt;/i&gt; was behind: its send lag p99 is 90.0ms"));
 }

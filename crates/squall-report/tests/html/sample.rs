@@ -1,12 +1,14 @@
 //! Results for pages: a run without anything, and runs with all there can be.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use squall_metrics::Merged;
+use squall_metrics::{Distribution, Merged};
 use squall_plan::{Bundle, Inputs, compile};
 use squall_report::{
     Ending, Endpoint, EndpointPoint, Facts, Generator, LoadCoverage, MeanPhases, Metric, Outcome,
-    Percentiles, Point, Region, Run, RunResult, SeatCoverage, Span, Threshold, Times, build,
+    Percentiles, PlanFacts, PlannedStage, Point, Region, Run, RunResult, SeatCoverage, SlowPhases,
+    SlowRequest, Span, Threshold, Times, build,
 };
 
 /// A run in which nothing was measured.
@@ -89,10 +91,51 @@ pub(crate) fn endpoint(name: &str, at: usize) -> Endpoint {
         },
         stale_retries: 1,
         redirects: 0,
-        slowest: Vec::new(),
+        slowest: slowest(at),
         connections: squall_report::Connections { new: 20, reused: 12_325, http2: 0 },
-        histogram: String::new(),
+        // Beyond these, nothing is drawn of it.
+        histogram: if at < 60 { histogram(at) } else { String::new() },
     }
+}
+
+fn histogram(at: usize) -> String {
+    let mut times = Distribution::fine();
+    for rank in 0..12_345_u32 {
+        let slower = 1.0 - (f64::from(rank) + 0.5) / 12_345.0;
+        let factor = 2_f64.powf(0.7 - 1.9 * slower.log10());
+        times.record_n(
+            Duration::from_secs_f64((7.0 + at as f64) / 1_000.0 * factor).subsec_micros().into(),
+            1,
+        );
+    }
+    times.to_base64()
+}
+
+fn slowest(at: usize) -> Vec<SlowRequest> {
+    let slow = |rank: usize| {
+        let first_byte = 1_900.0 - 100.0 * rank as f64 + noise(at + rank) as f64 / 20.0;
+        SlowRequest {
+            t_s: 311.0 + rank as f64 * 1.7,
+            response_time_ms: first_byte + 260.0,
+            service_time_ms: first_byte + 160.0,
+            outcome: if rank == 1 { "timeout".to_owned() } else { "200".to_owned() },
+            failed: rank == 1,
+            phases_ms: SlowPhases {
+                connect: (rank == 0).then_some(40.0),
+                tls: (rank == 0).then_some(80.0),
+                send: Some(1.0),
+                first_byte: Some(first_byte),
+                body: Some(39.0),
+                ..SlowPhases::default()
+            },
+            connection: if rank == 0 { "new" } else { "reused" }.to_owned(),
+            protocol: "http/1.1".to_owned(),
+            remote: Some("192.0.2.7:443".to_owned()),
+            bytes_received: 48_213,
+            trace_id: Some(format!("{:032x}", noise(rank) + 7)),
+        }
+    };
+    (0..5).map(slow).collect()
 }
 
 pub(crate) fn point(second: usize, length: usize, names: &[String]) -> Point {
@@ -224,6 +267,25 @@ pub(crate) fn full(endpoints: usize, seconds: usize) -> RunResult {
 
 /// What there is besides requests.
 pub(crate) fn beside(result: &mut RunResult) {
+    let stage = |name: &str, from: f64, until: f64| PlannedStage {
+        name: name.to_owned(),
+        from_s: from * result.run.duration_s,
+        until_s: until * result.run.duration_s,
+    };
+    result.plan = PlanFacts {
+        text: "name: shop\nload: { rate: 200/s, duration: 15m } # <as much as on a Friday>\n".to_owned(),
+        stages: vec![stage("stage 1 (0 to 200/s)", 0.0, 0.33), stage("stage 2 (200/s)", 0.33, 1.0)],
+    };
+    result.findings = vec![serde_json::json!({
+        "kind": "rate_limited",
+        "confidence": "high",
+        "endpoints": ["POST /orders"],
+        "from_s": 0.55 * result.run.duration_s,
+        "until_s": 0.8 * result.run.duration_s,
+        "summary": "429s begin at 410 req/s; a bucket of about 500 refilled at 400/s explains 97 % of them.",
+        "evidence": [{ "rate": 410, "share": 0.97 }],
+        "advice": "Ask for a higher limit, or queue orders behind it.",
+    })];
     result.generators = vec![generator("n0"), generator("n1")];
     result.problems = BTreeMap::from([("`POST /orders`: variable `cart` is undefined".to_owned(), 3)]);
     let region = |name: &str| Region {
