@@ -2,7 +2,7 @@
 
 use super::markup::{Html, decimal};
 use super::sections::{share, whole};
-use super::tables::table;
+use super::tables::{table, tall_table};
 use super::verdict::time;
 use crate::numbers::{count, significant};
 use crate::result::{Generator, RunResult};
@@ -64,7 +64,7 @@ pub(super) fn generators(html: &mut Html, result: &RunResult) {
     }
     let rows = generators.into_iter().take(MAX_ROWS).map(row);
     if number > 20 {
-        html.element("div", &[("class", "scroll tall"), ("tabindex", "0")], |html| table(html, &head, rows));
+        tall_table(html, &head, rows);
     } else {
         table(html, &head, rows);
     }
