@@ -8,6 +8,9 @@ use crate::result::RunResult;
 /// Where there are more stages, they are told apart but not named.
 const MAX_LABELS: usize = 8;
 
+/// Narrower stages, as shares of the width, have no room for a name.
+const MIN_LABEL: f64 = 0.06;
+
 /// Stretches and instants that every chart shows.
 pub(super) struct Behind {
     stages: Vec<Band>,
@@ -129,6 +132,9 @@ pub(super) fn labels(html: &mut Html, slots: &Slots, behind: &Behind) {
     }
     for band in stages {
         let Some((from, until)) = visible(slots, band) else { continue };
+        if until - from < MIN_LABEL {
+            continue;
+        }
         let style = format!("left:{}%;width:{}%", decimal(from * 100.0), decimal((until - from) * 100.0));
         html.leaf("span", &[("class", "stage"), ("style", &style), ("title", &band.name)], &band.name);
     }

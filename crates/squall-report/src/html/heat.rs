@@ -20,6 +20,9 @@ const MAX_COLUMNS: usize = 200;
 /// Rows of the table behind it at most.
 const MAX_ROWS: usize = 30;
 
+/// Fewer response times fall into groups by chance.
+const MIN_GROUPED: u64 = 50;
+
 /// Its anchor.
 pub(super) const ID: &str = "chart-heat";
 
@@ -166,6 +169,9 @@ fn shade(column: &BTreeMap<u32, u64>, bucket: u32) -> Option<usize> {
 
 /// Two buckets that hold much, with little between them: caches that are cold, instances that start.
 fn groups(sums: &BTreeMap<u32, u64>) -> Option<(u32, u32)> {
+    if total(sums) < MIN_GROUPED {
+        return None;
+    }
     let all = total(sums) as f64;
     let at = |bucket: u32| sums.get(&bucket).copied().unwrap_or(0) as f64;
     let (&first, &last) = sums.keys().next().zip(sums.keys().next_back())?;
@@ -299,6 +305,7 @@ mod tests {
         check(&[1, 10, 80, 40, 20, 10, 5, 2, 1], None);
         check(&[1, 80, 10, 20, 10], None);
         check(&[100, 1, 0, 0, 1, 1], None);
+        check(&[2, 8, 1, 0, 0, 0, 1, 8, 2], None);
         check(&[], None);
     }
 

@@ -342,6 +342,11 @@ pub(crate) fn only_errors() -> RunResult {
 pub(crate) fn day() -> RunResult {
     let mut result = full(5, 2_700);
     result.timeline.step_s = 32;
+    result.run.duration_s *= 32.0;
+    for stage in &mut result.plan.stages {
+        (stage.from_s, stage.until_s) = (32.0 * stage.from_s, 32.0 * stage.until_s);
+    }
+    result.findings.clear();
     result.timeline.points.iter_mut().for_each(|point| point.t_s *= 32);
     result
 }
