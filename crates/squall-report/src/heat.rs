@@ -1,5 +1,7 @@
 //! Response times of a step in buckets that are the same everywhere, for the heat map.
 
+use std::collections::BTreeMap;
+
 use squall_metrics::Sparse;
 
 /// Buckets that a decade of durations is cut into.
@@ -12,14 +14,11 @@ const LEAST_US: f64 = 100.0;
 pub(crate) const LAST: u32 = 46;
 
 /// The buckets of a distribution, without empty ones.
-pub(crate) fn of(times: &Sparse) -> Vec<(u32, u64)> {
-    let mut buckets: Vec<(u32, u64)> = Vec::new();
+pub(crate) fn of(times: &Sparse) -> BTreeMap<u32, u64> {
+    let mut buckets: BTreeMap<u32, u64> = BTreeMap::new();
     for &(us, count) in times.buckets() {
-        let bucket = bucket(us);
-        match buckets.last_mut() {
-            Some((last, sum)) if *last == bucket => *sum = sum.saturating_add(count),
-            _ => buckets.push((bucket, count)),
-        }
+        let sum = buckets.entry(bucket(us)).or_default();
+        *sum = sum.saturating_add(count);
     }
     buckets
 }
@@ -68,6 +67,6 @@ mod tests {
     #[test]
     fn buckets_count_everything_once() {
         let times = Sparse::try_new(vec![(5, 1), (50, 2), (101, 3), (120, 4), (9_999, 5)]).unwrap();
-        assert_eq!(of(&times), [(0, 3), (1, 7), (12, 5)]);
+        assert_eq!(of(&times), BTreeMap::from([(0, 3), (1, 7), (12, 5)]));
     }
 }

@@ -47,10 +47,10 @@ pub struct Point {
     pub p95_ms: Option<f64>,
     /// 99 % are at most this.
     pub p99_ms: Option<f64>,
-    /// Response times of successes and timeouts, as pairs of a bucket and how many are in it, without empty buckets.
+    /// Response times of successes and timeouts, as buckets and how many are in each, without empty ones.
     /// Bucket 0 is below 0.1 ms; bucket n, up to 46, goes from 0.1 ms × 10^((n−1)/6) to 0.1 ms × 10^(n/6).
     #[serde(default)]
-    pub heat: Vec<(u32, u64)>,
+    pub heat: BTreeMap<u32, u64>,
     /// What the service time of a request is made of, as the mean of all requests that ended.
     #[serde(default)]
     pub phases_ms: MeanPhases,

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::collections::BTreeMap;
+
 use squall_metrics::{Merged, Outcome, Phase, Phases, Recorder, Sample, SeriesId, Snapshot};
 use squall_plan::{Bundle, Inputs, Plan, compile};
 use squall_report::{Ending, Facts, PlannedStage, Run, RunResult, SeatCoverage, build, from_json, to_json};
@@ -77,7 +79,7 @@ fn a_second_says_how_long_requests_took_and_what_for() {
     let result = result(&plan("load: { users: 1, duration: 5s }"), &merged, "name: x # ü");
     let point = &result.timeline.points[0];
     // 50 µs; twice 10 to 14.7 ms; 681 ms to 1 s. The failure that was no timeout is in none of them.
-    assert_eq!(point.heat, [(0, 1), (13, 2), (24, 1)]);
+    assert_eq!(point.heat, BTreeMap::from([(0, 1), (13, 2), (24, 1)]));
     let mean_ms = (50.0 + 12_000.0 + 12_500.0 + 900_000.0) / 1_000.0 / 5.0;
     assert!((point.phases_ms.first_byte - mean_ms).abs() < 0.001, "{:?}", point.phases_ms);
     assert!((point.phases_ms.send - 0.016).abs() < 0.001 && point.phases_ms.body.abs() < f64::EPSILON);

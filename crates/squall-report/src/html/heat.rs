@@ -51,9 +51,9 @@ impl Heat {
         let mut columns = vec![BTreeMap::new(); slots.all.len()];
         for point in &timeline.points {
             let Some(column) = columns.get_mut(slots.index(point.t_s)) else { continue };
-            for &(bucket, number) in &point.heat {
-                let sum: &mut u64 = column.entry(bucket.min(LAST)).or_default();
-                *sum = sum.saturating_add(number);
+            for (bucket, number) in &point.heat {
+                let sum: &mut u64 = column.entry((*bucket).min(LAST)).or_default();
+                *sum = sum.saturating_add(*number);
             }
         }
         let buckets = || columns.iter().flat_map(BTreeMap::keys).copied();
@@ -311,14 +311,20 @@ mod tests {
 
     #[test]
     fn neighbours_of_one_shade_are_one_rectangle() {
-        let point = |t_s| crate::timeline::Point { t_s, heat: vec![(7, 5), (8, 5)], ..Default::default() };
+        let point = |t_s| crate::timeline::Point {
+            t_s,
+            heat: BTreeMap::from([(7, 5), (8, 5)]),
+            ..Default::default()
+        };
         let timeline = Timeline { step_s: 1, points: (0..50).map(point).collect() };
         let paths = Heat::of(&timeline).unwrap().paths();
         assert_eq!(paths[4], "M0 50H1000V100H0ZM0 0H1000V50H0Z");
         assert_eq!(paths.iter().filter(|path| !path.is_empty()).count(), 1);
         // Counts beyond what can be added, and buckets that do not exist.
-        let wild =
-            crate::timeline::Point { heat: vec![(u32::MAX, u64::MAX), (3, u64::MAX)], ..Default::default() };
+        let wild = crate::timeline::Point {
+            heat: BTreeMap::from([(u32::MAX, u64::MAX), (3, u64::MAX)]),
+            ..Default::default()
+        };
         assert!(Heat::of(&Timeline { step_s: 1, points: vec![wild] }).is_some());
     }
 }

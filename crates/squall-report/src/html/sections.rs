@@ -9,7 +9,7 @@ use crate::numbers::{count, count_of, percent, significant};
 use crate::result::{LoadCoverage, RunResult};
 
 /// Words of the report, and what they mean.
-const WORDS: [(&str, &str); 9] = [
+const WORDS: [(&str, &str); 11] = [
     (
         "response time",
         "From the scheduled start of a request to the last byte of its response: what a user waits.",
@@ -17,10 +17,15 @@ const WORDS: [(&str, &str); 9] = [
     ("service time", "From the actual start to the last byte: what the target took."),
     ("send lag", "How much later than scheduled the generators began requests, where they are the cause."),
     ("loop delay", "How long a task of a generator that wanted to run had to wait."),
+    ("start skew", "How much later than the common begin a generator began."),
     ("coverage", "Load delivered over load planned, and what is missing, named."),
     ("tainted", "Of a second of a generator: it was the bottleneck, not the target."),
     ("dropped", "Of an arrival: it was due, but no user was free."),
     ("p95", "95 % of the response times are at most this; p50, p99 and p99.9 likewise."),
+    (
+        "heat map",
+        "Each column is a stretch of time, each row a range of response times; darker is a larger share of the requests.",
+    ),
     ("phase", "A part of the service time: DNS, connect, TLS, send, first byte, body."),
 ];
 

@@ -198,7 +198,7 @@ pub(crate) fn point(second: usize, length: usize, names: &[String]) -> Point {
 }
 
 /// Two groups of response times, the second of those that found nothing in a cache.
-pub(crate) fn heat(second: usize, slow: u64, requests: u64) -> Vec<(u32, u64)> {
+pub(crate) fn heat(second: usize, slow: u64, requests: u64) -> BTreeMap<u32, u64> {
     let shift = if slow > 1 { 5 } else { 0 };
     let shape = [1, 4, 12, 30, 44, 26, 9, 3, 1, 0, 2, 11, 15, 6, 1];
     let buckets = (8..).zip(shape).map(|(bucket, share): (u32, u64)| {
