@@ -66,7 +66,9 @@ fn data_goes_to_standard_output_and_the_rest_elsewhere() {
         "json",
     ]);
     let output = command.env("SHOP", format!("http://{}", server.address())).output().unwrap();
-    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let last: Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    let result = &last["result"];
     assert_eq!((result["totals"]["requests"].as_u64(), server.counts().total), (Some(20), 20));
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(

@@ -35,7 +35,7 @@ pub(crate) fn run(order: Order) -> Result<Finished, Failure> {
     check_slices(generators, most)?;
     check_connections(&order.loaded.plan, generators, machine_of(generators).connections)?;
     let begun = Begun::new(&order)?;
-    begun.make_folder(&order.loaded.bundle.text)?;
+    begun.make_folder()?;
     let store = LocalStore::open(begun.folder.join(STORE)).context("cannot keep results")?;
     let (loaded, errands) = Errands::begin(order.loaded, &begun.id, begun.seed)?;
     let Loaded { plan, bundle } = loaded;

@@ -9,8 +9,8 @@ use squall_fleet::{Clock, End, GeneratorRecord, Judge, Judged, RunRecord, Time, 
 use squall_plan::Plan;
 use squall_plan::threshold::Unit;
 use squall_report::{
-    Ending, ExitCode, Facts, GeneratorFacts, Run, RunResult, SeatCoverage, Threshold, build, events, html,
-    terminal, to_json,
+    Ending, ExitCode, Facts, GeneratorFacts, Run, RunResult, SeatCoverage, Threshold, build, events, hlog,
+    html, terminal, to_json,
 };
 use squall_seat::SystemClock;
 use time::OffsetDateTime;
@@ -43,6 +43,8 @@ pub(crate) struct Begun {
     pub(crate) id: String,
     pub(crate) seed: u64,
     pub(crate) folder: PathBuf,
+    /// The plan's text.
+    plan: String,
 }
 
 /// Where a run was made.
@@ -146,15 +148,15 @@ impl Begun {
         };
         let id = run_id(SystemClock.now(), seed)?;
         let folder = order.out.clone().unwrap_or_else(|| Path::new(RUNS).join(&id));
-        Ok(Self { id, seed, folder })
+        Ok(Self { id, seed, folder, plan: order.loaded.bundle.text.clone() })
     }
 
     /// Makes its folder, with the plan in it.
-    pub(crate) fn make_folder(&self, plan: &str) -> Result<(), Failure> {
+    pub(crate) fn make_folder(&self) -> Result<(), Failure> {
         fs::create_dir_all(&self.folder)
             .with_context(|| format!("cannot make directory `{}`", self.folder.display()))
             .map_err(|error| Failure::from(error).with_hint("choose another place with --out DIR"))?;
-        write(&self.folder, "plan.yaml", plan)
+        write(&self.folder, "plan.yaml", &self.plan)
     }
 
     /// Makes the result of what was recorded, and keeps it.
@@ -168,10 +170,14 @@ impl Begun {
         let mut facts = facts(self.id, self.seed, plan_sha256, place, record)?;
         let (annotations, problems) = annotations(&self.folder, &facts.run.epoch);
         facts.annotations = annotations;
+        facts.plan_text = self.plan;
         facts.problems.extend(problems);
         let result = build(plan, &record.merged, facts);
         if result.events.one_in.is_some() {
             write(&self.folder, "events.jsonl", &events(plan, &record.merged))?;
+        }
+        if let Some(epoch) = record.epoch {
+            write(&self.folder, "intervals.hlog", &hlog(plan, &record.merged, epoch.0 as f64 / 1e6))?;
         }
         let page = keep(&self.folder, &result)?;
         Ok(Finished { result, page, folder: self.folder })
@@ -213,6 +219,7 @@ fn facts(
             regions: vec![place.region],
             plan_sha256,
         },
+        plan_text: String::new(),
         ending: match record.end.clone() {
             End::Finished => Ending::Finished,
             End::Interrupted => Ending::Interrupted,

@@ -9,6 +9,7 @@ use squall_plan::{PlacedLoad, Plan, Share};
 use crate::cost::Cost;
 use crate::events::EventSample;
 use crate::measures::measures;
+use crate::plan::PlanFacts;
 use crate::result::{
     Annotation, Checks, Cleanup, Connections, Coverage, Endpoint, Generator, IterationsEnded, LoadCoverage,
     Percentiles, PhaseTimes, Quantiles, Region, Run, RunResult, SCHEMA_VERSION, SeatCoverage, TaintedBy,
@@ -23,6 +24,8 @@ use crate::verdict::{Ending, Findings, Measured, judge};
 pub struct Facts {
     /// Which run; `name` and `duration_s` are taken from the plan.
     pub run: Run,
+    /// The plan as it was written; empty where it is not at hand.
+    pub plan_text: String,
     /// How it ended.
     pub ending: Ending,
     /// The generators' seats.
@@ -86,6 +89,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
     RunResult {
         schema_version: SCHEMA_VERSION,
         squall_version: env!("CARGO_PKG_VERSION").to_owned(),
+        plan: PlanFacts::new(plan, facts.plan_text),
         verdict,
         outcomes: merged.outcomes().iter().map(|(outcome, count)| (outcome.to_string(), *count)).collect(),
         endpoints: endpoints(plan, merged, elapsed_s),

@@ -1,12 +1,19 @@
 //! The report as a page: one file that loads nothing, opens from disk and reads without scripts.
 
+mod behind;
 mod charts;
 mod endpoints;
+mod fleet;
+mod heat;
 mod markup;
+mod plan;
 mod plot;
 mod sections;
 mod slots;
+mod slow;
+mod spectrum;
 mod tables;
+mod titles;
 mod verdict;
 
 use serde_json::json;
@@ -30,19 +37,31 @@ struct Section {
     id: &'static str,
     heading: &'static str,
     draw: fn(&mut Html, &RunResult),
+    /// Whether there is anything in it.
+    shown: fn(&RunResult) -> bool,
 }
 
+/// For sections that say so if there is nothing in them.
+const ALWAYS: fn(&RunResult) -> bool = |_| true;
+
 /// All parts below the verdict, in their order.
-const SECTIONS: [Section; 9] = [
-    Section { id: "thresholds", heading: "Thresholds", draw: verdict::thresholds },
-    Section { id: "totals", heading: "Totals", draw: sections::totals },
-    Section { id: "coverage", heading: "Coverage", draw: sections::coverage },
-    Section { id: "charts", heading: "What happened when", draw: draw_charts },
-    Section { id: "endpoints", heading: "Endpoints", draw: endpoints::endpoints },
-    Section { id: "generators", heading: "Generators", draw: sections::generators },
-    Section { id: "problems", heading: "Problems", draw: sections::problems },
-    Section { id: "cost", heading: "Cost", draw: sections::cost },
-    Section { id: "words", heading: "Words", draw: sections::words },
+const SECTIONS: [Section; 11] = [
+    Section { id: "thresholds", heading: "Thresholds", draw: verdict::thresholds, shown: ALWAYS },
+    Section {
+        id: "findings",
+        heading: "Findings",
+        draw: plan::findings,
+        shown: |result| !result.findings.is_empty(),
+    },
+    Section { id: "totals", heading: "Totals", draw: sections::totals, shown: ALWAYS },
+    Section { id: "coverage", heading: "Coverage", draw: sections::coverage, shown: ALWAYS },
+    Section { id: "charts", heading: "What happened when", draw: draw_charts, shown: ALWAYS },
+    Section { id: "endpoints", heading: "Endpoints", draw: endpoints::endpoints, shown: ALWAYS },
+    Section { id: "generators", heading: "Generators", draw: fleet::generators, shown: ALWAYS },
+    Section { id: "problems", heading: "Problems", draw: sections::problems, shown: ALWAYS },
+    Section { id: "cost", heading: "Cost", draw: sections::cost, shown: ALWAYS },
+    Section { id: "plan", heading: "Plan", draw: plan::plan, shown: ALWAYS },
+    Section { id: "words", heading: "Words", draw: sections::words, shown: ALWAYS },
 ];
 
 /// The report as a page of its own.
@@ -53,7 +72,7 @@ pub fn html(result: &RunResult) -> String {
         html.element("head", &[], |html| head(html, result));
         html.element("body", &[], |html| {
             html.element("div", &[("class", "page")], |html| {
-                html.element("nav", &[("aria-label", "Contents")], contents);
+                html.element("nav", &[("aria-label", "Contents")], |html| contents(html, result));
                 html.element("main", &[], |html| content(html, result));
             });
             html.data("timeline", &timeline_data(result));
@@ -72,9 +91,13 @@ fn head(html: &mut Html, result: &RunResult) {
     html.element("style", &[], |html| html.trusted(PAGE_STYLE));
 }
 
-fn contents(html: &mut Html) {
+fn shown(result: &RunResult) -> impl Iterator<Item = &'static Section> {
+    SECTIONS.iter().filter(|section| (section.shown)(result))
+}
+
+fn contents(html: &mut Html, result: &RunResult) {
     html.element("ul", &[], |html| {
-        let all = SECTIONS.iter().map(|section| (section.id, section.heading));
+        let all = shown(result).map(|section| (section.id, section.heading));
         for (id, heading) in std::iter::once(("verdict", "Verdict")).chain(all) {
             html.element("li", &[], |html| html.leaf("a", &[("href", &format!("#{id}"))], heading));
         }
@@ -83,7 +106,7 @@ fn contents(html: &mut Html) {
 
 fn content(html: &mut Html, result: &RunResult) {
     html.element("section", &[("id", "verdict")], |html| verdict::verdict(html, result));
-    for section in &SECTIONS {
+    for section in shown(result) {
         html.element("section", &[("id", section.id)], |html| {
             html.leaf("h2", &[], section.heading);
             (section.draw)(html, result);
@@ -112,7 +135,10 @@ fn timeline_data(result: &RunResult) -> serde_json::Value {
         });
         (chart.id.to_owned(), json!({ "unit": chart.unit.name(), "values": values.collect::<Vec<_>>() }))
     });
-    let charts: serde_json::Map<_, _> = charts.collect();
+    let mut charts: serde_json::Map<_, _> = charts.collect();
+    if let Some(heat) = heat::Heat::of(&result.timeline) {
+        charts.insert(heat::ID.to_owned(), heat.data());
+    }
     json!({
         "begin_s": slots.begin_s,
         "width_s": slots.width_s,

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::cost::Cost;
 use crate::events::EventSample;
 use crate::measures::Measures;
+use crate::plan::PlanFacts;
 use crate::slow::SlowRequest;
+use crate::timeline::Timeline;
 use crate::verdict::Verdict;
 
 /// The version of this form.
@@ -24,6 +26,9 @@ pub struct RunResult {
     pub squall_version: String,
     /// Which run.
     pub run: Run,
+    /// What was asked for.
+    #[serde(default)]
+    pub plan: PlanFacts,
     /// What it came to.
     pub verdict: Verdict,
     /// How much of what was planned was done.
@@ -43,7 +48,7 @@ pub struct RunResult {
     pub cleanup: Cleanup,
     /// What was asked for, and whether it held.
     pub thresholds: Vec<Threshold>,
-    /// Named causes. None are looked for yet.
+    /// Named causes: objects with `kind`, `confidence`, `endpoints`, `from_s`, `until_s`, `summary`, `evidence` and `advice`.
     pub findings: Vec<serde_json::Value>,
     /// Who made the load.
     pub generators: Vec<Generator>,
@@ -434,63 +439,4 @@ pub struct TaintedBy {
     pub loop_delay: u64,
     /// The machine gave processor time to others.
     pub stolen: u64,
-}
-
-/// What happened when.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Timeline {
-    /// How long a step is.
-    pub step_s: u32,
-    /// At most 3,600.
-    pub points: Vec<Point>,
-}
-
-/// One step of the timeline. Counts are of the whole step, `users` and `in_flight` its highest.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Point {
-    /// Its begin.
-    pub t_s: i64,
-    /// Users.
-    pub users: u64,
-    /// Requests under way.
-    pub in_flight: u64,
-    /// Arrivals that were due.
-    pub arrivals: u64,
-    /// Arrivals dropped.
-    pub dropped: u64,
-    /// Requests that ended.
-    pub requests: u64,
-    /// Requests that failed.
-    pub errors: u64,
-    /// How many ended in which way.
-    pub outcomes: BTreeMap<String, u64>,
-    /// Half of the response times are at most this.
-    pub p50_ms: Option<f64>,
-    /// 95 % are at most this.
-    pub p95_ms: Option<f64>,
-    /// 99 % are at most this.
-    pub p99_ms: Option<f64>,
-    /// Connections made.
-    pub new_connections: u64,
-    /// Connections open at the end.
-    pub connections: u64,
-    /// Slices for which the generator was the bottleneck.
-    pub tainted: u64,
-    /// The same by name; names of several scenarios are put together.
-    pub endpoints: BTreeMap<String, EndpointPoint>,
-}
-
-/// One name in one step.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct EndpointPoint {
-    /// Requests that ended.
-    pub requests: u64,
-    /// Requests that failed.
-    pub errors: u64,
-    /// Half of the response times are at most this.
-    pub p50_ms: Option<f64>,
-    /// 95 % are at most this.
-    pub p95_ms: Option<f64>,
-    /// 99 % are at most this.
-    pub p99_ms: Option<f64>,
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use csv::{Terminator, WriterBuilder};
 
 use crate::numbers::class;
-use crate::result::{EndpointPoint, Point, RunResult};
+use crate::result::RunResult;
+use crate::timeline::{EndpointPoint, Point};
 
 const HEAD: [&str; 21] = [
     "t_s",

@@ -93,6 +93,7 @@ fn facts(ending: Ending, missing: &[&str]) -> Facts {
             regions: vec!["local".to_owned()],
             plan_sha256: "ab".repeat(32),
         },
+        plan_text: String::new(),
         ending,
         seats: SeatCoverage { invited: 2, ready: 2, assigned: 2, ..SeatCoverage::default() },
         missing: missing.iter().map(|&missing| missing.to_owned()).collect(),

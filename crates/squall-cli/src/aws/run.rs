@@ -54,7 +54,7 @@ pub(crate) fn run(order: Order, args: &AwsArgs) -> Result<Finished, Failure> {
         let (loaded, errands) = Errands::begin(order.loaded, &begun.id, begun.seed)?;
         let order = Order { loaded, ..order };
         take(&site, &deployed, &begun.id).await?;
-        match write_down(&site, &begun, &order.loaded.bundle.text) {
+        match write_down(&site, &begun) {
             Ok(()) => Box::pin(run_taken(&site, &deployed, order, (begun, errands), (seats, spares))).await,
             Err(failure) => {
                 // What is not given back is free within a minute.
@@ -173,8 +173,8 @@ async fn take(site: &Site, deployed: &Deployed, run: &str) -> Result<(), Failure
 }
 
 /// Makes the run's folder, which says where the run is made.
-fn write_down(site: &Site, begun: &Begun, plan: &str) -> Result<(), Failure> {
-    begun.make_folder(plan)?;
+fn write_down(site: &Site, begun: &Begun) -> Result<(), Failure> {
+    begun.make_folder()?;
     let made_on =
         MadeOn { run: begun.id.clone(), stack: site.stack.clone(), region: site.session.region().to_owned() };
     write(&begun.folder, MADE_ON, &serde_json::to_string_pretty(&made_on)?)

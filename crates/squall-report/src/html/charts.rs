@@ -1,14 +1,31 @@
 //! Which charts there are, and what they say.
 
+use super::behind::Behind;
+use super::heat;
 use super::markup::Html;
-use super::plot::{self, Mark, Unit};
+use super::plot::{self, Unit};
 use super::slots::{CLASSES, Slot, Slots};
 use super::tables::table;
-use crate::numbers::{count, duration_ms, duration_s};
-use crate::result::{Point, RunResult, Timeline};
+use super::titles;
+use crate::numbers::{count, duration_s};
+use crate::result::RunResult;
+use crate::timeline::{Point, Timeline};
 
 /// Rows of the table behind a chart at most.
 const MAX_ROWS: usize = 60;
+
+/// The heat map follows this one.
+const PERCENTILES: &str = "chart-percentiles";
+
+/// Phases of requests, in the order in which they follow each other, and their colours.
+pub(super) const PHASES: [(&str, &str); 6] = [
+    ("DNS", "ph-dns"),
+    ("connect", "ph-connect"),
+    ("TLS", "ph-tls"),
+    ("send", "ph-send"),
+    ("first byte", "ph-first"),
+    ("body", "ph-body"),
+];
 
 /// What is drawn as one line or area.
 pub(super) struct Series {
@@ -39,6 +56,9 @@ pub(super) struct Chart {
 /// All charts of a timeline.
 pub(super) fn charts(slots: &Slots, timeline: &Timeline) -> Vec<Chart> {
     let mut charts = vec![users(slots, timeline), requests(slots, timeline), percentiles(slots, timeline)];
+    if slots.all.iter().any(|slot| slot.phases_ms.iter().sum::<f64>() > 0.0) {
+        charts.push(phases(slots));
+    }
     charts.push(connections(slots, timeline));
     if timeline.points.iter().any(|point| point.dropped > 0) {
         charts.push(dropped(slots, timeline));
@@ -56,16 +76,19 @@ pub(super) fn draw(html: &mut Html, result: &RunResult, most: usize) {
     }
     html.leaf("p", &[("class", "muted")], &note(&fine, timeline));
     annotations(html, result);
-    let marks = marks(result);
+    let behind = Behind::new(result);
     for (chart, rows) in charts(&fine, timeline).iter().zip(charts(&coarse, timeline)) {
         html.element("figure", &[("class", "chart"), ("data-chart", chart.id)], |html| {
             html.leaf("figcaption", &[], &chart.title);
-            plot::draw(html, chart, &fine, &marks);
+            plot::draw(html, chart, &fine, &behind);
             html.element("details", &[], |html| {
                 html.leaf("summary", &[], "As a table");
                 values(html, &rows, &coarse);
             });
         });
+        if chart.id == PERCENTILES {
+            heat::draw(html, timeline, &fine, &behind);
+        }
     }
 }
 
@@ -80,13 +103,6 @@ fn annotations(html: &mut Html, result: &RunResult) {
         .iter()
         .map(|annotation| vec![seconds(annotation.t_s.round() as i64), annotation.text.clone()]);
     table(html, &["At", "What happened beside the test"], rows);
-}
-
-fn marks(result: &RunResult) -> Vec<Mark> {
-    let failed = result.thresholds.iter().filter_map(|threshold| threshold.first_failed_at_s);
-    let annotated = result.annotations.iter().map(|annotation| annotation.t_s);
-    let failed = failed.map(|t_s| Mark { class: "mark", t_s });
-    failed.chain(annotated.map(|t_s| Mark { class: "note", t_s })).collect()
 }
 
 fn note(slots: &Slots, timeline: &Timeline) -> String {
@@ -130,7 +146,7 @@ fn series(
 }
 
 /// The first point at which something is highest, unless it is nothing everywhere.
-fn peak(timeline: &Timeline, value: impl Fn(&Point) -> u64) -> Option<(&Point, u64)> {
+pub(super) fn peak(timeline: &Timeline, value: impl Fn(&Point) -> u64) -> Option<(&Point, u64)> {
     let mut highest: Option<(&Point, u64)> = None;
     for point in &timeline.points {
         let value = value(point);
@@ -183,7 +199,6 @@ fn requests(slots: &Slots, timeline: &Timeline) -> Chart {
     let classes = CLASSES.iter().enumerate().map(|(index, (name, class))| {
         series(slots, name, class, move |slot| Some(slot.outcomes[index] as f64 / slot.seconds.max(1.0)))
     });
-    let used = |series: &Series| series.values.iter().flatten().any(|value| *value > 0.0);
     Chart {
         id: "chart-requests",
         title,
@@ -195,29 +210,38 @@ fn requests(slots: &Slots, timeline: &Timeline) -> Chart {
 }
 
 fn percentiles(slots: &Slots, timeline: &Timeline) -> Chart {
-    let measured = timeline.points.iter().filter_map(|point| point.p99_ms.map(|ms| (point, ms)));
-    let highest = measured.fold(None, |highest: Option<(&Point, f64)>, (point, ms)| match highest {
-        Some((_, before)) if before >= ms => highest,
-        _ => Some((point, ms)),
-    });
-    let title = match highest {
-        None => "No response times".to_owned(),
-        Some((point, ms)) => {
-            format!("Response time: p99 is highest at {}: {}", seconds(point.t_s), duration_ms(ms))
-        }
-    };
+    let title = titles::percentiles(slots, timeline);
     // The slowest is drawn first, so that none is hidden by a slower one.
     let lines = [("p99", "p99", 2), ("p95", "p95", 1), ("p50", "p50", 0)];
     let lines = lines
         .map(|(name, class, index)| series(slots, name, class, |slot: &Slot| slot.percentiles_ms[index]));
     Chart {
-        id: "chart-percentiles",
+        id: PERCENTILES,
         title,
         unit: Unit::Time,
         stacked: false,
         logarithmic: true,
         series: lines.into(),
     }
+}
+
+fn phases(slots: &Slots) -> Chart {
+    let series = PHASES.iter().enumerate().map(|(index, (name, class))| {
+        series(slots, name, class, move |slot| (slot.requests > 0).then(|| slot.phases_ms[index]))
+    });
+    Chart {
+        id: "chart-phases",
+        title: titles::phases(slots),
+        unit: Unit::Time,
+        stacked: true,
+        logarithmic: false,
+        series: series.filter(used).collect(),
+    }
+}
+
+/// Whether a series is ever more than nothing.
+fn used(series: &Series) -> bool {
+    series.values.iter().flatten().any(|value| *value > 0.0)
 }
 
 fn connections(slots: &Slots, timeline: &Timeline) -> Chart {

@@ -1,15 +1,29 @@
 //! The table of endpoints.
 
+use std::collections::BTreeSet;
+
 use super::markup::Html;
 use super::plot::line;
 use super::slots::{Slots, higher};
+use super::slow;
+use super::spectrum;
 use super::tables::table;
 use super::verdict::{response_time, time};
 use crate::numbers::{count, duration_ms, percent, significant};
-use crate::result::{Endpoint, Percentiles, RunResult, Timeline, Times};
+use crate::result::{Endpoint, Percentiles, RunResult, Times};
+use crate::timeline::Timeline;
 
 /// Points of a line in the table at most.
 const SPARK_SLOTS: usize = 60;
+
+/// Rows at most; those beyond are in `result.json`.
+const MAX_ROWS: usize = 1_000;
+
+/// Rows that open, and have a line over time, at most.
+const MAX_DETAILED: usize = 200;
+
+/// Rows with a percentile spectrum at most: those with the most requests.
+const MAX_SPECTRA: usize = 50;
 
 /// The columns, and whether they hold numbers.
 const COLUMNS: [(&str, &str); 9] = [
@@ -23,6 +37,17 @@ const COLUMNS: [(&str, &str); 9] = [
     ("Longest", "number"),
     ("Errors", "number"),
 ];
+
+/// How much is shown of an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    /// Its row.
+    None,
+    /// A row that opens.
+    Short,
+    /// With its percentile spectrum in it.
+    Full,
+}
 
 /// What all rows share.
 struct Context<'a> {
@@ -48,6 +73,7 @@ pub(super) fn endpoints(html: &mut Html, result: &RunResult) {
     let mut endpoints: Vec<&Endpoint> = result.endpoints.iter().collect();
     endpoints
         .sort_by_key(|endpoint| (std::cmp::Reverse(endpoint.errors), std::cmp::Reverse(endpoint.requests)));
+    let busiest = busiest(&endpoints);
     html.element("div", &[("class", "scroll tall"), ("tabindex", "0")], |html| {
         html.element("table", &[("class", "sortable")], |html| {
             html.element("thead", &[], |html| {
@@ -57,9 +83,17 @@ pub(super) fn endpoints(html: &mut Html, result: &RunResult) {
                     }
                 });
             });
-            endpoints.iter().for_each(|endpoint| body(html, &context, endpoint));
+            for (index, endpoint) in endpoints.iter().take(MAX_ROWS).enumerate() {
+                let detail = match index {
+                    index if busiest.contains(&index) => Detail::Full,
+                    index if index < MAX_DETAILED => Detail::Short,
+                    _ => Detail::None,
+                };
+                body(html, &context, endpoint, detail);
+            }
         });
     });
+    left_out(html, endpoints.len());
     if context.several_scenarios {
         html.leaf("p", &[("class", "muted")], "Names that several scenarios share have one line over time.");
     }
@@ -69,7 +103,33 @@ pub(super) fn endpoints(html: &mut Html, result: &RunResult) {
     }
 }
 
-fn body(html: &mut Html, context: &Context<'_>, endpoint: &Endpoint) {
+/// The rows with the most requests, of those that open.
+fn busiest(endpoints: &[&Endpoint]) -> BTreeSet<usize> {
+    let mut rows: Vec<usize> = (0..endpoints.len().min(MAX_DETAILED)).collect();
+    rows.sort_by_key(|row| std::cmp::Reverse(endpoints[*row].requests));
+    rows.into_iter().take(MAX_SPECTRA).collect()
+}
+
+fn left_out(html: &mut Html, number: usize) {
+    let mut left_out = Vec::new();
+    if number > MAX_SPECTRA {
+        left_out.push(format!(
+            "Of those that open, the {MAX_SPECTRA} with the most requests have a percentile spectrum."
+        ));
+    }
+    if number > MAX_DETAILED {
+        left_out.push(format!("The first {MAX_DETAILED} have a line over time, and open."));
+    }
+    if number > MAX_ROWS {
+        let rest = count((number - MAX_ROWS) as u64);
+        left_out.push(format!("{rest} more, with fewer errors or requests, are in result.json."));
+    }
+    if !left_out.is_empty() {
+        html.leaf("p", &[("class", "muted")], &left_out.join(" "));
+    }
+}
+
+fn body(html: &mut Html, context: &Context<'_>, endpoint: &Endpoint, detail: Detail) {
     let times = &endpoint.response_time_ms;
     let reached = |quantile, ms| response_time(context.result, quantile, ms);
     let errors = match endpoint.errors {
@@ -89,18 +149,38 @@ fn body(html: &mut Html, context: &Context<'_>, endpoint: &Endpoint) {
     html.element("tbody", &[], |html| {
         html.element("tr", &[], |html| {
             html.leaf("th", &[("scope", "row"), ("data-value", &name)], &name);
-            sparkline(html, context, &endpoint.name);
+            match detail {
+                Detail::None => html.leaf("td", &[("data-value", "-1")], "–"),
+                Detail::Short | Detail::Full => sparkline(html, context, &endpoint.name),
+            }
             for (value, text) in &cells {
                 html.leaf("td", &[("data-value", &value.to_string())], text);
             }
             let class = if endpoint.errors > 0 { "bad" } else { "" };
             html.leaf("td", &[("data-value", &endpoint.errors.to_string()), ("class", class)], &errors);
         });
-        html.element("tr", &[("class", "more")], |html| {
-            html.element("td", &[("colspan", "9")], |html| {
-                html.element("details", &[], |html| {
-                    html.leaf("summary", &[], "Outcomes, phases and times");
-                    html.element("div", &[("class", "inside")], |html| inside(html, endpoint));
+        if detail != Detail::None {
+            more(html, endpoint, detail);
+        }
+    });
+}
+
+/// The row that opens.
+fn more(html: &mut Html, endpoint: &Endpoint, detail: Detail) {
+    let mut summary = "Outcomes, phases and times".to_owned();
+    if !endpoint.slowest.is_empty() {
+        summary.push_str(", the slowest requests");
+    }
+    html.element("tr", &[("class", "more")], |html| {
+        html.element("td", &[("colspan", "9")], |html| {
+            html.element("details", &[], |html| {
+                html.leaf("summary", &[], &summary);
+                html.element("div", &[("class", "inside")], |html| {
+                    inside(html, endpoint);
+                    if detail == Detail::Full {
+                        spectrum::draw(html, endpoint);
+                    }
+                    slow::draw(html, &endpoint.slowest, if detail == Detail::Full { 10 } else { 3 });
                 });
             });
         });

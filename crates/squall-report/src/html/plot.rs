@@ -4,13 +4,14 @@
 //! crosshair, and labels must keep their size on a narrow screen. Libraries that draw SVG write colours and sizes
 //! into the picture. Here the picture is stretched to the room there is, and labels are laid over it.
 
+use super::behind::{self, Behind};
 use super::charts::{Chart, Series, seconds};
 use super::markup::{Html, decimal};
 use super::slots::Slots;
 use crate::numbers::{duration_ms, significant};
 
 /// The picture's width and height in its own coordinates.
-const SIZE: (f64, f64) = (1_000.0, 100.0);
+pub(super) const SIZE: (f64, f64) = (1_000.0, 100.0);
 
 /// Seconds between labels of the time axis; of these the first that gives few enough.
 const TIME_STEPS: [i64; 19] =
@@ -42,7 +43,7 @@ impl Unit {
     }
 
     /// A round value, as it stands at an axis.
-    fn label(self, value: f64) -> String {
+    pub(super) fn label(self, value: f64) -> String {
         let text = self.write(value);
         match text.split_once('.') {
             Some((whole, rest)) if self == Self::Time => {
@@ -68,14 +69,6 @@ impl Unit {
     pub(super) fn scale(self) -> f64 {
         if self == Self::Time { 1_000.0 } else { 1.0 }
     }
-}
-
-/// An instant that every chart shows.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Mark {
-    /// `mark` where a threshold first failed, `note` where somebody has said something.
-    pub(super) class: &'static str,
-    pub(super) t_s: f64,
 }
 
 /// From values to heights.
@@ -112,7 +105,7 @@ impl Axis {
 }
 
 /// The least of 1, 2, 2.5 and 5 times a power of ten that is at least so much.
-fn round_step(least: f64) -> f64 {
+pub(super) fn round_step(least: f64) -> f64 {
     let power = 10_f64.powf(least.log10().floor());
     let factors = [1.0, 2.0, 2.5, 5.0];
     factors.into_iter().map(|factor| factor * power).find(|step| *step >= least).unwrap_or(10.0 * power)
@@ -145,18 +138,18 @@ fn logarithmic(chart: &Chart) -> Axis {
 }
 
 /// A chart with its keys, its axes and, where it has two, their switch.
-pub(super) fn draw(html: &mut Html, chart: &Chart, slots: &Slots, marks: &[Mark]) {
-    keys(html, chart, slots, marks);
+pub(super) fn draw(html: &mut Html, chart: &Chart, slots: &Slots, behind: &Behind) {
+    keys(html, chart, slots, behind);
     if chart.logarithmic {
         let id = format!("{}-log", chart.id);
         html.void("input", &[("type", "checkbox"), ("class", "switch"), ("id", &id)]);
         html.leaf("label", &[("for", &id)], "Logarithmic axis");
-        plot(html, "plot log", chart, slots, logarithmic(chart), marks);
+        plot(html, "plot log", chart, slots, logarithmic(chart), behind);
     }
-    plot(html, "plot linear", chart, slots, linear(chart, slots.all.len()), marks);
+    plot(html, "plot linear", chart, slots, linear(chart, slots.all.len()), behind);
 }
 
-fn keys(html: &mut Html, chart: &Chart, slots: &Slots, marks: &[Mark]) {
+fn keys(html: &mut Html, chart: &Chart, slots: &Slots, behind: &Behind) {
     html.element("div", &[("class", "keys")], |html| {
         for series in &chart.series {
             html.element("span", &[("class", "key")], |html| {
@@ -168,29 +161,12 @@ fn keys(html: &mut Html, chart: &Chart, slots: &Slots, marks: &[Mark]) {
                 html.leaf("b", &[("class", "value")], "");
             });
         }
-        let bands = [
-            ("tainted", "generators were the bottleneck", slots.all.iter().any(|slot| slot.tainted > 0)),
-            ("mark", "a threshold first failed", !shares(slots, marks, "mark").is_empty()),
-            ("note", "annotation", !shares(slots, marks, "note").is_empty()),
-        ];
-        for (class, what, _) in bands.iter().filter(|(_, _, shown)| *shown) {
-            html.element("span", &[("class", "key quiet")], |html| {
-                html.leaf("i", &[("class", class)], "");
-                html.text(what);
-            });
-        }
+        behind::keys(html, slots, behind);
         html.leaf("b", &[("class", "when")], "");
     });
 }
 
-/// Where along the time axis the marks of a class stand.
-fn shares(slots: &Slots, marks: &[Mark], class: &str) -> Vec<f64> {
-    let share = |mark: &Mark| (mark.t_s - slots.begin_s as f64) / slots.length_s.max(1) as f64;
-    let shares = marks.iter().filter(|mark| mark.class == class).map(share);
-    shares.filter(|share| (0.0..=1.0).contains(share)).collect()
-}
-
-fn plot(html: &mut Html, class: &str, chart: &Chart, slots: &Slots, axis: Axis, marks: &[Mark]) {
+fn plot(html: &mut Html, class: &str, chart: &Chart, slots: &Slots, axis: Axis, behind: &Behind) {
     html.element(
         "div",
         &[("class", class), ("tabindex", "0"), ("role", "img"), ("aria-label", &chart.title)],
@@ -198,7 +174,7 @@ fn plot(html: &mut Html, class: &str, chart: &Chart, slots: &Slots, axis: Axis, 
             let view = format!("0 0 {} {}", SIZE.0, SIZE.1);
             let attributes = [("viewBox", &*view), ("preserveAspectRatio", "none"), ("aria-hidden", "true")];
             html.element("svg", &attributes, |html| {
-                behind(html, slots, axis, marks);
+                background(html, slots, axis, behind);
                 if chart.stacked {
                     areas(html, chart, slots, axis);
                 } else {
@@ -212,47 +188,23 @@ fn plot(html: &mut Html, class: &str, chart: &Chart, slots: &Slots, axis: Axis, 
                 let style = format!("bottom:{}%", decimal(axis.share(tick) * 100.0));
                 html.leaf("span", &[("class", "y"), ("style", &style)], &chart.unit.label(tick));
             }
+            behind::labels(html, slots, behind);
             times(html, slots);
             html.leaf("span", &[("class", "cross")], "");
         },
     );
 }
 
-/// Grid lines, tainted seconds and marks.
-fn behind(html: &mut Html, slots: &Slots, axis: Axis, marks: &[Mark]) {
-    for (from, to) in tainted(slots) {
-        let (x, width) = (edge(slots, from), edge(slots, to) - edge(slots, from));
-        let (x, width, height) = (decimal(x), decimal(width.max(1.0)), decimal(SIZE.1));
-        html.leaf(
-            "rect",
-            &[("class", "tainted"), ("x", &x), ("y", "0"), ("width", &width), ("height", &height)],
-            "",
-        );
-    }
+/// What is behind the data, and the grid.
+fn background(html: &mut Html, slots: &Slots, axis: Axis, behind: &Behind) {
+    behind::bands(html, slots, behind);
     let grid = axis.ticks().into_iter().map(|tick| format!("M0 {}H{}", decimal(axis.y(tick)), SIZE.0));
     html.leaf("path", &[("class", "grid"), ("d", &grid.collect::<String>())], "");
-    for class in ["mark", "note"] {
-        let lines = shares(slots, marks, class).into_iter();
-        let lines = lines.map(|share| format!("M{} 0V{}", decimal(share * SIZE.0), SIZE.1));
-        html.leaf("path", &[("class", class), ("d", &lines.collect::<String>())], "");
-    }
-}
-
-/// Stretches of slots in which generators were the bottleneck.
-fn tainted(slots: &Slots) -> Vec<(usize, usize)> {
-    let mut stretches: Vec<(usize, usize)> = Vec::new();
-    let tainted = slots.all.iter().enumerate().filter(|(_, slot)| slot.tainted > 0);
-    for (index, _) in tainted {
-        match stretches.last_mut() {
-            Some((_, to)) if *to == index => *to = index + 1,
-            _ => stretches.push((index, index + 1)),
-        }
-    }
-    stretches
+    behind::lines(html, slots, behind);
 }
 
 /// Where a slot begins.
-fn edge(slots: &Slots, index: usize) -> f64 {
+pub(super) fn edge(slots: &Slots, index: usize) -> f64 {
     let share = index as f64 * slots.width_s as f64 / slots.length_s.max(1) as f64;
     SIZE.0 * share.min(1.0)
 }
@@ -306,7 +258,8 @@ fn outline(slots: &Slots, values: &[f64], axis: Axis) -> Vec<String> {
     first.into_iter().chain(between).chain(last).collect()
 }
 
-fn times(html: &mut Html, slots: &Slots) {
+/// The labels of the time axis.
+pub(super) fn times(html: &mut Html, slots: &Slots) {
     let step = TIME_STEPS.into_iter().find(|step| slots.length_s / step <= 6);
     // Beyond days, whatever divides it.
     let step = step.unwrap_or(slots.length_s / 6).max(1);

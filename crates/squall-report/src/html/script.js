@@ -22,9 +22,25 @@
     return value.toLocaleString("en", { maximumFractionDigits: value < 100 ? 1 : 0 });
   };
 
+  // Two digits: buckets are wide.
+  const about = (us) => duration(us ? Number(us.toPrecision(2)) : 0).replace(/(\.\d*?)0+(?=\D)/, "$1").replace(/\.(?=\D)/, "");
+  // What a heat map holds there: in the bucket under the pointer, or in the fullest one.
+  const heat = (chart, index, up) => {
+    const pairs = chart.values[Math.floor((index * timeline.width_s) / chart.width_s)] || [];
+    let [all, bucket, number] = [0, -1, 0];
+    const pointed = up === null ? -1 : chart.rows[0] + Math.floor(up * (chart.rows[1] + 1 - chart.rows[0]));
+    for (let at = 0; at < pairs.length; at += 2) {
+      all += pairs[at + 1];
+      if (pointed < 0 ? pairs[at + 1] > number : pairs[at] === pointed) [bucket, number] = [pairs[at], pairs[at + 1]];
+    }
+    if (bucket < 0) bucket = pointed;
+    const range = bucket < 0 ? "" : about(chart.edges_us[bucket]) + " to " + about(chart.edges_us[bucket + 1]) + ": ";
+    return range + number.toLocaleString("en") + " of " + all.toLocaleString("en");
+  };
+
   // One crosshair for all charts.
   let current = -1;
-  const show = (index) => {
+  const show = (index, up = null) => {
     current = index;
     const time = seconds(timeline.begin_s + index * timeline.width_s);
     // The last slot may be cut.
@@ -32,7 +48,9 @@
     for (const figure of figures) {
       const chart = timeline.charts[figure.dataset.chart];
       figure.querySelectorAll(".value").forEach((cell, at) => {
-        cell.textContent = index < 0 ? "" : write(chart.unit, chart.values[at][index]);
+        if (index < 0) cell.textContent = "";
+        else if (chart.unit === "heat") cell.textContent = heat(chart, index, up);
+        else cell.textContent = write(chart.unit, chart.values[at][index]);
       });
       figure.querySelector(".when").textContent = index < 0 ? "" : "at " + time;
       figure.querySelectorAll(".cross").forEach((cross) => {
@@ -41,11 +59,14 @@
       });
     }
   };
-  for (const plot of document.querySelectorAll(".plot")) {
+  for (const plot of document.querySelectorAll(".plot:not(.still)")) {
     const follow = (event) => {
       const room = plot.getBoundingClientRect();
       const share = (event.clientX - room.left) / room.width;
-      show(Math.max(0, Math.min(timeline.count - 1, Math.floor((share * timeline.length_s) / timeline.width_s))));
+      const up = (room.bottom - event.clientY) / room.height;
+      const index = Math.floor((share * timeline.length_s) / timeline.width_s);
+      const inside = plot.classList.contains("heat") && up >= 0 && up < 1;
+      show(Math.max(0, Math.min(timeline.count - 1, index)), inside ? up : null);
     };
     plot.addEventListener("pointermove", follow);
     plot.addEventListener("pointerdown", follow);

@@ -6,10 +6,10 @@ use super::tables::{facts, list, table};
 use super::verdict::{response_time, some_count, time};
 use crate::measures::Span;
 use crate::numbers::{count, count_of, percent, significant};
-use crate::result::{Generator, LoadCoverage, RunResult};
+use crate::result::{LoadCoverage, RunResult};
 
 /// Words of the report, and what they mean.
-const WORDS: [(&str, &str); 9] = [
+const WORDS: [(&str, &str); 11] = [
     (
         "response time",
         "From the scheduled start of a request to the last byte of its response: what a user waits.",
@@ -17,18 +17,25 @@ const WORDS: [(&str, &str); 9] = [
     ("service time", "From the actual start to the last byte: what the target took."),
     ("send lag", "How much later than scheduled the generators began requests, where they are the cause."),
     ("loop delay", "How long a task of a generator that wanted to run had to wait."),
+    ("start skew", "How much later than the common begin a generator began."),
     ("coverage", "Load delivered over load planned, and what is missing, named."),
     ("tainted", "Of a second of a generator: it was the bottleneck, not the target."),
     ("dropped", "Of an arrival: it was due, but no user was free."),
     ("p95", "95 % of the response times are at most this; p50, p99 and p99.9 likewise."),
+    (
+        "heat map",
+        "Each column is a stretch of time, each row a range of response times; darker is a larger share of the requests.",
+    ),
     ("phase", "A part of the service time: DNS, connect, TLS, send, first byte, body."),
 ];
 
-fn whole(number: u64) -> String {
+/// A count, or a dash.
+pub(super) fn whole(number: u64) -> String {
     if number == 0 { "–".to_owned() } else { count(number) }
 }
 
-fn share(ratio: Option<f64>) -> String {
+/// A share, or a dash.
+pub(super) fn share(ratio: Option<f64>) -> String {
     ratio.filter(|ratio| *ratio > 0.0).map_or("–".to_owned(), percent)
 }
 
@@ -191,59 +198,6 @@ pub(super) fn coverage(html: &mut Html, result: &RunResult) {
     html.leaf("p", &[("class", "muted")], &parts.join(" · "));
     let missing = coverage.missing.iter().map(|missing| format!("Missing: {missing}"));
     list(html, &missing.collect::<Vec<_>>());
-}
-
-/// Who made the load.
-pub(super) fn generators(html: &mut Html, result: &RunResult) {
-    if result.generators.is_empty() {
-        html.leaf("p", &[("class", "muted")], "No generator took part.");
-        return;
-    }
-    let head = [
-        "Generator",
-        "Slice",
-        "Window",
-        "Region",
-        "Address",
-        "Ready after",
-        "Start skew",
-        "Send lag p99",
-        "Loop delay p99",
-        "Processor",
-        "Stolen",
-        "Memory",
-        "Connections",
-        "Tainted seconds",
-    ];
-    table(html, &head, result.generators.iter().map(generator));
-}
-
-fn generator(generator: &Generator) -> Vec<String> {
-    let by = &generator.tainted_by;
-    let reasons = [(by.send_lag, "send lag"), (by.loop_delay, "loop delay"), (by.stolen, "stolen")];
-    let reasons = reasons.iter().filter(|(number, _)| *number > 0);
-    let reasons = reasons.map(|(number, what)| format!("{what} {number}")).collect::<Vec<_>>().join(", ");
-    let tainted = match generator.tainted_s {
-        0 => "–".to_owned(),
-        seconds if reasons.is_empty() => count(seconds),
-        seconds => format!("{} ({reasons})", count(seconds)),
-    };
-    vec![
-        generator.nonce.clone(),
-        generator.slice.map_or("spare".to_owned(), |slice| slice.to_string()),
-        generator.window.to_string(),
-        generator.region.clone(),
-        generator.source_ip.clone().unwrap_or_else(|| "–".to_owned()),
-        time(Some(generator.ready_ms)),
-        time(generator.start_skew_ms),
-        time(generator.send_lag_ms.p99),
-        time(generator.loop_delay_ms.p99),
-        share(generator.cpu_ratio),
-        share(generator.stolen_ratio),
-        format!("{} MB", significant(generator.memory_mb)),
-        whole(generator.connections),
-        tainted,
-    ]
 }
 
 /// What went wrong, in words.

@@ -1,7 +1,7 @@
 //! The timeline in fewer steps, of equal length and without gaps.
 
 use crate::numbers;
-use crate::result::{Point, Timeline};
+use crate::timeline::{Point, Timeline};
 
 /// The classes of outcomes, in the order in which they are stacked.
 pub(super) const CLASSES: [(&str, &str); 7] = [
@@ -29,6 +29,10 @@ pub(super) struct Slot {
     pub(super) new_connections: u64,
     /// Slices for which the generator was the bottleneck.
     pub(super) tainted: u64,
+    /// Requests that ended.
+    pub(super) requests: u64,
+    /// How long the phases of a request took on average.
+    pub(super) phases_ms: [f64; 6],
     /// Requests by [`CLASSES`].
     pub(super) outcomes: [u64; 7],
     /// The highest p50, p95 and p99 of its steps: distributions cannot be put together from them.
@@ -93,12 +97,24 @@ impl Slot {
         self.dropped += point.dropped;
         self.new_connections += point.new_connections;
         self.tainted += point.tainted;
+        self.add_phases(point);
         for (outcome, number) in &point.outcomes {
             self.outcomes[class(outcome)] += number;
         }
         let percentiles = [point.p50_ms, point.p95_ms, point.p99_ms];
         for (highest, ms) in self.percentiles_ms.iter_mut().zip(percentiles) {
             *highest = higher(*highest, ms);
+        }
+    }
+}
+
+impl Slot {
+    /// Means by what they are means of.
+    fn add_phases(&mut self, point: &Point) {
+        let (before, more) = (self.requests as f64, point.requests as f64);
+        self.requests += point.requests;
+        for (mean, of_point) in self.phases_ms.iter_mut().zip(point.phases_ms.all()) {
+            *mean = (*mean * before + of_point * more) / (before + more).max(1.0);
         }
     }
 }

@@ -4,7 +4,16 @@ use super::markup::Html;
 
 /// A table whose first column names its rows; the others hold what was measured.
 pub(super) fn table(html: &mut Html, head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
-    html.element("div", &[("class", "scroll"), ("tabindex", "0")], |html| {
+    in_class(html, "scroll", head, rows);
+}
+
+/// The same with so many rows that it scrolls within itself.
+pub(super) fn tall_table(html: &mut Html, head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
+    in_class(html, "scroll tall rows", head, rows);
+}
+
+fn in_class(html: &mut Html, class: &str, head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
+    html.element("div", &[("class", class), ("tabindex", "0")], |html| {
         html.element("table", &[], |html| {
             html.element("thead", &[], |html| {
                 html.element("tr", &[], |html| {

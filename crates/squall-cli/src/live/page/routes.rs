@@ -65,7 +65,10 @@ impl Shared {
     pub(super) fn take(&self, frame: &Frame) {
         let mut frame = frame.clone();
         // What the page draws of the past is the whole only.
-        frame.points.iter_mut().for_each(|point| point.endpoints.clear());
+        for point in &mut frame.points {
+            point.endpoints.clear();
+            point.heat.clear();
+        }
         let text = json!(frame).to_string();
         let mut past = self.past();
         past.points.extend(frame.points.drain(..));
