@@ -99,7 +99,7 @@ impl Heat {
             None => "Response times".to_owned(),
             Some(((low, _), (high, _))) => {
                 let (from, to) = (rounded(begin_ms(*low).max(0.001)), rounded(begin_ms(high + 1)));
-                format!("Response times: half of them are between {from} and {to}")
+                format!("Response times: at least half are between {from} and {to}")
             }
         }
     }
