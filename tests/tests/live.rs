@@ -188,4 +188,5 @@ fn lines_of_a_followed_file_are_annotations() {
     let missing = place.run(&["run", "plan.yaml", "--annotations", "nothing.log"]);
     assert_eq!(missing.code, 104);
     assert!(missing.stderr.contains("cannot read `nothing.log`"), "{}", missing.stderr);
+    assert!(!place.path().join(".squall").exists(), "nothing was begun");
 }

@@ -64,6 +64,7 @@ pub(crate) struct Live {
 }
 
 impl Live {
+    /// Opens what the user wants to see. What cannot be had is told before anything is done.
     pub(crate) fn begin(begun: &Begun, plan: &Plan, generators: u32, watch: &Watch) -> Result<Self, Failure> {
         let stopper = Stopper::default();
         let camera = Camera::new(&begun.id, plan, generators);
@@ -75,8 +76,8 @@ impl Live {
         match watch.progress {
             Progress::None => {}
             Progress::Auto if has_screen(watch.output) => {
-                sinks
-                    .push(Box::new(Screen::new(stopper.clone(), page.as_ref().map(|page| page.url.clone()))));
+                let url = page.as_ref().map(|page| page.url.clone());
+                sinks.push(Box::new(Screen::new(stopper.clone(), url)));
             }
             Progress::Auto | Progress::Lines => sinks.push(Box::new(Lines)),
         }

@@ -35,6 +35,7 @@ pub(crate) fn run(order: Order) -> Result<Finished, Failure> {
     check_slices(generators, most)?;
     check_connections(&order.loaded.plan, generators, machine_of(generators).connections)?;
     let begun = Begun::new(&order)?;
+    let mut live = Live::begin(&begun, &order.loaded.plan, generators, &order.watch)?;
     begun.make_folder()?;
     let store = LocalStore::open(begun.folder.join(STORE)).context("cannot keep results")?;
     let (loaded, errands) = Errands::begin(order.loaded, &begun.id, begun.seed)?;
@@ -53,7 +54,6 @@ pub(crate) fn run(order: Order) -> Result<Finished, Failure> {
         cleanup: plan.cleanup_time(),
     };
     let judge = judge_of(&plan, "local");
-    let mut live = Live::begin(&begun, &plan, generators, &order.watch)?;
     let plan_sha256 = settings.bundle.clone();
     let mut record = drive(&store, RunOrder { bundle, settings, judge }, &mut live)?;
     let page = live.close();

@@ -37,6 +37,15 @@ pub(crate) struct MadeOn {
     pub(crate) region: String,
 }
 
+/// A run that may begin as soon as it has the fleet.
+struct Prepared {
+    loaded: Loaded,
+    begun: Begun,
+    errands: Errands,
+    live: Live,
+    ready_within: Option<Duration>,
+}
+
 /// Runs a plan to its end and keeps its result.
 pub(crate) fn run(order: Order, args: &AwsArgs) -> Result<Finished, Failure> {
     block_on(async {
@@ -51,11 +60,14 @@ pub(crate) fn run(order: Order, args: &AwsArgs) -> Result<Finished, Failure> {
         check_connections(plan, seats, sizing::CONNECTIONS_OF_SEAT)?;
         let spares = spares(&site, seats).await?;
         let begun = Begun::new(&order)?;
+        let live = Live::begin(&begun, &order.loaded.plan, seats, &order.watch)?;
         let (loaded, errands) = Errands::begin(order.loaded, &begun.id, begun.seed)?;
-        let order = Order { loaded, ..order };
         take(&site, &deployed, &begun.id).await?;
         match write_down(&site, &begun) {
-            Ok(()) => Box::pin(run_taken(&site, &deployed, order, (begun, errands), (seats, spares))).await,
+            Ok(()) => {
+                let prepared = Prepared { loaded, begun, errands, live, ready_within: order.ready_within };
+                Box::pin(run_taken(&site, &deployed, prepared, (seats, spares))).await
+            }
             Err(failure) => {
                 // What is not given back is free within a minute.
                 let _ = release(&deployed.store, &begun.id).await;
@@ -69,11 +81,10 @@ pub(crate) fn run(order: Order, args: &AwsArgs) -> Result<Finished, Failure> {
 async fn run_taken(
     site: &Site,
     deployed: &Deployed,
-    order: Order,
-    (begun, errands): (Begun, Errands),
+    prepared: Prepared,
     (seats, spares): (u32, u32),
 ) -> Result<Finished, Failure> {
-    let Loaded { plan, bundle } = order.loaded;
+    let Prepared { loaded: Loaded { plan, bundle }, begun, errands, mut live, ready_within } = prepared;
     let run = begun.id.clone();
     let settings = Settings {
         run: run.clone(),
@@ -84,12 +95,11 @@ async fn run_taken(
         spares,
         interval_s: sizing::interval_s(seats),
         poll: sizing::poll(seats),
-        gather: order.ready_within.unwrap_or_else(|| sizing::gather(seats)),
+        gather: ready_within.unwrap_or_else(|| sizing::gather(seats)),
         load: plan.latest_end(),
         cleanup: plan.cleanup_time(),
     };
     let judge = judge_of(&plan, site.session.region());
-    let mut live = Live::begin(&begun, &plan, seats, &order.watch)?;
     let plan_sha256 = settings.bundle.clone();
     let record = Box::pin(drive(deployed, RunOrder { bundle, settings, judge }, &mut live)).await;
     let page = live.close();
