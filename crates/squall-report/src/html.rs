@@ -13,6 +13,7 @@ mod slots;
 mod slow;
 mod spectrum;
 mod tables;
+mod telemetry;
 mod titles;
 mod verdict;
 
@@ -126,7 +127,7 @@ fn draw_charts(html: &mut Html, result: &RunResult) {
 /// What the crosshair reads: the values of each chart by slot, times in whole microseconds.
 fn timeline_data(result: &RunResult) -> serde_json::Value {
     let slots = Slots::new(&result.timeline, MAX_SLOTS);
-    let charts = charts::charts(&slots, &result.timeline);
+    let charts = charts::charts(&slots, result);
     let charts = charts.iter().map(|chart| {
         let values = chart.series.iter().map(|series| {
             let rounded = |value: &f64| json!(decimal(*value * chart.unit.scale()).parse::<f64>().ok());

@@ -57,7 +57,7 @@ pub struct RunResult {
     /// What happened when.
     pub timeline: Timeline,
     /// What the target's own instruments said. None are read yet.
-    pub telemetry: Vec<serde_json::Value>,
+    pub telemetry: Vec<TelemetrySeries>,
     /// What happened beside the test.
     pub annotations: Vec<Annotation>,
     /// What is kept of single requests, in `events.jsonl`.
@@ -115,6 +115,19 @@ pub struct Annotation {
     pub t_s: f64,
     /// What.
     pub text: String,
+}
+
+/// What one of the target's own instruments said over time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TelemetrySeries {
+    /// Who was asked.
+    pub source: String,
+    /// What was measured.
+    pub name: String,
+    /// In what; may be empty.
+    pub unit: String,
+    /// Seconds since the epoch, and the value from then on.
+    pub points: Vec<(f64, f64)>,
 }
 
 /// Which run.

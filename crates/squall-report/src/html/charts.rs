@@ -6,7 +6,7 @@ use super::markup::Html;
 use super::plot::{self, Unit};
 use super::slots::{CLASSES, Slot, Slots};
 use super::tables::table;
-use super::titles;
+use super::{telemetry, titles};
 use crate::numbers::{count, duration_s};
 use crate::result::RunResult;
 use crate::timeline::{Point, Timeline};
@@ -30,7 +30,7 @@ pub(super) const PHASES: [(&str, &str); 6] = [
 /// What is drawn as one line or area.
 pub(super) struct Series {
     /// What it is called.
-    pub(super) name: &'static str,
+    pub(super) name: String,
     /// Its colour.
     pub(super) class: &'static str,
     /// One value for each slot.
@@ -40,7 +40,7 @@ pub(super) struct Series {
 /// A chart.
 pub(super) struct Chart {
     /// Its anchor.
-    pub(super) id: &'static str,
+    pub(super) id: String,
     /// What it shows, in a sentence if there is something to say.
     pub(super) title: String,
     /// What its values are.
@@ -53,8 +53,9 @@ pub(super) struct Chart {
     pub(super) series: Vec<Series>,
 }
 
-/// All charts of a timeline.
-pub(super) fn charts(slots: &Slots, timeline: &Timeline) -> Vec<Chart> {
+/// All charts of a result.
+pub(super) fn charts(slots: &Slots, result: &RunResult) -> Vec<Chart> {
+    let timeline = &result.timeline;
     let mut charts = vec![users(slots, timeline), requests(slots, timeline), percentiles(slots, timeline)];
     if slots.all.iter().any(|slot| slot.phases_ms.iter().sum::<f64>() > 0.0) {
         charts.push(phases(slots));
@@ -63,6 +64,7 @@ pub(super) fn charts(slots: &Slots, timeline: &Timeline) -> Vec<Chart> {
     if timeline.points.iter().any(|point| point.dropped > 0) {
         charts.push(dropped(slots, timeline));
     }
+    charts.extend(telemetry::charts(&result.telemetry, slots));
     charts
 }
 
@@ -77,8 +79,8 @@ pub(super) fn draw(html: &mut Html, result: &RunResult, most: usize) {
     html.leaf("p", &[("class", "muted")], &note(&fine, timeline));
     annotations(html, result);
     let behind = Behind::new(result);
-    for (chart, rows) in charts(&fine, timeline).iter().zip(charts(&coarse, timeline)) {
-        html.element("figure", &[("class", "chart"), ("data-chart", chart.id)], |html| {
+    for (chart, rows) in charts(&fine, result).iter().zip(charts(&coarse, result)) {
+        html.element("figure", &[("class", "chart"), ("data-chart", &chart.id)], |html| {
             html.leaf("figcaption", &[], &chart.title);
             plot::draw(html, chart, &fine, &behind);
             html.element("details", &[], |html| {
@@ -90,6 +92,7 @@ pub(super) fn draw(html: &mut Html, result: &RunResult, most: usize) {
             heat::draw(html, timeline, &fine, &behind);
         }
     }
+    telemetry::rest(html, &result.telemetry);
 }
 
 /// What happened beside the test, in words.
@@ -120,7 +123,7 @@ fn note(slots: &Slots, timeline: &Timeline) -> String {
 }
 
 fn values(html: &mut Html, chart: &Chart, slots: &Slots) {
-    let names = chart.series.iter().map(|series| series.name);
+    let names = chart.series.iter().map(|series| &*series.name);
     let head: Vec<&str> = std::iter::once("From").chain(names).collect();
     let rows = (0..slots.all.len()).map(|index| {
         let values = chart.series.iter().map(|series| series.values.get(index).copied().flatten());
@@ -142,7 +145,7 @@ fn series(
     class: &'static str,
     value: impl Fn(&Slot) -> Option<f64>,
 ) -> Series {
-    Series { name, class, values: slots.all.iter().map(value).collect() }
+    Series { name: name.to_owned(), class, values: slots.all.iter().map(value).collect() }
 }
 
 /// The first point at which something is highest, unless it is nothing everywhere.
@@ -169,7 +172,7 @@ fn users(slots: &Slots, timeline: &Timeline) -> Chart {
         ),
     };
     Chart {
-        id: "chart-users",
+        id: "chart-users".to_owned(),
         title,
         unit: Unit::Number,
         stacked: false,
@@ -200,7 +203,7 @@ fn requests(slots: &Slots, timeline: &Timeline) -> Chart {
         series(slots, name, class, move |slot| Some(slot.outcomes[index] as f64 / slot.seconds.max(1.0)))
     });
     Chart {
-        id: "chart-requests",
+        id: "chart-requests".to_owned(),
         title,
         unit: Unit::Rate,
         stacked: true,
@@ -216,7 +219,7 @@ fn percentiles(slots: &Slots, timeline: &Timeline) -> Chart {
     let lines = lines
         .map(|(name, class, index)| series(slots, name, class, |slot: &Slot| slot.percentiles_ms[index]));
     Chart {
-        id: PERCENTILES,
+        id: PERCENTILES.to_owned(),
         title,
         unit: Unit::Time,
         stacked: false,
@@ -230,7 +233,7 @@ fn phases(slots: &Slots) -> Chart {
         series(slots, name, class, move |slot| (slot.requests > 0).then(|| slot.phases_ms[index]))
     });
     Chart {
-        id: "chart-phases",
+        id: "chart-phases".to_owned(),
         title: titles::phases(slots),
         unit: Unit::Time,
         stacked: true,
@@ -254,7 +257,7 @@ fn connections(slots: &Slots, timeline: &Timeline) -> Chart {
     };
     let rate = |slot: &Slot| Some(slot.new_connections as f64 / slot.seconds.max(1.0));
     Chart {
-        id: "chart-connections",
+        id: "chart-connections".to_owned(),
         title,
         unit: Unit::Rate,
         stacked: true,
@@ -269,7 +272,7 @@ fn dropped(slots: &Slots, timeline: &Timeline) -> Chart {
     let first = first.map_or(String::new(), |point| format!(", the first at {}", seconds(point.t_s)));
     let rate = |slot: &Slot| Some(slot.dropped as f64 / slot.seconds.max(1.0));
     Chart {
-        id: "chart-dropped",
+        id: "chart-dropped".to_owned(),
         title: format!("{} arrivals were dropped{first}", count(all)),
         unit: Unit::Rate,
         stacked: true,

@@ -26,6 +26,8 @@ pub(super) enum Unit {
     Rate,
     /// Milliseconds.
     Time,
+    /// Whatever an instrument of the target's tells.
+    Other,
 }
 
 impl Unit {
@@ -34,11 +36,11 @@ impl Unit {
         match self {
             _ if value == 0.0 => "0".to_owned(),
             Self::Time => duration_ms(value),
-            Self::Number | Self::Rate if value < 99.5 => {
+            Self::Number | Self::Rate | Self::Other if value.abs() < 99.5 => {
                 let text = format!("{value:.2}");
                 text.trim_end_matches('0').trim_end_matches('.').to_owned()
             }
-            Self::Number | Self::Rate => significant(value),
+            Self::Number | Self::Rate | Self::Other => significant(value),
         }
     }
 
@@ -59,7 +61,7 @@ impl Unit {
     /// What the script calls it.
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Number => "number",
+            Self::Number | Self::Other => "number",
             Self::Rate => "rate",
             Self::Time => "us",
         }
@@ -154,7 +156,7 @@ fn keys(html: &mut Html, chart: &Chart, slots: &Slots, behind: &Behind) {
         for series in &chart.series {
             html.element("span", &[("class", "key")], |html| {
                 html.leaf("i", &[("class", series.class)], "");
-                html.text(series.name);
+                html.text(&series.name);
                 if chart.unit == Unit::Rate {
                     html.text("/s");
                 }

@@ -187,6 +187,22 @@ fn what_happened_beside_the_test_is_marked_in_every_chart() {
 }
 
 #[test]
+fn what_the_target_says_of_itself_is_on_the_axis_of_everything_else() {
+    let mut result = full(2, 30);
+    assert!(!html(&result).contains("chart-telemetry"));
+    result.telemetry = sample::telemetry(30);
+    let page = html(&result);
+    check(&page);
+    assert!(page.contains("&lt;i&gt;replicas&lt;/i&gt;, from prometheus: highest at 20s: 5"));
+    assert!(page.contains("Duration, from cloudwatch: highest at 20s: 250ms"));
+    assert_eq!(page.matches("data-chart=\"chart-telemetry-").count(), 2);
+    result.telemetry = vec![result.telemetry[0].clone(); 30];
+    let page = html(&result);
+    assert_eq!(page.matches("data-chart=\"chart-telemetry-").count(), 24);
+    assert!(page.contains("6 more series are in result.json."));
+}
+
+#[test]
 fn a_day_has_a_page() {
     let page = html(&sample::day());
     check(&page);

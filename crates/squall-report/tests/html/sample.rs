@@ -8,7 +8,7 @@ use squall_plan::{Bundle, Inputs, compile};
 use squall_report::{
     Ending, Endpoint, EndpointPoint, Facts, Generator, LoadCoverage, MeanPhases, Metric, Outcome,
     Percentiles, PlanFacts, PlannedStage, Point, Region, Run, RunResult, SeatCoverage, SlowPhases,
-    SlowRequest, Span, Threshold, Times, build,
+    SlowRequest, Span, TelemetrySeries, Threshold, Times, build,
 };
 
 /// A run in which nothing was measured.
@@ -261,6 +261,22 @@ pub(crate) fn full(endpoints: usize, seconds: usize) -> RunResult {
     result.outcomes = BTreeMap::from([("200".to_owned(), 61_852), ("429".to_owned(), 262)]);
     beside(&mut result);
     result
+}
+
+/// What two instruments of the target say: one that scales in steps, and one that is read seldom.
+pub(crate) fn telemetry(seconds: u32) -> Vec<TelemetrySeries> {
+    let series = |source: &str, name: &str, unit: &str, points| TelemetrySeries {
+        source: source.to_owned(),
+        name: name.to_owned(),
+        unit: unit.to_owned(),
+        points,
+    };
+    let replicas = (0..seconds).map(|t_s| (f64::from(t_s), f64::from(1 + t_s / 10 * 2)));
+    let durations = (0..seconds).step_by(10).map(|t_s| (f64::from(t_s), 0.05 + 0.01 * f64::from(t_s)));
+    vec![
+        series("prometheus", "<i>replicas</i>", "", replicas.collect()),
+        series("cloudwatch", "Duration", "s", durations.collect()),
+    ]
 }
 
 /// What there is besides requests.
