@@ -7,7 +7,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use squall_fleet::{ETag, Fetched, Put, Store, StoreError, StoreErrorKind};
+use squall_fleet::{ETag, Fetched, Listed, Put, Store, StoreError, StoreErrorKind, Time};
 
 use crate::Connection;
 use crate::failure::{code, failure, status};
@@ -99,15 +99,18 @@ impl Store for S3Store {
         }
     }
 
-    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, StoreError> {
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, StoreError> {
         let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
         let mut pages = request.set_start_after(after.map(str::to_owned)).into_paginator().send();
-        let mut keys = Vec::new();
+        let mut all = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| failure(self.action("list", prefix, "ListBucket"), &error))?;
-            keys.extend(page.contents.unwrap_or_default().into_iter().filter_map(|object| object.key));
+            all.extend(page.contents.unwrap_or_default().into_iter().filter_map(|object| {
+                let written_at = object.last_modified.map(|at| Time(at.secs().saturating_mul(1_000_000)));
+                Some(Listed { key: object.key?, written_at })
+            }));
         }
-        Ok(keys)
+        Ok(all)
     }
 }
 

@@ -77,7 +77,7 @@ fn folder(run: &str) -> PathBuf {
 /// The run in a local store, which has one.
 async fn only_run(store: &LocalStore) -> Result<Option<String>, StoreError> {
     let keys = store.list("runs/", None).await?;
-    Ok(keys.first().and_then(|key| key.split('/').nth(1)).map(str::to_owned))
+    Ok(keys.first().and_then(|listed| listed.key.split('/').nth(1)).map(str::to_owned))
 }
 
 fn made_on(folder: &Path) -> Result<Option<MadeOn>, Failure> {

@@ -117,7 +117,16 @@ mod tests {
     use crate::seat::tests::TestClock;
 
     async fn write(store: &MemoryStore, run: &str, state: State, lease_until: Time) {
-        let control = Control { version: VERSION, term: 1, state, generation: 0, epoch: None, lease_until };
+        let control = Control {
+            version: VERSION,
+            term: 1,
+            state,
+            cut_short: false,
+            generation: 0,
+            epoch: None,
+            said_at: lease_until,
+            lease_until,
+        };
         store.put(&keys::control(run), control.to_bytes(), Put::Always).await.unwrap();
     }
 

@@ -21,10 +21,24 @@ pub fn control(run: &str) -> String {
     format!("runs/{run}/control")
 }
 
-/// Who runs which slice.
+/// Under which all assignments are listed.
 #[must_use]
-pub fn assignment(run: &str, generation: u32) -> String {
-    format!("runs/{run}/assign/{generation:06}")
+pub fn all_assignments(run: &str) -> String {
+    format!("runs/{run}/assign/")
+}
+
+/// What a generation changes for the generators of a shard.
+#[must_use]
+pub fn assignment(run: &str, generation: u32, shard: u32) -> String {
+    format!("{}{generation:06}/{shard:04}", all_assignments(run))
+}
+
+/// The shard of a generator: one of so many, chosen by FNV-1a of its nonce.
+#[must_use]
+pub fn shard_of(nonce: &str, shards: u32) -> u32 {
+    let hash =
+        nonce.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    hash % shards.max(1)
 }
 
 /// Under which all seats taken are listed.
@@ -45,7 +59,7 @@ pub fn all_snapshots(run: &str) -> String {
     format!("runs/{run}/snapshots/")
 }
 
-/// A snapshot: of which interval, by whom, and which of theirs.
+/// A snapshot: written in which interval since the epoch, by whom, and which of theirs.
 #[must_use]
 pub fn snapshot(run: &str, interval: u32, nonce: &str, sequence: u32) -> String {
     format!("{}{interval:08}/{nonce}-{sequence:06}", all_snapshots(run))
@@ -61,4 +75,30 @@ pub fn all_finals(run: &str) -> String {
 #[must_use]
 pub fn final_word(run: &str, nonce: &str) -> String {
     format!("{}{nonce}", all_finals(run))
+}
+
+/// In which interval a snapshot was written, by its key.
+#[must_use]
+pub fn interval_of(key: &str) -> u32 {
+    key.rsplit('/').nth(1).and_then(|interval| interval.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshots_key_says_when_it_was_written() {
+        assert_eq!(interval_of(&snapshot("r", 17, "n", 3)), 17);
+        assert_eq!(interval_of("nonsense"), 0);
+    }
+
+    #[test]
+    fn generators_are_spread_over_all_shards() {
+        let mut sizes = [0_u32; 4];
+        for number in 0..4_000 {
+            sizes[shard_of(&format!("nonce{number}"), 4) as usize] += 1;
+        }
+        assert!(sizes.iter().all(|size| (800..1_200).contains(size)), "{sizes:?}");
+    }
 }

@@ -7,6 +7,8 @@
 //! **Invariants:** this crate is pure: no clock, socket, file or environment variable, and no runtime. A
 //! message that is duplicated, late, lost or foreign changes coverage, never arithmetic.
 
+mod assignments;
+mod attach;
 pub mod conformance;
 mod hold;
 mod judge;
@@ -20,15 +22,18 @@ mod seat;
 pub mod sizing;
 mod stop;
 
+pub use assignments::shards;
+pub use attach::{AttachError, Attached, Resumed, attach};
 pub use hold::{Hold, hold, is_held_by, release, run_under_way};
 pub use judge::{Judge, Judged};
 pub use memory::{MemoryQueue, MemoryStore};
 pub use message::{
-    Assignment, Control, Ended, Final, Invitation, Manifest, MessageError, Ready, State, Time, VERSION,
+    Assignment, Control, Ended, Final, Invitation, Manifest, MessageError, Post, Ready, Relief, State, Time,
+    VERSION,
 };
 pub use orchestrate::{Observer, OrchestrateError, RunOrder, RunRecord, View, orchestrate};
 pub use orchestrator::{Command, End, Event, GeneratorRecord, Orchestrator, Phase, Seats, Settings};
-pub use ports::{Clock, ETag, Fetched, Put, Queue, Secrets, Store, StoreError, StoreErrorKind};
-pub use seat::{Identity, Load, Order, SeatOutcome, sit};
+pub use ports::{Clock, ETag, Fetched, Listed, Put, Queue, Secrets, Store, StoreError, StoreErrorKind};
+pub use seat::{Identity, Load, Order, Reins, SeatOutcome, sit};
 pub use squall_plan::SecretSource;
 pub use stop::{Stop, stop};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, ready};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::ports::{ETag, Fetched, Put, Queue, Store, StoreError, StoreErrorKind};
+use crate::ports::{ETag, Fetched, Listed, Put, Queue, Store, StoreError, StoreErrorKind};
 
 /// A queue in memory.
 #[derive(Debug, Default)]
@@ -79,12 +79,12 @@ impl Store for MemoryStore {
         &self,
         prefix: &str,
         after: Option<&str>,
-    ) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send {
+    ) -> impl Future<Output = Result<Vec<Listed>, StoreError>> + Send {
         let values = lock(&self.values);
         let keys = values
             .keys()
             .filter(|key| key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after));
-        ready(Ok(keys.cloned().collect()))
+        ready(Ok(keys.cloned().map(Listed::of).collect()))
     }
 }
 

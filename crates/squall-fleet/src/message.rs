@@ -9,7 +9,7 @@ use squall_plan::Share;
 use thiserror::Error;
 
 /// The protocol's version. Messages of another one are refused.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// An instant: microseconds since 1970 by the clock of whoever says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -62,12 +62,24 @@ pub struct Manifest {
     pub bundle: String,
     /// What all randomness is derived from.
     pub seed: u64,
-    /// How many seats there are.
+    /// How many generators are wanted, and how few will do.
     pub seats: u32,
+    /// See [`seats`](Self::seats).
+    pub least: u32,
+    /// How many more are kept ready.
+    pub spares: u32,
     /// How often generators write snapshots, in seconds.
     pub interval_s: u32,
     /// How often generators look for `control`, in milliseconds.
     pub poll_ms: u64,
+    /// How long seats may take to be ready, in milliseconds.
+    pub gather_ms: u64,
+    /// How long a slice is run by one generator at most, in milliseconds.
+    pub window_ms: u64,
+    /// Over how many keys an assignment is spread.
+    pub shards: u32,
+    /// When the run began, by the clock of whoever began it.
+    pub began_at: Time,
 }
 
 /// Where a run stands. States follow each other in this order and never go back.
@@ -93,10 +105,14 @@ pub struct Control {
     pub term: u64,
     /// Where the run stands.
     pub state: State,
+    /// Whether its load was ended before it was over.
+    pub cut_short: bool,
     /// Which assignment is in force; 0 for none.
     pub generation: u32,
     /// When the load begins.
     pub epoch: Option<Time>,
+    /// When this was said, by the fleet's clock.
+    pub said_at: Time,
     /// Without a newer word, load stops then.
     pub lease_until: Time,
 }
@@ -124,15 +140,43 @@ pub struct Ready {
     pub problem: Option<String>,
 }
 
-/// Who runs which slice.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What changes with a generation: who begins, and who ends. What earlier ones said stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
     /// [`VERSION`] of whoever wrote it.
     pub version: u32,
     /// Its number, from 1.
     pub generation: u32,
-    /// The slice of each nonce; who is not in here runs none.
-    pub slices: BTreeMap<String, Share>,
+    /// Who begins to run a slice.
+    pub posts: BTreeMap<String, Post>,
+    /// Who ends, or leaves without having begun.
+    pub reliefs: BTreeMap<String, Relief>,
+}
+
+/// A slice in a window of time. It has no end of its own: whoever runs it goes on until relieved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Post {
+    /// Which slice.
+    pub share: Share,
+    /// Which window of it, from 0.
+    pub window: u32,
+    /// From the epoch to its begin, in microseconds.
+    pub from_us: u64,
+    /// Who ran the slice before. Nothing begins until they have certainly ended.
+    pub after: Option<String>,
+}
+
+/// How a generator ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Relief {
+    /// At once: somebody else goes on, or it is not needed.
+    Leave,
+    /// Somebody else goes on so many microseconds after the epoch.
+    HandOver {
+        /// When.
+        at_us: u64,
+    },
 }
 
 /// How a generator ended.
@@ -228,8 +272,10 @@ mod tests {
             version: VERSION,
             term: 1,
             state: State::Running,
+            cut_short: false,
             generation: 1,
             epoch: Some(Time(5)),
+            said_at: Time(6),
             lease_until: Time(9),
         }
     }
@@ -241,9 +287,9 @@ mod tests {
 
     #[test]
     fn a_message_of_another_version_or_kind_is_refused() {
-        let newer = Control { version: 2, ..control() };
-        assert!(matches!(Control::from_bytes(&newer.to_bytes()), Err(MessageError::Version(2))));
-        for text in ["", "{}", "[]", "{\"version\":1}", "\u{1F329}", "{\"version\":\"x\"}"] {
+        let newer = Control { version: 3, ..control() };
+        assert!(matches!(Control::from_bytes(&newer.to_bytes()), Err(MessageError::Version(3))));
+        for text in ["", "{}", "[]", "{\"version\":2}", "\u{1F329}", "{\"version\":\"x\"}"] {
             assert!(
                 matches!(Control::from_bytes(text.as_bytes()), Err(MessageError::Malformed(_))),
                 "{text}"

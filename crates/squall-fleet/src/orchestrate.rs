@@ -11,11 +11,12 @@ use squall_metrics::{Merge, Merged, Snapshot};
 use squall_plan::Bundle;
 use thiserror::Error;
 
+use crate::attach::Resumed;
 use crate::judge::{Judge, Judged};
-use crate::keys;
 use crate::message::{Control, Final, Message, Ready, State, Time};
 use crate::orchestrator::{Command, End, Event, GeneratorRecord, Orchestrator, Phase, Seats, Settings};
-use crate::ports::{Clock, ETag, Fetched, Put, Queue, Store, StoreError, StoreErrorKind, write_once};
+use crate::ports::{Clock, ETag, Fetched, Listed, Put, Queue, Store, StoreError, StoreErrorKind, write_once};
+use crate::{assignments, keys};
 
 /// Values that are fetched at the same time.
 const CONCURRENT_FETCHES: usize = 64;
@@ -35,6 +36,8 @@ pub struct RunOrder {
     pub settings: Settings,
     /// What must hold.
     pub judge: Judge,
+    /// What there is of the run, if another orchestrator has begun it.
+    pub resumed: Option<Resumed>,
 }
 
 /// Is told how it goes, at every look.
@@ -75,6 +78,8 @@ pub struct RunRecord {
     pub generators: Vec<GeneratorRecord>,
     /// What is missing, in words.
     pub missing: Vec<String>,
+    /// How many requests may have been sent at most that nobody has reported.
+    pub unknown_requests: u64,
     /// What lay in the store and could not be used, and why.
     pub problems: Vec<String>,
 }
@@ -100,15 +105,27 @@ pub async fn orchestrate(
     let started_at = clock.now();
     let run = order.settings.run.clone();
     let poll = order.settings.poll;
+    let shards = assignments::shards(order.settings.seats);
+    let (machine, tag, written) = match order.resumed {
+        None => (Orchestrator::new(order.settings, started_at), None, None),
+        Some(Resumed { control, tag, assignments, began_at, ahead_us }) => {
+            let state = control.state;
+            let times = (began_at, started_at, ahead_us);
+            let machine = Orchestrator::resume(order.settings, times, control, &assignments);
+            (machine, Some(tag), Some(state))
+        }
+    };
     let mut driver = Driver {
         queue,
         store,
         run,
+        shards,
         bundle: Some(order.bundle),
-        machine: Orchestrator::new(order.settings, started_at),
+        machine,
         pending: VecDeque::new(),
-        control_tag: None,
-        written: None,
+        control_tag: tag,
+        written,
+        recalled: 0,
         seen: HashSet::new(),
         merged: Merged::default(),
         judge: order.judge,
@@ -179,6 +196,8 @@ struct Driver<'a, Q, S> {
     queue: &'a Q,
     store: &'a S,
     run: String,
+    /// Over how many keys assignments are spread.
+    shards: u32,
     /// The plan, until it is written: before everything else.
     bundle: Option<Bundle>,
     machine: Orchestrator,
@@ -187,6 +206,8 @@ struct Driver<'a, Q, S> {
     control_tag: Option<ETag>,
     /// What control was last written.
     written: Option<State>,
+    /// Up to which generation another orchestrator's assignments were read.
+    recalled: u32,
     /// Keys that need no second look.
     seen: HashSet<String>,
     merged: Merged,
@@ -202,10 +223,11 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
         self.tell(clock, Event::Tick);
         self.carry_out_pending(clock).await?;
         self.look_at_control(clock).await?;
+        self.read_on(clock).await?;
         self.take_in(clock, Found::Ready, &keys::all_ready(&self.run), None).await?;
         if matches!(self.machine.phase(), Phase::Running | Phase::Ending) {
             let prefix = keys::all_snapshots(&self.run);
-            let after = format!("{prefix}{:08}", self.machine.first_open_snapshot());
+            let after = format!("{prefix}{:08}", self.machine.first_open_interval(clock.now()));
             self.take_in(clock, Found::Snapshot, &prefix, Some(&after)).await?;
             self.take_in(clock, Found::Final, &keys::all_finals(&self.run), None).await?;
         }
@@ -232,10 +254,21 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
             && let Ok(control) = Control::from_bytes(&value)
         {
             self.control_tag = Some(tag);
-            if control.term != self.machine.term() {
+            if self.machine.only_reads() || control.term != self.machine.term() {
                 self.pending.clear();
                 self.tell(clock, Event::Superseded(control));
             }
+        }
+        Ok(())
+    }
+
+    /// Where another orchestrator decides, or has decided, what it assigned has to be known.
+    async fn read_on(&mut self, clock: &impl Clock) -> Result<(), StoreError> {
+        let last = self.machine.generation();
+        if self.machine.only_reads() && last > self.recalled {
+            let assignments = assignments::read_all(self.store, &self.run, last).await?;
+            self.recalled = last;
+            self.tell(clock, Event::Assigned(assignments));
         }
         Ok(())
     }
@@ -250,19 +283,19 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
         after: Option<&str>,
     ) -> Result<(), StoreError> {
         let keys = self.store.list(prefix, after).await?;
-        let new: Vec<String> = keys.into_iter().filter(|key| !self.seen.contains(key)).collect();
+        let new: Vec<Listed> = keys.into_iter().filter(|listed| !self.seen.contains(&listed.key)).collect();
         let store = self.store;
-        let fetches = new.into_iter().map(|key| async move {
-            let fetched = store.get(&key, None).await;
-            (key, fetched)
+        let fetches = new.into_iter().map(|listed| async move {
+            let fetched = store.get(&listed.key, None).await;
+            (listed, fetched)
         });
         let mut failure = None;
         let mut fetches = stream::iter(fetches).buffered(CONCURRENT_FETCHES);
-        while let Some((key, fetched)) = fetches.next().await {
+        while let Some((listed, fetched)) = fetches.next().await {
             match fetched {
                 Ok(Fetched::Found { value, .. }) => {
-                    self.read(clock, found, &key, &value);
-                    self.seen.insert(key);
+                    self.read(clock, found, &listed, &value);
+                    self.seen.insert(listed.key);
                 }
                 Ok(Fetched::NotModified | Fetched::Missing) => {}
                 Err(error) => failure = failure.or(Some(error)),
@@ -273,9 +306,12 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
         failure.map_or(Ok(()), Err)
     }
 
-    fn read(&mut self, clock: &impl Clock, found: Found, key: &str, value: &[u8]) {
+    fn read(&mut self, clock: &impl Clock, found: Found, listed: &Listed, value: &[u8]) {
+        let (key, stored_at) = (&listed.key, listed.written_at);
         let told = match found {
-            Found::Ready => Ready::from_bytes(value).map(Event::Ready).map_err(|error| error.to_string()),
+            Found::Ready => Ready::from_bytes(value)
+                .map(|ready| Event::Ready { ready, stored_at })
+                .map_err(|error| error.to_string()),
             Found::Final => Final::from_bytes(value).map(Event::Final).map_err(|error| error.to_string()),
             Found::Snapshot => match Snapshot::decode(value) {
                 Ok(snapshot) if snapshot.run != self.run || !self.machine.has_slice(&snapshot.nonce) => {
@@ -285,7 +321,10 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
                     let nonce = snapshot.nonce.clone();
                     let requests = snapshot.interval.series.values().map(|series| series.requests).sum();
                     match self.merged.merge(snapshot) {
-                        Merge::Merged => Ok(Event::Merged { nonce, requests }),
+                        Merge::Merged => {
+                            let interval = keys::interval_of(key);
+                            Ok(Event::Merged { nonce, requests, interval })
+                        }
                         Merge::Duplicate => return,
                     }
                 }
@@ -349,8 +388,7 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
                 write_once(self.store, &keys::manifest(&self.run), &manifest.to_bytes()).await?;
             }
             Command::WriteAssignment(assignment) => {
-                let key = keys::assignment(&self.run, assignment.generation);
-                write_once(self.store, &key, &assignment.to_bytes()).await?;
+                assignments::write(self.store, &self.run, assignment, self.shards).await?;
             }
             Command::WriteControl(control) => return self.write_control(clock, control).await,
             Command::Invite(invitations) => {
@@ -411,11 +449,12 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
             epoch: self.machine.epoch(),
             end: self.end.unwrap_or(End::Finished),
             seats: self.machine.seats(),
-            missing: self.machine.missing(),
+            missing: self.machine.missing(&self.merged),
+            unknown_requests: self.machine.unknown_requests(&self.merged),
             generators: self.machine.generators().values().cloned().collect(),
             judged: self.judge.judge(&self.merged),
             merged: self.merged,
-            problems: self.problems,
+            problems: [self.machine.notes(), self.problems].concat(),
         }
     }
 }

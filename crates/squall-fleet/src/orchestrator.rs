@@ -3,9 +3,13 @@
 //! | phase     | event                                   | commands                               | next      |
 //! |-----------|-----------------------------------------|----------------------------------------|-----------|
 //! | inviting  | begin                                   | manifest, control `waiting`, send      | gathering |
-//! | gathering | as many seats as are needed are ready   | assignment, control `running`          | running   |
+//! | gathering | as many seats as are wanted are ready   | assignment, control `running`          | running   |
+//! | gathering | time is up, and as many as will do are ready | assignment, control `running`     | running   |
+//! | gathering | a clock is wrong                        | send                                   | gathering |
 //! | running   | the epoch could not be told in time     | control, with a later epoch            | running   |
 //! | gathering | a seat has a problem, or time is up     | control `aborting`                     | ending    |
+//! | running   | a generator is lost, a window ends      | assignment, control (see `posts`)      | running   |
+//! | running   | few are kept ready                      | send                                   | running   |
 //! | running   | all last words and snapshots are in     | control `done`, end                    | done      |
 //! | running   | a generator asks for the end            | control `aborting`                     | ending    |
 //! | running   | it lasts longer than the load can       | control `done`, end, the rest missing  | done      |
@@ -17,17 +21,17 @@
 //! | gathering | the lease has run out                   | control `aborting`                     | ending    |
 //! | running   | the lease has run out, and not all is in | control `aborting`                    | ending    |
 
+mod account;
+mod posts;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use squall_metrics::Merged;
-use squall_plan::Share;
-
-use crate::message::{Assignment, Control, Ended, Final, Invitation, Manifest, Ready, State, Time, VERSION};
+use crate::message::{Assignment, Control, Ended, Final, Post, Ready, Relief, State, Time, VERSION};
+use crate::orchestrator::account::Told;
+use crate::orchestrator::posts::Slice;
 pub use crate::orchestrator::words::{Command, End, Event, GeneratorRecord, Phase, Seats, Settings};
-use crate::seat::FLUSH;
 
 /// How long control is valid without a newer word.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
@@ -43,11 +47,14 @@ const LEAST_TO_EPOCH: Duration = Duration::from_secs(1);
 /// How long after the end of the load last words and snapshots are waited for, besides an interval.
 const MARGIN: Duration = Duration::from_secs(10);
 
-/// Thresholds are judged behind what so many of a hundred generators have told.
-const NEARLY_ALL: usize = 95;
+/// When nothing could be looked at for so long, who was silent meanwhile is not blamed for it.
+const DEAF: Duration = Duration::from_secs(5);
 
 /// Why a run fails whose orchestrator was not heard of in time.
 const NOT_RENEWED: &str = "control was not renewed in time, so the load ended by itself";
+
+/// Why a run fails whose load ended before anybody took it over.
+const ORPHANED: &str = "its orchestrator was lost, so the load ended by itself";
 
 /// The state machine.
 #[derive(Debug)]
@@ -64,15 +71,42 @@ pub struct Orchestrator {
     clock_offset_us: i64,
     generators: BTreeMap<String, GeneratorRecord>,
     seats_taken: BTreeSet<u32>,
-    /// Of each generator, how many snapshots are merged, and how many requests were in them.
-    merged: BTreeMap<String, (u32, u64)>,
+    /// What is merged of each generator.
+    told: BTreeMap<String, Told>,
+    slices: Vec<Slice>,
+    /// The most requests that a generator has ever reported for a second.
+    peak_rps: u64,
+    /// What another orchestrator had assigned to those who have not been looked at yet.
+    recalled: BTreeMap<String, (Option<Post>, Option<Relief>)>,
+    /// Invitations that are not answered yet, and how long they are waited for.
+    outstanding: Vec<(Time, u32)>,
     seats: Seats,
     clock_offsets_us: Vec<i64>,
+    /// By how much each generator's clock was before the store's when it said that it is ready.
+    clock_skews_us: BTreeMap<String, i64>,
+    /// When everything was looked at last, and since when that has been done without a pause.
+    looked_at: Time,
+    listening_since: Time,
+    /// Whether what generators that were given up may have written late has been looked for, too.
+    swept: Sweep,
+    notes: BTreeSet<String>,
     /// Until when load goes on without a newer word; once that has passed it is over.
     lease_until: Option<Time>,
     /// Whether another orchestrator decides, and this one only reads.
     superseded: bool,
+    /// How far the store's clock is ahead of ours, if this orchestrator has taken over from another.
+    resumed: Option<i64>,
+    /// Whether those who have not come yet were invited again, in case nobody had been.
+    invited_again: bool,
     end: End,
+}
+
+/// How far the last search has come for what was written late by those who were given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sweep {
+    NotYet,
+    Asked,
+    Done,
 }
 
 impl Orchestrator {
@@ -83,8 +117,10 @@ impl Orchestrator {
             version: VERSION,
             term: 1,
             state: State::Waiting,
+            cut_short: false,
             generation: 0,
             epoch: None,
+            said_at: now,
             lease_until: now.plus(LEASE),
         };
         Self {
@@ -97,13 +133,58 @@ impl Orchestrator {
             clock_offset_us: 0,
             generators: BTreeMap::new(),
             seats_taken: BTreeSet::new(),
-            merged: BTreeMap::new(),
+            told: BTreeMap::new(),
+            slices: Vec::new(),
+            peak_rps: 0,
+            recalled: BTreeMap::new(),
+            outstanding: Vec::new(),
             seats: Seats::default(),
             clock_offsets_us: Vec::new(),
+            clock_skews_us: BTreeMap::new(),
+            looked_at: now,
+            listening_since: now,
+            swept: Sweep::NotYet,
+            notes: BTreeSet::new(),
             lease_until: None,
             superseded: false,
+            resumed: None,
+            invited_again: false,
             end: End::Finished,
         }
+    }
+
+    /// In the place of an orchestrator that is gone, or is to go: `control` is what was written under a new term, and
+    /// `ahead_us` how far the store's clock is ahead of this one.
+    #[must_use]
+    pub(crate) fn resume(
+        settings: Settings,
+        (began_at, now, ahead_us): (Time, Time, i64),
+        control: Control,
+        assignments: &BTreeMap<u32, Assignment>,
+    ) -> Self {
+        let mut machine = Self::new(settings, began_at);
+        machine.looked_at = now;
+        machine.listening_since = now;
+        machine.clock_offset_us = ahead_us;
+        machine.resumed = Some(ahead_us);
+        machine.seats.invited = machine.settings.seats.saturating_add(machine.settings.spares);
+        machine.lease_until = Some(control.lease_until);
+        machine.control = control;
+        machine.recall(assignments);
+        let epoch = machine.control.epoch.unwrap_or(now);
+        let settings = &machine.settings;
+        (machine.phase, machine.deadline) = match machine.control.state {
+            State::Waiting => (Phase::Gathering, began_at.plus(settings.gather)),
+            State::Running => {
+                let lasts = settings.load + settings.graceful + machine.margin();
+                (Phase::Running, Time(epoch.plus(lasts).0.saturating_sub(ahead_us)))
+            }
+            State::Aborting | State::Done => (Phase::Ending, now.plus(machine.margin())),
+        };
+        if machine.phase == Phase::Ending {
+            machine.end = End::Failed(ORPHANED.to_owned());
+        }
+        machine
     }
 
     /// Takes in what happened and says what is to be done.
@@ -117,19 +198,22 @@ impl Orchestrator {
         let looked = event == Event::Looked;
         let mut commands = match event {
             Event::Begin if self.phase == Phase::Inviting => self.begin(now),
-            Event::Begin | Event::Tick | Event::Looked | Event::Superseded(_) => Vec::new(),
+            Event::Looked => self.looked(now),
+            Event::Begin | Event::Tick | Event::Superseded(_) => Vec::new(),
             Event::Renewed { lease_until } => {
                 self.lease_until = Some(lease_until);
                 Vec::new()
             }
-            Event::Ready(ready) => self.ready(now, ready),
-            Event::Merged { nonce, requests: more } => {
-                let (snapshots, requests) = self.merged.entry(nonce).or_default();
-                *snapshots += 1;
-                *requests += more;
+            Event::Ready { ready, stored_at } => self.ready(now, ready, stored_at),
+            Event::Merged { nonce, requests, interval } => {
+                self.merged(now, nonce, requests, interval);
                 Vec::new()
             }
             Event::TooLate => self.set_epoch(now),
+            Event::Assigned(assignments) => {
+                self.read_on(now, &assignments);
+                Vec::new()
+            }
             Event::Final(last_word) => self.last_word(now, last_word),
             Event::Stop => self.stop(now, End::Interrupted),
             Event::Abort(reason) => self.stop(now, End::Aborted(reason)),
@@ -138,98 +222,117 @@ impl Orchestrator {
         commands
     }
 
+    /// Everything that was there has been told.
+    fn looked(&mut self, now: Time) -> Vec<Command> {
+        if now.since(self.looked_at) > DEAF.max(self.settings.poll * 2) {
+            self.listening_since = now;
+        }
+        self.looked_at = now;
+        let again = self.resumed.is_some() && self.phase == Phase::Gathering && !self.invited_again;
+        if again {
+            self.invited_again = true;
+            let planned = self.settings.seats.saturating_add(self.settings.spares);
+            let lacking = planned.saturating_sub(self.seats.ready);
+            return if lacking == 0 { Vec::new() } else { self.invite(now, lacking) };
+        }
+        if self.swept == Sweep::Asked {
+            self.swept = Sweep::Done;
+        } else if self.swept == Sweep::NotYet && self.is_settled(now) {
+            self.swept = if self.anybody_is_lost() { Sweep::Asked } else { Sweep::Done };
+        }
+        if self.superseded { Vec::new() } else { self.tend(now) }
+    }
+
     fn begin(&mut self, now: Time) -> Vec<Command> {
-        let Settings { run, name, bundle, seed, seats, spares, interval_s, poll, gather, .. } =
-            self.settings.clone();
         self.phase = Phase::Gathering;
-        self.deadline = now.plus(gather);
-        self.seats.invited = seats.saturating_add(spares);
-        let poll_ms = u64::try_from(poll.as_millis()).unwrap_or(u64::MAX);
-        let manifest =
-            Manifest { version: VERSION, run: run.clone(), name, bundle, seed, seats, interval_s, poll_ms };
-        let invite =
-            |seat| Invitation { version: VERSION, run: run.clone(), seat, expires_at: self.deadline };
-        let invitations = (0..self.seats.invited).map(invite).collect();
-        vec![Command::WriteManifest(manifest), self.write_control(now), Command::Invite(invitations)]
+        self.deadline = now.plus(self.settings.gather);
+        let invited = self.settings.seats.saturating_add(self.settings.spares);
+        let mut commands =
+            vec![Command::WriteManifest(self.settings.manifest(self.began_at)), self.write_control(now)];
+        commands.extend(self.invite(now, invited));
+        commands
     }
 
     /// Whoever is ready first gets a slice, whatever the number of the seat: a message that was delivered twice
     /// is one more seat.
-    fn ready(&mut self, now: Time, ready: Ready) -> Vec<Command> {
-        // Who was not invited is not counted on.
-        if self.generators.contains_key(&ready.nonce) || ready.seat >= self.seats.invited {
+    fn ready(&mut self, now: Time, ready: Ready, stored_at: Option<Time>) -> Vec<Command> {
+        // Who was not invited is not counted on; whom another orchestrator has invited is not known.
+        let is_known = self.resumed.is_some() || self.superseded || ready.seat < self.seats.invited;
+        if self.generators.contains_key(&ready.nonce) || !is_known {
             return Vec::new();
         }
+        self.seats.invited = self.seats.invited.max(ready.seat.saturating_add(1));
         let is_again = !self.seats_taken.insert(ready.seat);
+        if let Some((_, count)) = self.outstanding.iter_mut().find(|(_, count)| *count > 0) {
+            *count -= 1;
+        }
         let gathering = self.phase == Phase::Gathering;
         if gathering {
             self.seats.ready += 1;
-            self.compare_clocks(ready.clock, now);
+            self.compare_clock(ready.clock, stored_at, now);
         } else if is_again {
             self.seats.duplicate += 1;
-        } else if self.control.epoch.is_some_and(|epoch| self.fleet_time(now) < epoch) {
-            self.seats.spare += 1;
-        } else {
+        } else if self.control.epoch.is_none_or(|epoch| self.fleet_time(now) >= epoch) {
             self.seats.late += 1;
+        }
+        if let Some(stored_at) = stored_at {
+            self.clock_skews_us.insert(ready.nonce.clone(), ready.clock.0.saturating_sub(stored_at.0));
         }
         let problem = ready.problem.clone().filter(|_| gathering);
         let problem = problem.map(|problem| format!("generator of seat {}: {problem}", ready.seat));
         let ready_ms = now.since(self.began_at).as_secs_f64() * 1_000.0;
-        let record = GeneratorRecord { slice: None, ready, ready_ms, last_word: None };
-        self.generators.insert(record.ready.nonce.clone(), record);
+        let nonce = ready.nonce.clone();
+        let record = GeneratorRecord {
+            ready,
+            ready_ms,
+            post: None,
+            relief: None,
+            heard_at: now,
+            last_word: None,
+            clock_off_us: None,
+        };
+        self.generators.insert(nonce.clone(), record);
+        self.recall_one(now, nonce);
         match problem {
-            Some(problem) => self.stop(now, End::Failed(problem)),
-            None if gathering => self.assign(now),
-            None => Vec::new(),
+            Some(problem) if !self.superseded => self.stop(now, End::Failed(problem)),
+            None if gathering && !self.superseded => self.assign(now, false),
+            _ => Vec::new(),
         }
     }
 
-    /// The fleet's time is the median of its clocks.
-    fn compare_clocks(&mut self, there: Time, here: Time) {
-        let offset_us = there.0.saturating_sub(here.0);
+    /// What another orchestrator had said to a generator.
+    fn recall_one(&mut self, now: Time, nonce: String) {
+        let Some((post, relief)) = self.recalled.remove(&nonce) else { return };
+        if let (Some(relief), Some(record)) = (relief, self.generators.get_mut(&nonce)) {
+            record.relief = Some((relief, now));
+        }
+        let Some(post) = post else { return };
+        let later = |slice: &Slice| slice.holder.is_some() && slice.window > post.window;
+        let is_past = relief.is_some() || self.slices.get(post.share.index() as usize).is_some_and(later);
+        match self.generators.get_mut(&nonce).filter(|_| is_past) {
+            Some(record) => record.post = Some(post),
+            None => self.take_post(nonce, post, now),
+        }
+    }
+
+    /// The fleet's time is the median of its clocks. Whoever takes over sees words that are long known, and compares them
+    /// by way of the store's clock.
+    fn compare_clock(&mut self, there: Time, stored_at: Option<Time>, here: Time) {
+        let offset_us = match (self.resumed, stored_at) {
+            (Some(ahead_us), Some(stored_at)) => there.0.saturating_sub(stored_at.0).saturating_add(ahead_us),
+            (Some(ahead_us), None) => ahead_us,
+            (None, _) => there.0.saturating_sub(here.0),
+        };
         let at = self.clock_offsets_us.partition_point(|other| *other < offset_us);
         self.clock_offsets_us.insert(at, offset_us);
         self.clock_offset_us = self.clock_offsets_us[self.clock_offsets_us.len() / 2];
-    }
-
-    /// Gives slices to those who are ready, by the order of seats, and sets the epoch; as soon as there are
-    /// enough who live as long as the load.
-    fn assign(&mut self, now: Time) -> Vec<Command> {
-        let needed = self.settings.seats as usize;
-        if self.generators.len() < needed {
-            return Vec::new();
-        }
-        let load_until =
-            self.fleet_time(now).plus(self.to_epoch() + self.settings.load + self.settings.cleanup + FLUSH);
-        let lives = |record: &&mut GeneratorRecord| {
-            record.ready.deadline.is_none_or(|deadline| deadline >= load_until)
-        };
-        let mut records: Vec<&mut GeneratorRecord> = self.generators.values_mut().filter(lives).collect();
-        if records.len() < needed {
-            return Vec::new();
-        }
-        records.sort_by_key(|record| record.ready.seat);
-        let mut slices = BTreeMap::new();
-        for (index, record) in (0..self.settings.seats).zip(records) {
-            record.slice = Share::try_new(index, self.settings.seats);
-            slices.extend(record.slice.map(|share| (record.ready.nonce.clone(), share)));
-        }
-        self.seats.assigned = self.settings.seats;
-        self.seats.spare = self.seats.ready.saturating_sub(self.seats.assigned);
-        self.phase = Phase::Running;
-        self.control.state = State::Running;
-        self.control.generation = 1;
-        let assignment = Assignment { version: VERSION, generation: 1, slices };
-        let mut commands = vec![Command::WriteAssignment(assignment)];
-        commands.extend(self.set_epoch(now));
-        commands
     }
 
     /// Sets the epoch, or sets it anew where nobody has heard of it yet.
     fn set_epoch(&mut self, now: Time) -> Vec<Command> {
         let to_epoch = self.to_epoch();
         self.control.epoch = Some(self.fleet_time(now).plus(to_epoch));
-        self.deadline = now.plus(to_epoch + self.settings.load + self.margin());
+        self.deadline = now.plus(to_epoch + self.settings.load + self.settings.graceful + self.margin());
         vec![self.write_control(now)]
     }
 
@@ -239,10 +342,11 @@ impl Orchestrator {
 
     fn last_word(&mut self, now: Time, last_word: Final) -> Vec<Command> {
         let Some(record) = self.generators.get_mut(&last_word.nonce) else { return Vec::new() };
-        if record.slice.is_none() || record.last_word.is_some() {
+        if record.post.is_none() || record.last_word.is_some() {
             return Vec::new();
         }
         let ended = last_word.ended.clone();
+        record.heard_at = now;
         record.last_word = Some(last_word);
         match ended {
             Ended::AbortRequested(reason) => self.stop(now, End::Aborted(reason)),
@@ -262,29 +366,45 @@ impl Orchestrator {
         self.phase = Phase::Ending;
         self.end = end;
         self.deadline = now.plus(self.margin());
+        if self.superseded {
+            return Vec::new();
+        }
         self.control.state = State::Aborting;
+        self.control.cut_short = true;
         vec![self.write_control(now)]
     }
 
-    /// Somebody else decides. What they end is measured to its end here; what they go on with is theirs.
+    /// Somebody else decides. What they do is read on to its end, and reported here, too.
     fn superseded(&mut self, now: Time, control: &Control) -> Vec<Command> {
+        if !self.superseded {
+            self.note("another orchestrator has taken over; from then on this one only read".to_owned());
+        }
         self.superseded = true;
-        if control.state < State::Aborting {
-            self.phase = Phase::Done;
-            return vec![Command::End(End::Failed("another orchestrator has taken over".to_owned()))];
-        }
-        if self.end == End::Finished {
-            self.end = End::Interrupted;
-        }
+        self.lease_until = Some(control.lease_until);
+        self.control = control.clone();
         match self.phase {
             Phase::Done => return vec![Command::End(self.end.clone())],
             Phase::Ending => {}
-            Phase::Inviting | Phase::Gathering | Phase::Running => {
+            _ if control.state >= State::Aborting => {
+                self.end = if control.cut_short { End::Interrupted } else { End::Finished };
                 self.phase = Phase::Ending;
                 self.deadline = now.plus(self.margin());
             }
+            Phase::Inviting | Phase::Gathering if control.state == State::Running => {
+                self.phase = Phase::Running;
+                self.deadline =
+                    now.plus(self.settings.load + self.settings.graceful + self.margin() + self.to_epoch());
+            }
+            Phase::Inviting | Phase::Gathering | Phase::Running => {}
         }
         self.progress(now, false)
+    }
+
+    /// What the other orchestrator has assigned meanwhile.
+    fn read_on(&mut self, now: Time, assignments: &BTreeMap<u32, Assignment>) {
+        self.recall(assignments);
+        let known: Vec<String> = self.generators.keys().cloned().collect();
+        known.into_iter().for_each(|nonce| self.recall_one(now, nonce));
     }
 
     /// How long what was measured last may be on its way.
@@ -298,19 +418,22 @@ impl Orchestrator {
         let expired = self.has_expired(now);
         match self.phase {
             Phase::Inviting | Phase::Done => return Vec::new(),
-            Phase::Running | Phase::Ending if late || self.is_complete() => return self.finish(now),
+            Phase::Running | Phase::Ending if late || self.is_complete(now) => return self.finish(now),
             // Some generators have stopped by now, and those that have not must not go on without them.
+            Phase::Gathering | Phase::Running if expired && looked && self.superseded => {
+                self.end = End::Failed(ORPHANED.to_owned());
+                self.phase = Phase::Ending;
+                self.deadline = now.plus(self.margin());
+            }
             Phase::Gathering | Phase::Running if expired && looked => {
                 return self.stop(now, End::Failed(NOT_RENEWED.to_owned()));
             }
-            Phase::Gathering if late => {
-                let (ready, seats) = (self.seats.ready, self.settings.seats);
-                let within_s = self.settings.gather.as_secs();
-                let reason = if ready < seats {
-                    format!("only {ready} of {seats} generators were ready within {within_s} s")
-                } else {
-                    format!("fewer than {seats} of {ready} generators live long enough for the load")
-                };
+            Phase::Gathering if late && !self.superseded => {
+                let commands = self.assign(now, true);
+                if self.phase == Phase::Running {
+                    return commands;
+                }
+                let reason = self.why_not_begun();
                 return self.stop(now, End::Failed(reason));
             }
             _ => {}
@@ -321,11 +444,9 @@ impl Orchestrator {
 
     fn finish(&mut self, now: Time) -> Vec<Command> {
         self.phase = Phase::Done;
-        self.seats.lost =
-            u32::try_from(self.assigned().filter(|record| record.last_word.is_none()).count()).unwrap_or(0);
-        let expired = |last: &Final| last.ended == Ended::LeaseExpired;
-        if self.end == End::Finished && self.assigned().filter_map(|own| own.last_word.as_ref()).any(expired)
-        {
+        let posted = || self.posted().filter(|record| record.last_word.is_none());
+        self.seats.lost = u32::try_from(posted().count()).unwrap_or(u32::MAX);
+        if self.end == End::Finished && self.all_have_expired() {
             self.end = End::Failed(NOT_RENEWED.to_owned());
         }
         let end = Command::End(self.end.clone());
@@ -336,27 +457,15 @@ impl Orchestrator {
         vec![self.write_control(now), end]
     }
 
-    /// Whether every generator with a slice has said its last word, and all its snapshots are merged.
-    fn is_complete(&self) -> bool {
-        self.assigned().all(|record| self.is_in(record))
-    }
-
-    fn is_in(&self, record: &GeneratorRecord) -> bool {
-        let (merged, _) = self.merged_of(record);
-        record.last_word.as_ref().is_some_and(|last_word| merged >= last_word.snapshots)
-    }
-
-    fn merged_of(&self, record: &GeneratorRecord) -> (u32, u64) {
-        self.merged.get(&record.ready.nonce).copied().unwrap_or_default()
-    }
-
-    fn assigned(&self) -> impl Iterator<Item = &GeneratorRecord> {
-        self.generators.values().filter(|record| record.slice.is_some())
+    /// Whether all that can come has come.
+    fn is_complete(&self, now: Time) -> bool {
+        self.is_settled(now) && (self.swept == Sweep::Done || !self.anybody_is_lost())
     }
 
     fn write_control(&mut self, now: Time) -> Command {
         self.renewed_at = now;
-        self.control.lease_until = self.fleet_time(now).plus(LEASE);
+        self.control.said_at = self.fleet_time(now);
+        self.control.lease_until = self.control.said_at.plus(LEASE);
         Command::WriteControl(self.control.clone())
     }
 
@@ -373,6 +482,16 @@ impl Orchestrator {
     /// Whether generators that hear of the epoch within a poll would miss it.
     pub(crate) fn is_too_late_to_begin(&self, now: Time) -> bool {
         self.control.epoch.is_some_and(|epoch| self.fleet_time(now).plus(self.settings.poll) > epoch)
+    }
+
+    /// Whether another orchestrator decides.
+    pub(crate) fn only_reads(&self) -> bool {
+        self.superseded
+    }
+
+    /// Which assignment is in force.
+    pub(crate) fn generation(&self) -> u32 {
+        self.control.generation
     }
 
     /// Which orchestrator this is.
@@ -395,7 +514,7 @@ impl Orchestrator {
     /// What became of the seats.
     #[must_use]
     pub fn seats(&self) -> Seats {
-        self.seats
+        Seats { spare: self.unused(), ..self.seats }
     }
 
     /// All generators that took a seat, by nonce.
@@ -407,55 +526,17 @@ impl Orchestrator {
     /// Whether a snapshot of this generator is expected.
     #[must_use]
     pub fn has_slice(&self, nonce: &str) -> bool {
-        self.generators.get(nonce).is_some_and(|record| record.slice.is_some())
+        self.generators.get(nonce).is_some_and(|record| record.post.is_some())
     }
 
-    /// The first snapshot that may still come from somebody: all before it are merged.
+    /// What happened to the fleet that whoever reads the result should know.
     #[must_use]
-    pub fn first_open_snapshot(&self) -> u32 {
-        let open = self.assigned().filter(|record| !self.is_in(record));
-        open.map(|record| self.merged_of(record).0).min().unwrap_or(0)
+    pub fn notes(&self) -> Vec<String> {
+        self.notes.iter().cloned().collect()
     }
 
-    /// All seconds before this one are told by nearly all generators.
-    #[must_use]
-    pub fn told_until(&self, merged: &Merged) -> i32 {
-        let told = |record: &GeneratorRecord| match merged.generators().get(&record.ready.nonce) {
-            _ if self.is_in(record) => i32::MAX,
-            Some(totals) => totals.told_until,
-            None => i32::MIN,
-        };
-        let mut told: Vec<i32> = self.assigned().map(told).collect();
-        told.sort_unstable();
-        told.get(told.len() * (100 - NEARLY_ALL) / 100).copied().unwrap_or(i32::MIN)
-    }
-
-    /// Slices of which something is missing, in words.
-    #[must_use]
-    pub fn missing(&self) -> Vec<String> {
-        self.assigned().filter_map(|record| self.missing_of(record)).collect()
-    }
-
-    fn missing_of(&self, record: &GeneratorRecord) -> Option<String> {
-        let slice = record.slice.map_or(0, Share::index);
-        let (merged, requests) = self.merged_of(record);
-        match &record.last_word {
-            None => Some(format!("slice {slice}: not heard of after snapshot {merged}")),
-            Some(Final { ended: Ended::Failed(reason), .. }) => Some(format!("slice {slice}: {reason}")),
-            Some(Final { ended: Ended::LeaseExpired, .. }) => {
-                Some(format!("slice {slice}: lost sight of the orchestrator"))
-            }
-            Some(Final { ended: Ended::OutOfTime, .. }) => {
-                Some(format!("slice {slice}: its environment gave it no more time"))
-            }
-            Some(last) if merged < last.snapshots => {
-                Some(format!("slice {slice}: {merged} of {} snapshots", last.snapshots))
-            }
-            Some(last) if requests != last.requests => {
-                Some(format!("slice {slice}: {requests} of {} requests", last.requests))
-            }
-            Some(_) => None,
-        }
+    fn note(&mut self, note: String) {
+        self.notes.insert(note);
     }
 }
 

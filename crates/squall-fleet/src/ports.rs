@@ -32,12 +32,29 @@ pub trait Store: Send + Sync {
         unless: Option<&ETag>,
     ) -> impl Future<Output = Result<Fetched, StoreError>> + Send;
 
-    /// The keys that begin with `prefix` and come after `after`, in ascending order.
+    /// What is under the keys that begin with `prefix` and come after `after`, in ascending order.
     fn list(
         &self,
         prefix: &str,
         after: Option<&str>,
-    ) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Listed>, StoreError>> + Send;
+}
+
+/// A key under which there is something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The key.
+    pub key: String,
+    /// When it was written, by the store's clock and to the second, if the store says so.
+    pub written_at: Option<Time>,
+}
+
+impl Listed {
+    /// A key of a store that does not say when it was written.
+    #[must_use]
+    pub fn of(key: String) -> Self {
+        Self { key, written_at: None }
+    }
 }
 
 /// Time.

@@ -12,21 +12,24 @@ use squall_plan::{Bundle, Plan, Share, compile};
 
 use crate::keys;
 use crate::message::{
-    Assignment, Control, Ended, Final, Invitation, Manifest, Message, MessageError, Ready, State, Time,
-    VERSION,
+    Ended, Final, Invitation, Manifest, Message, MessageError, Ready, Relief, State, Time, VERSION,
 };
-use crate::orchestrator::LEASE;
-use crate::ports::{Clock, ETag, Fetched, Store, StoreError, StoreErrorKind, write_once};
+use crate::ports::{Clock, Fetched, Store, StoreError, StoreErrorKind, write_once};
+
+mod watch;
+
+use watch::Watch;
 
 /// Without a valid word from the orchestrator for so long, load stops.
-const FENCE: Duration = Duration::from_secs(15);
+pub(crate) const FENCE: Duration = Duration::from_secs(15);
 
 /// So long before its environment ends it, a generator ends its load: what was measured must still get out.
 pub(crate) const FLUSH: Duration = Duration::from_secs(20);
 
-/// How often a write that may work the next time is tried, and how long the first pause is.
-const ATTEMPTS: u32 = 6;
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// How often a write that may work the next time is tried, and how long the first and the longest pause is: some
+/// 40 s in all, so that a store that comes back finds everything still there.
+const ATTEMPTS: u32 = 14;
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// Who takes the seat.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +61,8 @@ pub struct Order {
     pub seed: u64,
     /// When the load begins, by this generator's clock.
     pub epoch: Time,
+    /// How long after it this slice's part begins: before that, somebody else ran it.
+    pub from: Duration,
     /// How often it hands over what it measured.
     pub interval: Duration,
 }
@@ -68,8 +73,21 @@ pub struct Load {
     pub recordings: UnboundedReceiver<Recording>,
     /// Why the plan wants the whole run to end, if it does; an error if the engine died.
     pub finished: BoxFuture<'static, Result<Option<String>, String>>,
-    /// Ends the load at once.
-    pub stop: Box<dyn Fn() + Send + Sync>,
+    /// By which it is held.
+    pub reins: Box<dyn Reins>,
+}
+
+/// How a load is held while it is made.
+pub trait Reins: Send + Sync {
+    /// Ends it at once.
+    fn stop(&self);
+
+    /// Somebody else goes on at this instant: nothing begins from then on.
+    fn end_at(&self, at: Time);
+
+    /// Nothing begins after this instant unless a later one is told before: not even where the whole process was
+    /// stopped meanwhile.
+    fn allow_until(&self, until: Time);
 }
 
 /// What became of a seat.
@@ -114,12 +132,13 @@ where
         Err(problem) => Err(problem),
     };
     let seat = Seat { store, clock, identity, manifest: &manifest };
-    seat.say_ready(invitation.seat, prepared.as_ref().err().cloned()).await?;
+    let mut watch = Watch::new(identity, &manifest, clock.now());
+    seat.say_ready(&mut watch, invitation.seat, prepared.as_ref().err().cloned()).await?;
     let (start, mut plan) = match prepared {
         Ok(prepared) => prepared,
         Err(problem) => return Ok(SeatOutcome::Unable(problem)),
     };
-    let Some((share, epoch)) = seat.wait().await? else {
+    let Some((share, epoch, from)) = seat.wait(&mut watch).await? else {
         return Ok(SeatOutcome::NotNeeded);
     };
     // Whoever made things ready has no more use for the plan.
@@ -127,11 +146,9 @@ where
         plan.keep_rows_of(share);
     }
     let interval = Duration::from_secs(u64::from(manifest.interval_s.max(1)));
-    let late = clock.now().since(epoch);
-    let nonce = identity.nonce.clone();
-    let load =
-        start(Order { run: manifest.run.clone(), nonce, plan, share, seed: manifest.seed, epoch, interval });
-    seat.run(load, late).await.map(SeatOutcome::Ran)
+    let (run, nonce) = (manifest.run.clone(), identity.nonce.clone());
+    let load = start(Order { run, nonce, plan, share, seed: manifest.seed, epoch, from, interval });
+    seat.run(watch, load, epoch).await.map(SeatOutcome::Ran)
 }
 
 async fn read<M: Message>(
@@ -168,7 +185,18 @@ struct Seat<'a, S, C> {
 }
 
 impl<S: Store, C: Clock> Seat<'_, S, C> {
-    async fn say_ready(&self, seat: u32, problem: Option<String>) -> Result<(), StoreError> {
+    async fn say_ready(
+        &self,
+        watch: &mut Watch<'_>,
+        seat: u32,
+        problem: Option<String>,
+    ) -> Result<(), StoreError> {
+        let mut patience = Patience::default();
+        while let Err(error) = watch.first_look(self.store, self.clock).await {
+            if !self.tries_again(&error, &mut patience).await {
+                return Err(error);
+            }
+        }
         let identity = self.identity.clone();
         let ready = Ready {
             version: VERSION,
@@ -184,69 +212,72 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
         self.write(&keys::ready(&self.manifest.run, &ready.nonce), ready.to_bytes()).await
     }
 
-    /// Waits for a slice and the epoch; `None` when there is none to come.
-    async fn wait(&self) -> Result<Option<(Share, Time)>, StoreError> {
-        let mut watch = Watch::new(self.clock.now());
+    /// Waits for a slice and the epoch; `None` when there is none to come. Who comes after somebody does not begin
+    /// before they have certainly ended: a fence after it was read that they are to.
+    async fn wait(&self, watch: &mut Watch<'_>) -> Result<Option<(Share, Time, Duration)>, StoreError> {
         loop {
-            let control = self.look(&mut watch).await?;
-            match control.as_ref().map(|control| (control.state, control.epoch)) {
-                Some((State::Running, Some(epoch))) => {
-                    let generation = control.map_or(0, |control| control.generation);
-                    let key = keys::assignment(&self.manifest.run, generation);
-                    match read::<Assignment>(self.store, &key).await {
-                        Ok(assignment) => {
-                            let slices = assignment.and_then(Result::ok).map(|assignment| assignment.slices);
-                            let share = slices.and_then(|slices| slices.get(&self.identity.nonce).copied());
-                            return Ok(share.map(|share| (share, epoch)));
-                        }
-                        Err(error) if error.kind == StoreErrorKind::Unavailable => {}
-                        Err(error) => return Err(error),
-                    }
-                }
-                Some((State::Aborting | State::Done, _)) => return Ok(None),
-                _ => {}
-            }
-            if watch.end(self.clock.now(), self.identity.deadline).is_some() {
+            watch.look(self.store, self.clock).await?;
+            if watch.is_over() || watch.end(self.clock.now()).is_some() {
                 return Ok(None);
             }
-            self.clock.sleep(self.poll()).await;
+            let running = watch.control.as_ref().filter(|control| control.state == State::Running);
+            if let (Some((post, read_at)), Some(epoch)) =
+                (&watch.post, running.and_then(|control| control.epoch))
+            {
+                let from = Duration::from_micros(post.from_us);
+                let fenced = read_at.plus(FENCE).since(epoch);
+                let from = if post.after.is_some() { from.max(fenced) } else { from };
+                return Ok(Some((post.share, epoch, from)));
+            }
+            self.clock.sleep(watch.poll()).await;
         }
     }
 
     /// Runs a slice: writes what is measured, and watches the orchestrator's word meanwhile.
-    async fn run(&self, load: Result<Load, String>, late: Duration) -> Result<Ended, StoreError> {
+    async fn run(
+        &self,
+        mut watch: Watch<'_>,
+        load: Result<Load, String>,
+        epoch: Time,
+    ) -> Result<Ended, StoreError> {
+        let late =
+            watch.post.as_ref().map_or(epoch, |(post, _)| epoch.plus(Duration::from_micros(post.from_us)));
+        let late = self.clock.now().since(late);
         let mut load = match load {
             Ok(load) => load,
-            Err(problem) => return self.say_final(0, 0, Ended::Failed(problem), late).await,
+            Err(problem) => return self.say_final((0, 0), Ended::Failed(problem), late).await,
         };
         let stopped = Mutex::new(None);
-        let (recordings, stop) = (&mut load.recordings, &load.stop);
-        let writer = pin!(self.write_snapshots(recordings));
-        let watcher = pin!(self.watch(&**stop, &stopped));
-        let written = match select(writer, watcher).await {
-            Either::Left((written, _)) => written,
-            Either::Right((never, _)) => match never {},
-        };
-        let (snapshots, requests) = match written {
-            Written { snapshots, requests, failure: None } => (snapshots, requests),
-            Written { snapshots, requests, failure: Some(error) } => {
-                stop();
-                // That it cannot be told either changes nothing: the failure is what counts.
-                let _ = self.say_final(snapshots, requests, Ended::Failed(error.explain()), late).await;
-                return Err(error);
+        let (recordings, reins) = (&mut load.recordings, &*load.reins);
+        let written = {
+            let writer = pin!(self.write_snapshots(recordings, epoch));
+            let watcher = pin!(self.watch(&mut watch, reins, epoch, &stopped));
+            match select(writer, watcher).await {
+                Either::Left((written, _)) => written,
+                Either::Right((never, _)) => match never {},
             }
         };
-        let stopped = stopped.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let told = (written.snapshots, written.requests);
+        if let Some(error) = written.failure {
+            reins.stop();
+            // That it cannot be told either changes nothing: the failure is what counts.
+            let _ = self.say_final(told, Ended::Failed(error.explain()), late).await;
+            return Err(error);
+        }
+        // The engine may have found out first that it is not allowed to go on.
+        let stopped = stopped.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let stopped = stopped.or_else(|| watch.end(self.clock.now()));
         let ended = match (load.finished.await, stopped) {
             (Err(problem), _) => Ended::Failed(problem),
             (Ok(Some(reason)), _) => Ended::AbortRequested(reason),
             (Ok(None), Some(stopped)) => stopped,
             (Ok(None), None) => Ended::Finished,
         };
-        self.say_final(snapshots, requests, ended, late).await
+        self.say_final(told, ended, late).await
     }
 
-    async fn write_snapshots(&self, recordings: &mut UnboundedReceiver<Recording>) -> Written {
+    async fn write_snapshots(&self, recordings: &mut UnboundedReceiver<Recording>, epoch: Time) -> Written {
+        let interval_us = u128::from(self.manifest.interval_s.max(1)) * 1_000_000;
         let mut written = Written::default();
         while let Some(recording) = recordings.next().await {
             let interval = recording.into_interval();
@@ -256,7 +287,8 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
             let requests = interval.series.values().map(|series| series.requests).sum::<u64>();
             let sequence = written.snapshots;
             let (run, nonce) = (self.manifest.run.clone(), self.identity.nonce.clone());
-            let key = keys::snapshot(&run, sequence, &nonce, sequence);
+            let number = self.clock.now().since(epoch).as_micros() / interval_us;
+            let key = keys::snapshot(&run, u32::try_from(number).unwrap_or(u32::MAX), &nonce, sequence);
             if let Err(error) = self.write(&key, Snapshot { run, nonce, sequence, interval }.encode()).await {
                 written.failure = Some(error);
                 break;
@@ -267,63 +299,45 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
         written
     }
 
-    /// Stops the load when the orchestrator says so, or says nothing any more. Never ends by itself.
+    /// Ends the load when the orchestrator says so, or says nothing any more. Never ends by itself.
     async fn watch(
         &self,
-        stop: &(dyn Fn() + Send + Sync),
+        watch: &mut Watch<'_>,
+        reins: &dyn Reins,
+        epoch: Time,
         stopped: &Mutex<Option<Ended>>,
     ) -> std::convert::Infallible {
-        let mut watch = Watch::new(self.clock.now());
         let ended = loop {
+            reins.allow_until(watch.ends_at());
             // A store that does not answer must not keep the load going.
-            let left = watch.ends_at(self.identity.deadline).since(self.clock.now());
-            let told = {
+            let left = watch.ends_at().since(self.clock.now());
+            {
                 let limit = pin!(self.clock.sleep(left));
                 let look = pin!(async {
-                    self.clock.sleep(self.poll()).await;
-                    self.look(&mut watch).await
-                });
-                match select(look, limit).await {
-                    Either::Left((Ok(Some(control)), _)) => control.state >= State::Aborting,
+                    self.clock.sleep(watch.poll()).await;
                     // The fence says when it is enough.
-                    Either::Left((Ok(None) | Err(_), _)) | Either::Right(_) => false,
-                }
-            };
-            if told {
+                    let _ = watch.look(self.store, self.clock).await;
+                });
+                select(look, limit).await;
+            }
+            if watch.is_over() {
                 break Ended::Stopped;
             }
-            if let Some(ended) = watch.end(self.clock.now(), self.identity.deadline) {
+            if let Some(Relief::HandOver { at_us }) = watch.relief {
+                reins.end_at(epoch.plus(Duration::from_micros(at_us)));
+            }
+            if let Some(ended) = watch.end(self.clock.now()) {
                 break ended;
             }
         };
         stopped.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(ended);
-        stop();
+        reins.stop();
         std::future::pending().await
-    }
-
-    /// The orchestrator's newest word that could be read, if it is valid.
-    async fn look(&self, watch: &mut Watch) -> Result<Option<Control>, StoreError> {
-        match self.store.get(&keys::control(&self.manifest.run), watch.tag.as_ref()).await {
-            Ok(Fetched::Found { value, tag }) => {
-                if let Ok(control) = Control::from_bytes(&value) {
-                    watch.seen_at = self.clock.now();
-                    watch.changed_at = watch.seen_at;
-                    watch.tag = Some(tag);
-                    watch.control = Some(control);
-                }
-            }
-            Ok(Fetched::NotModified) => watch.seen_at = self.clock.now(),
-            Ok(Fetched::Missing) => {}
-            Err(error) if error.kind == StoreErrorKind::Unavailable => {}
-            Err(error) => return Err(error),
-        }
-        Ok(watch.control.clone())
     }
 
     async fn say_final(
         &self,
-        snapshots: u32,
-        requests: u64,
+        (snapshots, requests): (u32, u64),
         ended: Ended,
         late: Duration,
     ) -> Result<Ended, StoreError> {
@@ -341,31 +355,38 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
 
     /// Writes a value once: the same bytes are tried again, and found there already they are written.
     async fn write(&self, key: &str, value: Vec<u8>) -> Result<(), StoreError> {
-        let mut pause = FIRST_PAUSE;
-        for attempt in 1.. {
+        let mut patience = Patience::default();
+        loop {
             match write_once(self.store, key, &value).await {
-                Err(error)
-                    if error.kind == StoreErrorKind::Unavailable
-                        && attempt < ATTEMPTS
-                        && self.has_time_for(pause) =>
-                {
-                    self.clock.sleep(pause).await;
-                    pause *= 2;
-                }
+                Err(error) if self.tries_again(&error, &mut patience).await => {}
                 result => return result,
             }
         }
-        Ok(())
+    }
+
+    /// Whether something that failed is tried again; after a pause, if so.
+    async fn tries_again(&self, error: &StoreError, patience: &mut Patience) -> bool {
+        patience.attempts += 1;
+        let pause = (PAUSES.0 * 2_u32.saturating_pow(patience.attempts - 1)).min(PAUSES.1);
+        let again = error.kind == StoreErrorKind::Unavailable
+            && patience.attempts < ATTEMPTS
+            && self.has_time_for(pause);
+        if again {
+            self.clock.sleep(pause).await;
+        }
+        again
     }
 
     /// Whether there is time for another try after a pause, before the environment ends.
     fn has_time_for(&self, pause: Duration) -> bool {
         self.identity.deadline.is_none_or(|deadline| self.clock.now().plus(pause + FLUSH / 4) < deadline)
     }
+}
 
-    fn poll(&self) -> Duration {
-        Duration::from_millis(self.manifest.poll_ms.max(1))
-    }
+/// How often something was tried.
+#[derive(Debug, Default)]
+struct Patience {
+    attempts: u32,
 }
 
 /// What of a load has been written.
@@ -375,45 +396,6 @@ struct Written {
     requests: u64,
     /// Why the rest could not be.
     failure: Option<StoreError>,
-}
-
-/// What a generator knows of the orchestrator's word.
-struct Watch {
-    control: Option<Control>,
-    tag: Option<ETag>,
-    /// When control was last read, new or not.
-    seen_at: Time,
-    /// When it was last read for the first time.
-    changed_at: Time,
-}
-
-impl Watch {
-    fn new(now: Time) -> Self {
-        Self { control: None, tag: None, seen_at: now, changed_at: now }
-    }
-
-    /// When load has to end unless a newer word is read: at the end of the lease, behind the fence, or before
-    /// the environment ends. Before there is load, clocks have not been compared yet, so a lease is as long as
-    /// it is, from when it was read.
-    fn ends_at(&self, deadline: Option<Time>) -> Time {
-        let fence = self.seen_at.plus(FENCE);
-        let lease = match &self.control {
-            None => fence,
-            Some(control) if control.state == State::Waiting => fence.min(self.changed_at.plus(LEASE)),
-            Some(control) => fence.min(control.lease_until),
-        };
-        deadline.map_or(lease, |deadline| deadline.minus(FLUSH).min(lease))
-    }
-
-    /// Why load has to end now, if it has to.
-    fn end(&self, now: Time, deadline: Option<Time>) -> Option<Ended> {
-        let is_last = deadline.is_some_and(|deadline| now >= deadline.minus(FLUSH));
-        match now >= self.ends_at(deadline) {
-            true if is_last => Some(Ended::OutOfTime),
-            true => Some(Ended::LeaseExpired),
-            false => None,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::keys;
-use crate::message::{Assignment, Control, Message, State};
+use crate::message::{Control, Message, Relief, State};
 use crate::orchestrator::LEASE;
 use crate::ports::{Clock, ETag, Fetched, Put, Store, StoreError, StoreErrorKind};
+use crate::{assignments, keys};
 
 /// How often it is looked whether the generators have said their last words.
 const LOOK: Duration = Duration::from_millis(250);
@@ -49,7 +49,7 @@ pub async fn stop(
             return Ok(Stop::Over);
         }
         let finals = store.list(&keys::all_finals(run), None).await?;
-        let confirmed = finals.iter().filter(|key| assigned.contains(*key)).count();
+        let confirmed = finals.iter().filter(|listed| assigned.contains(&listed.key)).count();
         if confirmed == assigned.len() || clock.now() >= until {
             break confirmed;
         }
@@ -77,7 +77,9 @@ async fn take_over(
             return Ok(None);
         }
         let lease_until = clock.now().max(control.lease_until).plus(LEASE);
-        let aborting = Control { term: control.term + 1, state: State::Aborting, lease_until, ..control };
+        let (term, said_at) = (control.term + 1, clock.now());
+        let aborting =
+            Control { term, state: State::Aborting, cut_short: true, said_at, lease_until, ..control };
         match store.put(&keys::control(run), aborting.to_bytes(), Put::IfMatch(tag)).await {
             Ok(tag) => return Ok(Some((aborting, tag))),
             // The run has said something new meanwhile.
@@ -95,14 +97,17 @@ async fn read_control(store: &impl Store, run: &str) -> Result<Option<(Control, 
     })
 }
 
-/// The keys of the last words that are to come.
+/// The keys of the last words that are to come: of all who had a slice, but for those who were given up.
 async fn assigned(store: &impl Store, run: &str, generation: u32) -> Result<BTreeSet<String>, StoreError> {
-    let value = match store.get(&keys::assignment(run, generation), None).await? {
-        Fetched::Found { value, .. } => value,
-        Fetched::NotModified | Fetched::Missing => return Ok(BTreeSet::new()),
-    };
-    let slices = Assignment::from_bytes(&value).map(|assignment| assignment.slices).unwrap_or_default();
-    Ok(slices.keys().map(|nonce| keys::final_word(run, nonce)).collect())
+    let mut awaited = BTreeSet::new();
+    for assignment in assignments::read_all(store, run, generation).await?.into_values() {
+        awaited.extend(assignment.posts.into_keys());
+        let given_up = assignment.reliefs.iter().filter(|(_, relief)| **relief == Relief::Leave);
+        given_up.for_each(|(nonce, _)| {
+            awaited.remove(nonce);
+        });
+    }
+    Ok(awaited.iter().map(|nonce| keys::final_word(run, nonce)).collect())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
-use squall_fleet::{ETag, Fetched, Put, Store, StoreError, StoreErrorKind};
+use squall_fleet::{ETag, Fetched, Listed, Put, Store, StoreError, StoreErrorKind};
 use tokio::task::spawn_blocking;
 
 /// A directory as a store: a key is a path below it. Safe for several processes: a value appears whole or
@@ -60,7 +60,7 @@ impl Store for LocalStore {
         &self,
         prefix: &str,
         after: Option<&str>,
-    ) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send {
+    ) -> impl Future<Output = Result<Vec<Listed>, StoreError>> + Send {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
         self.blocking(move |inner| inner.list(&prefix, after.as_deref()))
     }
@@ -126,7 +126,7 @@ impl Inner {
         })
     }
 
-    fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, StoreError> {
+    fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, StoreError> {
         // Only the folder that the prefix names is walked.
         let folder = prefix.rfind('/').map_or("", |at| &prefix[..at]);
         let path = if folder.is_empty() { self.root.clone() } else { self.path(folder)? };
@@ -134,7 +134,7 @@ impl Inner {
         walk(&path, folder, &mut keys)?;
         keys.retain(|key| key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after));
         keys.sort();
-        Ok(keys)
+        Ok(keys.into_iter().map(Listed::of).collect())
     }
 
     /// The path of a key, which never leads out of the directory.

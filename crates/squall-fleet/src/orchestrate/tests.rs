@@ -61,7 +61,7 @@ impl Store for Faulty {
         }
     }
 
-    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, StoreError> {
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, StoreError> {
         match self.misdeed(prefix, false) {
             Some(Misdeed::Fails(kind)) => Err(StoreError::new(kind, format!("list `{prefix}`"))),
             _ => self.store.list(prefix, after).await,
@@ -297,7 +297,7 @@ impl Store for Silent {
         self.store.get(key, unless).await
     }
 
-    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, StoreError> {
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, StoreError> {
         self.silence().await;
         self.store.list(prefix, after).await
     }

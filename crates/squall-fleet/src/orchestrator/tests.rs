@@ -11,17 +11,21 @@ fn settings(seats: u32) -> Settings {
         bundle: "b".to_owned(),
         seed: 1,
         seats,
+        least: seats,
         spares: 1,
         interval_s: 1,
         poll: Duration::from_millis(100),
         gather: Duration::from_secs(10),
+        window: Duration::from_hours(1),
         load: Duration::from_secs(20),
+        graceful: Duration::ZERO,
         cleanup: Duration::ZERO,
+        divisible: true,
     }
 }
 
 fn ready(nonce: u8, seat: u32) -> Event {
-    Event::Ready(Ready {
+    let ready = Ready {
         version: VERSION,
         nonce: format!("n{nonce}"),
         seat,
@@ -31,7 +35,8 @@ fn ready(nonce: u8, seat: u32) -> Event {
         clock: Time(0),
         deadline: None,
         problem: (nonce == 9).then(|| "cannot".to_owned()),
-    })
+    };
+    Event::Ready { ready, stored_at: None }
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
@@ -43,7 +48,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     ];
     prop_oneof![
         6 => (0_u8..10, 0_u32..4).prop_map(|(nonce, seat)| ready(nonce, seat)),
-        4 => (0_u8..10).prop_map(|nonce| Event::Merged { nonce: format!("n{nonce}"), requests: 0 }),
+        4 => (0_u8..10).prop_map(|nonce| Event::Merged { nonce: format!("n{nonce}"), requests: 0, interval: 0 }),
         3 => (0_u8..10, 0_u32..3, ended).prop_map(|(nonce, snapshots, ended)| Event::Final(Final {
             version: VERSION,
             nonce: format!("n{nonce}"),
@@ -77,7 +82,7 @@ proptest! {
                     Command::WriteControl(control) => controls.push(control),
                     Command::WriteAssignment(assignment) => {
                         assignments += 1;
-                        let mut shares: Vec<u32> = assignment.slices.values().map(|share| share.index()).collect();
+                        let mut shares: Vec<u32> = assignment.posts.values().map(|post| post.share.index()).collect();
                         shares.sort_unstable();
                         prop_assert_eq!(shares, (0..seats).collect::<Vec<_>>(), "every slice has one generator");
                     }
@@ -112,9 +117,9 @@ fn the_epoch_is_by_the_generators_clocks() {
     let mut machine = Orchestrator::new(settings(3), Time(0));
     machine.on_event(Time(0), Event::Begin);
     for (nonce, offset_us) in [(0, -7_000_000_i64), (1, 3_000_000), (2, 90_000_000)] {
-        let Event::Ready(ready) = ready(nonce, u32::from(nonce)) else { panic!("not ready") };
-        machine
-            .on_event(Time(1_000_000), Event::Ready(Ready { clock: Time(1_000_000 + offset_us), ..ready }));
+        let Event::Ready { ready, .. } = ready(nonce, u32::from(nonce)) else { panic!("not ready") };
+        let ready = Ready { clock: Time(1_000_000 + offset_us), ..ready };
+        machine.on_event(Time(1_000_000), Event::Ready { ready, stored_at: None });
     }
     assert_eq!(machine.epoch(), Some(Time(1_000_000 + 3_000_000 + 1_000_000)));
 }

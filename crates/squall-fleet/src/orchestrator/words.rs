@@ -1,10 +1,12 @@
 //! What the state machine is told, what it says, and what it knows of others.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use squall_plan::Share;
 
-use crate::message::{Assignment, Control, Final, Invitation, Manifest, Ready, Time};
+use crate::assignments::shards;
+use crate::message::{Assignment, Control, Final, Invitation, Manifest, Post, Ready, Relief, Time, VERSION};
 
 /// What a run is, for the state machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +21,9 @@ pub struct Settings {
     pub seed: u64,
     /// How many generators.
     pub seats: u32,
-    /// How many more are invited, in case some do not come.
+    /// How few will do once the time to get ready is over: the load is then divided over those.
+    pub least: u32,
+    /// How many more are kept ready, for those that do not come or are lost.
     pub spares: u32,
     /// How often generators write snapshots, in seconds.
     pub interval_s: u32,
@@ -27,10 +31,42 @@ pub struct Settings {
     pub poll: Duration,
     /// How long seats may take to be ready.
     pub gather: Duration,
-    /// How long load may last, the graceful stop included.
+    /// How long a generator runs a slice at most before another one goes on.
+    pub window: Duration,
+    /// How long load is made.
     pub load: Duration,
+    /// How long what was begun may take to end after that, or after a slice was handed over.
+    pub graceful: Duration,
     /// How long generators may take after it to undo what users have made.
     pub cleanup: Duration,
+    /// Whether somebody else can go on with a slice: not where it is a number of iterations.
+    pub divisible: bool,
+}
+
+impl Settings {
+    /// What is written down of it.
+    pub(crate) fn manifest(&self, began_at: Time) -> Manifest {
+        Manifest {
+            version: VERSION,
+            run: self.run.clone(),
+            name: self.name.clone(),
+            bundle: self.bundle.clone(),
+            seed: self.seed,
+            seats: self.seats,
+            least: self.least,
+            spares: self.spares,
+            interval_s: self.interval_s,
+            poll_ms: in_millis(self.poll),
+            gather_ms: in_millis(self.gather),
+            window_ms: in_millis(self.window),
+            shards: shards(self.seats),
+            began_at,
+        }
+    }
+}
+
+fn in_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What has happened.
@@ -39,13 +75,20 @@ pub enum Event {
     /// The run begins.
     Begin,
     /// A seat was taken.
-    Ready(Ready),
+    Ready {
+        /// What its generator said.
+        ready: Ready,
+        /// When the store received it, by the store's own clock, if it says so.
+        stored_at: Option<Time>,
+    },
     /// A snapshot was merged.
     Merged {
         /// Whose it was.
         nonce: String,
         /// How many requests were in it.
         requests: u64,
+        /// In which interval since the epoch it was written.
+        interval: u32,
     },
     /// A generator said its last word.
     Final(Final),
@@ -62,6 +105,8 @@ pub enum Event {
     TooLate,
     /// Control is no longer what this orchestrator wrote, but this.
     Superseded(Control),
+    /// What another orchestrator has assigned so far, by generation.
+    Assigned(BTreeMap<u32, Assignment>),
     /// Time has passed.
     Tick,
     /// All that was in the store at this time has been told.
@@ -88,8 +133,8 @@ impl Command {
     pub(crate) fn is_renewed_by(&self, newer: &Self) -> bool {
         match (self, newer) {
             (Self::WriteControl(older), Self::WriteControl(newer)) => {
-                let lease_until = newer.lease_until;
-                Control { lease_until, ..older.clone() } == *newer
+                let (said_at, lease_until) = (newer.said_at, newer.lease_until);
+                Control { said_at, lease_until, ..older.clone() } == *newer
             }
             _ => false,
         }
@@ -131,12 +176,16 @@ pub struct Seats {
     pub invited: u32,
     /// Taken before the assignment.
     pub ready: u32,
-    /// Given a slice.
+    /// Slices that the load was divided into.
     pub assigned: u32,
-    /// Taken before the epoch, but not needed.
+    /// Ready, and never needed.
     pub spare: u32,
     /// Given a slice, and never heard to the end.
     pub lost: u32,
+    /// Times that somebody else went on with a slice because its generator was lost.
+    pub replaced: u32,
+    /// Times that a slice was handed over at the end of a window.
+    pub handed_over: u32,
     /// Taken after the epoch.
     pub late: u32,
     /// Not needed, and taken by somebody else before: a message that was delivered twice.
@@ -146,12 +195,31 @@ pub struct Seats {
 /// What is known of one generator.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GeneratorRecord {
-    /// Its slice, if it was given one.
-    pub slice: Option<Share>,
     /// What it said when it took its seat.
     pub ready: Ready,
     /// From the run's begin to its readiness, in milliseconds.
     pub ready_ms: f64,
+    /// What it was given to run, if anything.
+    pub post: Option<Post>,
+    /// How it was told to end, and when, if it was.
+    pub relief: Option<(Relief, Time)>,
+    /// When it was last heard of.
+    pub heard_at: Time,
     /// Its last word, if it came.
     pub last_word: Option<Final>,
+    /// By how much its clock is wrong, in microseconds, where that is too much.
+    pub clock_off_us: Option<i64>,
+}
+
+impl GeneratorRecord {
+    /// Its slice, if it was given one.
+    #[must_use]
+    pub fn slice(&self) -> Option<Share> {
+        self.post.as_ref().map(|post| post.share)
+    }
+
+    /// Whether it was given up.
+    pub(crate) fn is_dismissed(&self) -> bool {
+        matches!(self.relief, Some((Relief::Leave, _)))
+    }
 }

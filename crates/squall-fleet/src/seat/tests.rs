@@ -2,7 +2,7 @@
 //! that is only pretended.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use futures_channel::{mpsc, oneshot};
 use squall_metrics::{Outcome, Recorder, Sample, SeriesId};
@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::judge::Judge;
+use crate::message::Control;
 use crate::orchestrate::{Observer, RunOrder, RunRecord, View, orchestrate};
 use crate::orchestrator::{End, Settings};
 use crate::{MemoryQueue, MemoryStore, Put, Queue};
@@ -68,46 +69,88 @@ pub(crate) fn order(seats: u32, load: Duration) -> RunOrder {
         bundle: bundle.sha256(),
         seed: 7,
         seats,
+        least: seats,
         spares: 0,
         interval_s: 1,
         poll: Duration::from_millis(100),
         gather: Duration::from_secs(10),
+        window: Duration::from_hours(24),
         load,
+        graceful: Duration::ZERO,
         cleanup: Duration::ZERO,
+        divisible: true,
     };
-    RunOrder { bundle, settings, judge: Judge::default() }
+    RunOrder { bundle, settings, judge: Judge::default(), resumed: None }
 }
 
-/// Ten requests a second as long as the plan says; `dies_after` ends the thread without a word.
-fn pretend(order: &Order, dies_after: Option<u32>, abort: Option<String>, running: Arc<AtomicU32>) -> Load {
+/// A pretended load's reins.
+struct TestReins {
+    stop: Arc<tokio::sync::Notify>,
+    end: Arc<AtomicI64>,
+    allowed: Arc<AtomicI64>,
+}
+
+impl Reins for TestReins {
+    fn stop(&self) {
+        self.stop.notify_one();
+    }
+
+    fn end_at(&self, at: Time) {
+        self.end.fetch_min(at.0, Ordering::SeqCst);
+    }
+
+    fn allow_until(&self, until: Time) {
+        self.allowed.store(until.0, Ordering::SeqCst);
+    }
+}
+
+/// Ten requests a second of the slice's part of the plan; `dies_after` so many seconds ends the thread without a word.
+fn pretend(
+    order: &Order,
+    clock: TestClock,
+    (dies_after, abort): (Option<u32>, Option<String>),
+    running: Arc<AtomicU32>,
+) -> Load {
     let (sender, recordings) = mpsc::unbounded();
     let (finish, finished) = oneshot::channel::<Option<String>>();
     let stop = Arc::new(tokio::sync::Notify::new());
-    let stopped = Arc::clone(&stop);
-    let lasts = u32::try_from(order.plan.duration().as_secs()).unwrap();
+    let (end, allowed) = (Arc::new(AtomicI64::new(i64::MAX)), Arc::new(AtomicI64::new(i64::MAX)));
+    let reins = TestReins { stop: Arc::clone(&stop), end: Arc::clone(&end), allowed: Arc::clone(&allowed) };
+    let lasts = order.plan.duration().as_secs();
+    let (epoch, from) = (order.epoch, order.from.as_micros().div_ceil(1_000_000));
     running.fetch_add(1, Ordering::SeqCst);
     tokio::spawn(async move {
         let mut recorder = Recorder::new(1);
-        for second in 0..lasts {
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_secs(1)) => {}
-                () = stopped.notified() => break,
+        let from = u64::try_from(from).unwrap();
+        for second in from..lasts {
+            let ends = epoch.plus(Duration::from_secs(second + 1));
+            let is_over = tokio::select! {
+                () = clock.sleep(ends.since(clock.now())) => {
+                    let begins = epoch.plus(Duration::from_secs(second)).0;
+                    begins >= end.load(Ordering::SeqCst) || clock.now().0 > allowed.load(Ordering::SeqCst)
+                }
+                () = stop.notified() => true,
+            };
+            if is_over {
+                break;
             }
-            if dies_after == Some(second) {
+            if dies_after.is_some_and(|dies_after| u64::from(dies_after) == second - from) {
                 running.fetch_sub(1, Ordering::SeqCst);
                 return;
             }
-            (0..10).for_each(|n| recorder.record(&sample(i64::from(second) * 1_000_000 + n)));
+            let at_us = i64::try_from(second).unwrap() * 1_000_000;
+            (0..10).for_each(|n| recorder.record(&sample(at_us + n)));
             sender.unbounded_send(recorder.take()).unwrap();
         }
         running.fetch_sub(1, Ordering::SeqCst);
         drop(sender);
-        finish.send(abort).unwrap();
+        // Who has died on the way is not asked any more.
+        let _ = finish.send(abort);
     });
     Load {
         recordings,
         finished: Box::pin(async move { finished.await.map_err(|_| "thread died".to_owned()) }),
-        stop: Box::new(move || stop.notify_one()),
+        reins: Box::new(reins),
     }
 }
 
@@ -146,7 +189,7 @@ impl World {
         self.nonces += 1;
         self.seats.spawn(async move {
             sit(&*store, &clock, &invitation, &identity, async |_| {
-                Ok(move |order: Order| Ok(pretend(&order, dies_after, abort, running)))
+                Ok(move |order: Order| Ok(pretend(&order, clock, (dies_after, abort), running)))
             })
             .await
         });
@@ -257,8 +300,10 @@ async fn without_an_orchestrator_load_ends_at_the_lease() {
         version: VERSION,
         term: 1,
         state: State::Running,
+        cut_short: false,
         generation: 1,
         epoch: None,
+        said_at: world.clock.now(),
         lease_until: world.clock.now().plus(Duration::from_secs(3)),
     };
     world.store.put(&keys::control("r1"), control.to_bytes(), Put::Always).await.unwrap();
@@ -356,7 +401,7 @@ async fn what_is_no_invitation_of_this_fleet_is_foreign_and_a_late_one_is_not_ne
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_orchestrator_makes_the_first_one_leave() {
+async fn a_second_orchestrator_makes_the_first_one_read_on() {
     let mut world = World::new();
     let (store, clock) = (Arc::clone(&world.store), world.clock);
     tokio::spawn(async move {
@@ -366,14 +411,21 @@ async fn a_second_orchestrator_makes_the_first_one_leave() {
             version: VERSION,
             term: 2,
             state: State::Running,
+            cut_short: false,
             generation: 1,
             epoch: None,
+            said_at: lease_until,
             lease_until,
         };
         store.put(&keys::control("r1"), other.to_bytes(), Put::Always).await.unwrap();
     });
     let record = world.run(1, 1, well, std::future::pending()).await;
-    assert_eq!(record.end, End::Failed("another orchestrator has taken over".to_owned()));
+    assert_eq!((record.end, record.merged.requests()), (End::Finished, 50));
+    assert!(record.problems[0].contains("another orchestrator has taken over"), "{:?}", record.problems);
+    let Fetched::Found { value, .. } = world.store.get(&keys::control("r1"), None).await.unwrap() else {
+        panic!("no control")
+    };
+    assert_eq!(Control::from_bytes(&value).unwrap().term, 2, "it has not written any more");
 }
 
 #[tokio::test]

@@ -74,7 +74,16 @@ async fn what_cannot_be_stopped_is_said() {
     assert_eq!(stop(&store, &clock, "nobody", PATIENCE).await.unwrap(), Stop::Unknown);
     let lease_until = clock.now();
     let state = State::Running;
-    let control = Control { version: VERSION, term: 1, state, generation: 1, epoch: None, lease_until };
+    let control = Control {
+        version: VERSION,
+        term: 1,
+        state,
+        cut_short: false,
+        generation: 1,
+        epoch: None,
+        said_at: lease_until,
+        lease_until,
+    };
     store.put(&keys::control("dead"), control.to_bytes(), Put::Always).await.unwrap();
     // By this clock its lease is over; clocks differ, so it is told all the same.
     let stopped = Stop::Stopped { assigned: 0, confirmed: 0 };

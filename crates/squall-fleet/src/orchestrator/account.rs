@@ -1,0 +1,202 @@
+//! What has been told, what is still to come, and what never came.
+
+use std::time::Duration;
+
+use squall_metrics::Merged;
+use squall_plan::Share;
+
+use super::posts::micros;
+use super::{GeneratorRecord, Orchestrator, Sweep};
+use crate::message::{Ended, Final, Relief, Time};
+use crate::seat::FENCE;
+
+/// Thresholds are judged behind what so many of a hundred generators have told.
+const NEARLY_ALL: usize = 95;
+
+/// How long what a generator wrote that was given up is looked for at every look; at the end it is once more.
+const LOOKED_FOR: Duration = Duration::from_mins(1);
+
+/// What is merged of a generator.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Told {
+    snapshots: u32,
+    requests: u64,
+    /// In which interval the last one was written.
+    interval: u32,
+}
+
+impl Orchestrator {
+    pub(super) fn merged(&mut self, now: Time, nonce: String, requests: u64, interval: u32) {
+        if let Some(record) = self.generators.get_mut(&nonce) {
+            record.heard_at = now;
+        }
+        let rate = requests.div_ceil(u64::from(self.settings.interval_s.max(1)));
+        self.peak_rps = self.peak_rps.max(rate);
+        let told = self.told.entry(nonce).or_default();
+        told.snapshots += 1;
+        told.requests += requests;
+        told.interval = told.interval.max(interval);
+    }
+
+    /// Generators that were given a slice.
+    pub(super) fn posted(&self) -> impl Iterator<Item = &GeneratorRecord> {
+        self.generators.values().filter(|record| record.post.is_some())
+    }
+
+    /// Whether nothing is to be waited for: everybody has said all, or was given up, and nobody else can go on.
+    pub(super) fn is_settled(&self, now: Time) -> bool {
+        self.posted().all(|record| self.is_in(record) || record.is_dismissed()) && !self.is_worth_waiting(now)
+    }
+
+    /// Whether a generator has said its last word, and all its snapshots are merged.
+    fn is_in(&self, record: &GeneratorRecord) -> bool {
+        record.last_word.as_ref().is_some_and(|last| self.told_by(record).snapshots >= last.snapshots)
+    }
+
+    pub(super) fn anybody_is_lost(&self) -> bool {
+        self.posted().any(|record| !self.is_in(record))
+    }
+
+    fn told_by(&self, record: &GeneratorRecord) -> Told {
+        self.told.get(&record.ready.nonce).copied().unwrap_or_default()
+    }
+
+    /// How many were ready and never got a slice.
+    pub(super) fn unused(&self) -> u32 {
+        let unused = self.generators.values().filter(|record| record.post.is_none());
+        u32::try_from(unused.count())
+            .unwrap_or(u32::MAX)
+            .saturating_sub(self.seats.late + self.seats.duplicate)
+    }
+
+    /// Whether nobody had heard of the orchestrator in the end.
+    pub(super) fn all_have_expired(&self) -> bool {
+        let expired = |record: &GeneratorRecord| {
+            record.last_word.as_ref().is_some_and(|last| last.ended == Ended::LeaseExpired)
+        };
+        self.posted().next().is_some() && self.posted().all(expired)
+    }
+
+    /// Why there was no load.
+    pub(super) fn why_not_begun(&self) -> String {
+        let (ready, least) = (self.seats.ready, self.settings.least.min(self.settings.seats).max(1));
+        let within_s = self.settings.gather.as_secs();
+        let wrong = self.generators.values().filter(|record| record.clock_off_us.is_some()).count();
+        if ready < least {
+            format!("only {ready} of {least} generators were ready within {within_s} s")
+        } else if wrong > 0 {
+            format!("clocks of {wrong} of {ready} generators are wrong by more than 2 s")
+        } else {
+            format!("fewer than {least} of {ready} generators live long enough for the load")
+        }
+    }
+
+    /// The first interval in which a snapshot may still be written: all before it are merged. What was written late by
+    /// those who were given up is looked for, too, for a while and at the end.
+    #[must_use]
+    pub fn first_open_interval(&self, now: Time) -> u32 {
+        let sweeping = self.swept == Sweep::Asked;
+        let open = self.posted().filter(|record| {
+            let given_up = match record.relief {
+                Some((Relief::Leave, at)) => now.since(at) > LOOKED_FOR && !sweeping,
+                _ => false,
+            };
+            !self.is_in(record) && !given_up
+        });
+        let first = |record: &GeneratorRecord| match self.told.get(&record.ready.nonce) {
+            Some(told) => told.interval,
+            None => record.post.as_ref().map_or(0, |post| self.interval_of(post.from_us)),
+        };
+        open.map(first).min().unwrap_or(0)
+    }
+
+    fn interval_of(&self, offset_us: u64) -> u32 {
+        let interval_us = u64::from(self.settings.interval_s.max(1)) * 1_000_000;
+        u32::try_from((offset_us / interval_us).saturating_sub(1)).unwrap_or(u32::MAX)
+    }
+
+    /// All seconds before this one are told by nearly all generators.
+    #[must_use]
+    pub fn told_until(&self, merged: &Merged) -> i32 {
+        let told = |record: &GeneratorRecord| match merged.generators().get(&record.ready.nonce) {
+            _ if self.is_in(record) || record.is_dismissed() => i32::MAX,
+            Some(totals) => totals.told_until,
+            None => second(record.post.as_ref().map_or(0, |post| post.from_us)),
+        };
+        let mut told: Vec<i32> = self.posted().map(told).collect();
+        told.sort_unstable();
+        told.get(told.len() * (100 - NEARLY_ALL) / 100).copied().unwrap_or(i32::MIN)
+    }
+
+    /// Slices of which something is missing, in words.
+    #[must_use]
+    pub fn missing(&self, merged: &Merged) -> Vec<String> {
+        self.posted().filter_map(|record| self.missing_of(record, merged)).collect()
+    }
+
+    fn missing_of(&self, record: &GeneratorRecord, merged: &Merged) -> Option<String> {
+        let slice = record.slice().map_or(0, Share::index);
+        let told = self.told_by(record);
+        match &record.last_word {
+            None => {
+                let from_s = self.unknown_from(record, merged);
+                let most = self.unknown_of(record, merged);
+                Some(format!(
+                    "slice {slice}: not heard of from {from_s} s on; up to {most} requests are unknown"
+                ))
+            }
+            Some(Final { ended: Ended::Failed(reason), .. }) => Some(format!("slice {slice}: {reason}")),
+            Some(Final { ended: Ended::LeaseExpired, .. }) => {
+                Some(format!("slice {slice}: lost sight of the orchestrator"))
+            }
+            Some(Final { ended: Ended::OutOfTime, .. }) => {
+                Some(format!("slice {slice}: its environment gave it no more time"))
+            }
+            Some(last) if told.snapshots < last.snapshots => {
+                Some(format!("slice {slice}: {} of {} snapshots", told.snapshots, last.snapshots))
+            }
+            Some(last) if told.requests != last.requests => {
+                Some(format!("slice {slice}: {} of {} requests", told.requests, last.requests))
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// How many requests may have been sent at most that nobody has reported: of each generator that was lost, as many
+    /// as the busiest of all ever sent, from its last snapshot to when it had certainly stopped.
+    #[must_use]
+    pub fn unknown_requests(&self, merged: &Merged) -> u64 {
+        self.posted().filter(|record| !self.is_in(record)).map(|record| self.unknown_of(record, merged)).sum()
+    }
+
+    fn unknown_from(&self, record: &GeneratorRecord, merged: &Merged) -> u64 {
+        let told = merged.generators().get(&record.ready.nonce).map(|totals| totals.told_until);
+        let from = record.post.as_ref().map_or(0, |post| post.from_us / 1_000_000);
+        told.and_then(|told| u64::try_from(told).ok()).unwrap_or(0).max(from)
+    }
+
+    fn unknown_of(&self, record: &GeneratorRecord, merged: &Merged) -> u64 {
+        if let Some(last) = &record.last_word {
+            return last.requests.saturating_sub(self.told_by(record).requests);
+        }
+        let Some(epoch) = self.control.epoch else { return 0 };
+        let end = self.settings.load + self.settings.graceful + self.settings.cleanup;
+        let end_us = match record.relief {
+            // Within a poll and a look it has heard of it, or it has stopped behind the fence.
+            Some((Relief::Leave, at)) => {
+                let stopped = self.fleet_time(at.plus(FENCE + self.settings.poll * 2));
+                micros(stopped.since(epoch)).min(micros(end))
+            }
+            Some((Relief::HandOver { at_us }, _)) => at_us.saturating_add(micros(self.settings.graceful)),
+            None => micros(end),
+        };
+        let from_us = self.unknown_from(record, merged).saturating_mul(1_000_000);
+        // Requests that were under way when it was last heard of are a second's more.
+        let seconds = end_us.saturating_sub(from_us).div_ceil(1_000_000).saturating_add(1);
+        seconds.saturating_mul(self.peak_rps)
+    }
+}
+
+fn second(offset_us: u64) -> i32 {
+    i32::try_from(offset_us / 1_000_000).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,406 @@
+//! Who runs which slice, who comes next, and who is kept ready for that.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use squall_plan::Share;
+
+use super::{Command, GeneratorRecord, Orchestrator, Phase};
+use crate::message::{Assignment, Ended, Invitation, Post, Relief, State, Time, VERSION};
+use crate::seat::{FENCE, FLUSH};
+
+/// A slice for less than this is not worth a generator.
+const LEAST: Duration = Duration::from_secs(5);
+
+/// How long an invitation may go unanswered before another one is sent, and how long before it is needed it is sent.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+
+/// How often a slice is given to somebody else because its generator was lost.
+const MAX_REPLACED: u32 = 3;
+
+/// Generators that may fall silent at the same time, as a part of all and at least: more are no accident of theirs.
+const STORM: (u32, u32) = (4, 2);
+
+/// A clock is wrong when it differs so much from what half of the fleet says.
+const MOST_CLOCK_OFF_US: i64 = 2_000_000;
+
+/// One share of the load, and who runs it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Slice {
+    /// Who runs it, or will from its post's begin on.
+    pub(super) holder: Option<String>,
+    /// Who ran it before it fell vacant.
+    pub(super) before: Option<String>,
+    pub(super) window: u32,
+    /// When somebody else is to go on, in microseconds since the epoch.
+    boundary_us: Option<u64>,
+    replaced: u32,
+}
+
+impl Orchestrator {
+    /// Gives slices to those who are ready as soon as there are enough, by the order of seats, and sets the epoch. When
+    /// the time is up, fewer will do.
+    pub(super) fn assign(&mut self, now: Time, time_is_up: bool) -> Vec<Command> {
+        self.compare_clocks();
+        let wanted = self.settings.seats as usize;
+        let epoch = self.fleet_time(now).plus(self.to_epoch());
+        let first_window = self.settings.load.min(self.settings.window);
+        let mut nonces: Vec<(u32, String)> = self
+            .generators
+            .iter()
+            .filter(|(_, record)| self.life_us(record, epoch) >= micros(first_window))
+            .filter(|(_, record)| record.clock_off_us.is_none() && record.ready.problem.is_none())
+            .map(|(nonce, record)| (record.ready.seat, nonce.clone()))
+            .collect();
+        if nonces.len() < wanted && !(time_is_up && nonces.len() >= self.settings.least.max(1) as usize) {
+            return self.invite_for_wrong_clocks(now);
+        }
+        nonces.sort_unstable();
+        nonces.truncate(wanted);
+        let count = u32::try_from(nonces.len()).unwrap_or(u32::MAX);
+        self.seats.assigned = count;
+        self.phase = Phase::Running;
+        self.control.state = State::Running;
+        self.control.epoch = Some(epoch);
+        self.slices = vec![Slice::default(); nonces.len()];
+        let mut changes = Assignment::default();
+        for (index, (_, nonce)) in (0..count).zip(nonces) {
+            let Some(share) = Share::try_new(index, count) else { continue };
+            self.post(&mut changes, nonce, Post { share, window: 0, from_us: 0, after: None }, now);
+        }
+        self.dismiss_surplus(&mut changes, now, self.settings.spares as usize);
+        let mut commands = self.next_generation(changes);
+        commands.extend(self.set_epoch(now));
+        commands
+    }
+
+    /// The clocks of those who are ready, against each other. The store's clock, where it says when it received
+    /// something, is the measure: how late the orchestrator looks is not in it.
+    fn compare_clocks(&mut self) {
+        let mut skews: Vec<i64> = self.clock_skews_us.values().copied().collect();
+        skews.sort_unstable();
+        let Some(median) = skews.get(skews.len() / 2).copied() else { return };
+        for (nonce, skew) in &self.clock_skews_us {
+            let off = skew - median;
+            if let Some(record) = self.generators.get_mut(nonce) {
+                record.clock_off_us = (off.abs() > MOST_CLOCK_OFF_US).then_some(off);
+            }
+        }
+    }
+
+    /// Whoever cannot be used needs somebody in their place.
+    fn invite_for_wrong_clocks(&mut self, now: Time) -> Vec<Command> {
+        let wrong = self.generators.values().filter(|record| record.clock_off_us.is_some()).count();
+        let planned = self.settings.seats.saturating_add(self.settings.spares);
+        let more = (u32::try_from(wrong).unwrap_or(0) + planned).saturating_sub(self.seats.invited);
+        if more == 0 || self.seats.invited >= planned.saturating_mul(2) {
+            Vec::new()
+        } else {
+            self.invite(now, more)
+        }
+    }
+
+    /// Whatever is to change while load is made: who is lost is replaced, who has run long enough hands over, and
+    /// enough are kept ready.
+    pub(super) fn tend(&mut self, now: Time) -> Vec<Command> {
+        let Some(now_us) = self.since_epoch_us(now) else { return Vec::new() };
+        if self.phase != Phase::Running || self.has_expired(now) || !self.can_change(now_us) {
+            return Vec::new();
+        }
+        let mut changes = Assignment::default();
+        self.vacate_lost(&mut changes, now);
+        let mut pool = self.pool(now_us);
+        self.fill_vacancies(&mut changes, (now, now_us), &mut pool);
+        self.hand_over(&mut changes, (now, now_us), &mut pool);
+        let needed = self.needed_soon(now_us);
+        let mut commands = self.restock(now, pool.len(), needed);
+        self.dismiss_surplus(&mut changes, now, needed);
+        if !(changes.posts.is_empty() && changes.reliefs.is_empty()) {
+            commands.extend(self.next_generation(changes));
+            commands.push(self.write_control(now));
+        }
+        commands
+    }
+
+    /// Whether there is time for anybody to go on with a slice.
+    fn can_change(&self, now_us: i64) -> bool {
+        let from = u64::try_from(now_us).unwrap_or(0).saturating_add(micros(self.lead() + LEAST));
+        self.settings.divisible && from < micros(self.settings.load)
+    }
+
+    /// From the decision to its effect: everybody has heard of it, or has stopped behind the fence, and whoever
+    /// begins has waited for that.
+    fn lead(&self) -> Duration {
+        FENCE + self.settings.poll * 3 + Duration::from_secs(2)
+    }
+
+    /// How long nothing need be heard of a generator that is well.
+    fn silence(&self) -> Duration {
+        Duration::from_secs(u64::from(self.settings.interval_s) * 2 + 3) + self.settings.poll
+    }
+
+    /// Slices whose generator has ended too early or is not heard of any more fall vacant. When many are lost at
+    /// once, it is not they who are at fault, and nobody is replaced.
+    fn vacate_lost(&mut self, changes: &mut Assignment, now: Time) {
+        let mut lost = Vec::new();
+        for (index, slice) in self.slices.iter().enumerate() {
+            let Some(record) = slice.holder.as_ref().and_then(|holder| self.generators.get(holder)) else {
+                continue;
+            };
+            let is_lost = match &record.last_word {
+                Some(last) => has_failed(&last.ended),
+                None => self.is_silent(record, now),
+            };
+            if is_lost && slice.replaced < MAX_REPLACED {
+                lost.push(index);
+            }
+        }
+        let most = (self.slices.len() / STORM.0 as usize).max(STORM.1 as usize);
+        if lost.len() > most {
+            let (many, all) = (lost.len(), self.slices.len());
+            self.note(format!(
+                "{many} of {all} generators were lost at the same time, so none of them was replaced"
+            ));
+            return;
+        }
+        for index in lost {
+            self.vacate(changes, index, now);
+        }
+    }
+
+    fn vacate(&mut self, changes: &mut Assignment, index: usize, now: Time) {
+        let Some(slice) = self.slices.get_mut(index) else { return };
+        slice.before = slice.holder.take();
+        if let Some(before) = slice.before.clone() {
+            self.relieve(changes, before, Relief::Leave, now);
+        }
+    }
+
+    fn is_silent(&self, record: &GeneratorRecord, now: Time) -> bool {
+        let (Some(post), Some(epoch)) = (&record.post, self.control.epoch) else { return false };
+        let begins =
+            Time(epoch.plus(Duration::from_micros(post.from_us)).0.saturating_sub(self.clock_offset_us));
+        let since = record.heard_at.max(begins).max(self.listening_since);
+        now.since(since) > self.silence()
+    }
+
+    /// Whoever is ready and can be used, those who live longest last.
+    fn pool(&self, now_us: i64) -> Vec<String> {
+        let Some(epoch) = self.control.epoch else { return Vec::new() };
+        let from = u64::try_from(now_us).unwrap_or(0).saturating_add(micros(self.lead() + LEAST));
+        let mut pool: Vec<(u64, Reverse<&String>)> = self
+            .generators
+            .iter()
+            .filter(|(_, record)| record.is_in_reserve())
+            .map(|(nonce, record)| (self.life_us(record, epoch), Reverse(nonce)))
+            .filter(|(life, _)| *life > from)
+            .collect();
+        pool.sort_unstable();
+        pool.into_iter().map(|(_, Reverse(nonce))| nonce.clone()).collect()
+    }
+
+    fn fill_vacancies(
+        &mut self,
+        changes: &mut Assignment,
+        (now, now_us): (Time, i64),
+        pool: &mut Vec<String>,
+    ) {
+        for index in 0..self.slices.len() {
+            let slice = &self.slices[index];
+            if slice.holder.is_some() || slice.before.is_none() {
+                continue;
+            }
+            let Some(nonce) = pool.pop() else { return };
+            let (window, after) = (slice.window, slice.before.clone());
+            let from_us = u64::try_from(now_us).unwrap_or(0).saturating_add(micros(self.lead()));
+            if let Some(share) = self.share(index) {
+                self.slices[index].replaced += 1;
+                self.seats.replaced += 1;
+                self.post(changes, nonce, Post { share, window, from_us, after }, now);
+            }
+        }
+    }
+
+    /// Whose window ends soon is told who goes on, if there is somebody; else it holds.
+    fn hand_over(&mut self, changes: &mut Assignment, (now, now_us): (Time, i64), pool: &mut Vec<String>) {
+        let earliest = u64::try_from(now_us).unwrap_or(0).saturating_add(micros(self.lead()));
+        for index in 0..self.slices.len() {
+            let slice = &self.slices[index];
+            let (Some(boundary), Some(holder)) = (slice.boundary_us, slice.holder.clone()) else { continue };
+            // A look later it would be too late.
+            if boundary > earliest.saturating_add(micros(self.settings.poll * 2)) {
+                continue;
+            }
+            let Some(nonce) = pool.pop() else { return };
+            let at_us = boundary.max(earliest);
+            let Some(share) = self.share(index) else { continue };
+            self.slices[index].window += 1;
+            self.seats.handed_over += 1;
+            self.relieve(changes, holder.clone(), Relief::HandOver { at_us }, now);
+            let window = self.slices[index].window;
+            self.post(changes, nonce, Post { share, window, from_us: at_us, after: Some(holder) }, now);
+        }
+    }
+
+    /// How many must be ready before long.
+    fn needed_soon(&self, now_us: i64) -> usize {
+        let horizon = self.lead() + ANSWERED_WITHIN;
+        let until = u64::try_from(now_us).unwrap_or(0).saturating_add(micros(horizon));
+        let due =
+            self.slices.iter().filter(|slice| slice.boundary_us.is_some_and(|boundary| boundary <= until));
+        let vacant = self.slices.iter().filter(|slice| slice.holder.is_none());
+        due.count() + vacant.count() + self.settings.spares as usize
+    }
+
+    fn restock(&mut self, now: Time, ready: usize, needed: usize) -> Vec<Command> {
+        self.outstanding.retain(|(until, _)| now < *until);
+        let coming: usize = self.outstanding.iter().map(|(_, count)| *count as usize).sum();
+        let lacking = u32::try_from(needed.saturating_sub(ready + coming)).unwrap_or(u32::MAX);
+        let more = lacking.min(self.most_invited().saturating_sub(self.seats.invited));
+        if more == 0 { Vec::new() } else { self.invite(now, more) }
+    }
+
+    /// However much goes wrong, no more are invited than twice what a run without trouble needs, and each slice's
+    /// replacements.
+    fn most_invited(&self) -> u32 {
+        let windows = self.settings.load.as_micros() / self.settings.window.as_micros().max(1) + 2;
+        let each = u32::try_from(windows).unwrap_or(u32::MAX).saturating_add(MAX_REPLACED);
+        self.settings.seats.saturating_add(self.settings.spares).saturating_mul(each).saturating_mul(2)
+    }
+
+    pub(super) fn invite(&mut self, now: Time, more: u32) -> Vec<Command> {
+        let (first, expires_at) = (self.seats.invited, now.plus(self.settings.gather));
+        self.seats.invited = first.saturating_add(more);
+        self.outstanding.push((now.plus(ANSWERED_WITHIN.min(self.settings.gather)), more));
+        let invite = |seat| Invitation { version: VERSION, run: self.settings.run.clone(), seat, expires_at };
+        vec![Command::Invite((first..self.seats.invited).map(invite).collect())]
+    }
+
+    /// Those who are ready and will not be needed need not wait.
+    fn dismiss_surplus(&mut self, changes: &mut Assignment, now: Time, needed: usize) {
+        let reserve = self.generators.iter().filter(|(_, record)| record.is_in_reserve());
+        let mut reserve: Vec<(Option<Time>, String)> =
+            reserve.map(|(nonce, record)| (record.ready.deadline, nonce.clone())).collect();
+        // Those who live longest are kept; without a deadline one lives for ever.
+        reserve.sort_unstable_by_key(|(deadline, _)| Reverse(deadline.unwrap_or(Time(i64::MAX))));
+        for (_, nonce) in reserve.into_iter().skip(needed) {
+            self.relieve(changes, nonce, Relief::Leave, now);
+        }
+    }
+
+    fn share(&self, index: usize) -> Option<Share> {
+        Share::try_new(u32::try_from(index).ok()?, u32::try_from(self.slices.len()).ok()?)
+    }
+
+    fn post(&mut self, changes: &mut Assignment, nonce: String, post: Post, now: Time) {
+        changes.posts.insert(nonce.clone(), post.clone());
+        self.take_post(nonce, post, now);
+    }
+
+    /// A generator has a slice from now on.
+    pub(super) fn take_post(&mut self, nonce: String, post: Post, now: Time) {
+        let life_us = self
+            .generators
+            .get(&nonce)
+            .zip(self.control.epoch)
+            .map_or(u64::MAX, |(record, epoch)| self.life_us(record, epoch));
+        let boundary_us = self.boundary_us(post.share, post.from_us).min(life_us);
+        let is_last = boundary_us.saturating_add(micros(LEAST)) >= micros(self.settings.load);
+        if let Some(slice) = self.slices.get_mut(post.share.index() as usize) {
+            slice.holder = Some(nonce.clone());
+            slice.before = None;
+            slice.window = post.window;
+            slice.boundary_us = (!is_last).then_some(boundary_us);
+        }
+        if let Some(record) = self.generators.get_mut(&nonce) {
+            record.post = Some(post);
+            record.heard_at = now;
+        }
+    }
+
+    fn relieve(&mut self, changes: &mut Assignment, nonce: String, relief: Relief, now: Time) {
+        if let Some(record) = self.generators.get_mut(&nonce) {
+            record.relief = Some((relief, now));
+        }
+        changes.reliefs.insert(nonce, relief);
+    }
+
+    /// When a slice that was taken at `from_us` changes hands: windows of one length, whose ends are spread over half
+    /// of it, so that not all change at once.
+    fn boundary_us(&self, share: Share, from_us: u64) -> u64 {
+        let window = micros(self.settings.window);
+        let part =
+            u128::from(window) * (u128::from(share.index()) + 1) / (2 * u128::from(share.count().max(1)));
+        let first = (window / 2).saturating_add(u64::try_from(part).unwrap_or(u64::MAX));
+        let begun = from_us.saturating_add(window / 4);
+        let windows = begun.saturating_sub(first).div_ceil(window.max(1));
+        first.saturating_add(windows.saturating_mul(window))
+    }
+
+    /// How long after the epoch a generator can run a slice: what comes after it needs time, too.
+    fn life_us(&self, record: &GeneratorRecord, epoch: Time) -> u64 {
+        let after = self.settings.graceful + self.settings.cleanup + FLUSH;
+        record.ready.deadline.map_or(u64::MAX, |deadline| micros(deadline.minus(after).since(epoch)))
+    }
+
+    fn next_generation(&mut self, changes: Assignment) -> Vec<Command> {
+        self.control.generation += 1;
+        let assignment = Assignment { version: VERSION, generation: self.control.generation, ..changes };
+        vec![Command::WriteAssignment(assignment)]
+    }
+
+    /// Whether somebody may yet go on with a slice that nobody runs.
+    pub(super) fn is_worth_waiting(&self, now: Time) -> bool {
+        let Some(now_us) = self.since_epoch_us(now) else { return false };
+        let is_open = |slice: &Slice| match &slice.holder {
+            None => true,
+            Some(holder) => {
+                let last_word = self.generators.get(holder).and_then(|record| record.last_word.as_ref());
+                last_word.is_some_and(|last| has_failed(&last.ended)) && slice.replaced < MAX_REPLACED
+            }
+        };
+        self.phase == Phase::Running && self.can_change(now_us) && self.slices.iter().any(is_open)
+    }
+
+    /// Microseconds since the epoch.
+    pub(super) fn since_epoch_us(&self, now: Time) -> Option<i64> {
+        self.control.epoch.map(|epoch| self.fleet_time(now).0.saturating_sub(epoch.0))
+    }
+
+    /// All assignments that were ever made, when another orchestrator has made them.
+    pub(super) fn recall(&mut self, assignments: &BTreeMap<u32, Assignment>) {
+        let posts = assignments.values().flat_map(|assignment| assignment.posts.values());
+        let count = posts.map(|post| post.share.count()).max().unwrap_or(0);
+        self.slices = vec![Slice::default(); count as usize];
+        self.seats.assigned = count;
+        for assignment in assignments.values() {
+            for (nonce, post) in &assignment.posts {
+                self.recalled.insert(nonce.clone(), (Some(post.clone()), None));
+            }
+            for (nonce, relief) in &assignment.reliefs {
+                self.recalled.entry(nonce.clone()).or_default().1 = Some(*relief);
+            }
+        }
+    }
+}
+
+impl GeneratorRecord {
+    /// Whether it waits for a slice.
+    fn is_in_reserve(&self) -> bool {
+        self.post.is_none()
+            && self.relief.is_none()
+            && self.last_word.is_none()
+            && self.clock_off_us.is_none()
+            && self.ready.problem.is_none()
+    }
+}
+
+/// Whether a generator ended before its slice did.
+fn has_failed(ended: &Ended) -> bool {
+    matches!(ended, Ended::Failed(_) | Ended::LeaseExpired | Ended::OutOfTime)
+}
+
+pub(super) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
