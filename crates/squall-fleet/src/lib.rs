@@ -19,6 +19,7 @@ mod orchestrate;
 mod orchestrator;
 mod ports;
 mod seat;
+pub mod simulation;
 pub mod sizing;
 mod stop;
 

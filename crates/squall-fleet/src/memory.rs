@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, ready};
+use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::ports::{ETag, Fetched, Listed, Put, Queue, Store, StoreError, StoreErrorKind};
@@ -81,10 +82,12 @@ impl Store for MemoryStore {
         after: Option<&str>,
     ) -> impl Future<Output = Result<Vec<Listed>, StoreError>> + Send {
         let values = lock(&self.values);
-        let keys = values
-            .keys()
-            .filter(|key| key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after));
-        ready(Ok(keys.cloned().map(Listed::of).collect()))
+        let from = match after.filter(|after| *after > prefix) {
+            Some(after) => Bound::Excluded(after),
+            None => Bound::Included(prefix),
+        };
+        let keys = values.range::<str, _>((from, Bound::Unbounded)).map(|(key, _)| key);
+        ready(Ok(keys.take_while(|key| key.starts_with(prefix)).cloned().map(Listed::of).collect()))
     }
 }
 

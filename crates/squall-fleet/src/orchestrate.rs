@@ -282,10 +282,32 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
         prefix: &str,
         after: Option<&str>,
     ) -> Result<(), StoreError> {
-        let keys = self.store.list(prefix, after).await?;
-        let new: Vec<Listed> = keys.into_iter().filter(|listed| !self.seen.contains(&listed.key)).collect();
+        let listed = self.store.list(prefix, after).await?;
+        let mut left: Vec<Listed> =
+            listed.into_iter().filter(|listed| !self.seen.contains(&listed.key)).collect();
+        while !left.is_empty() {
+            let count = left.len();
+            let failure = self.fetch(clock, found, &mut left).await?;
+            match failure {
+                // Of many reads some may fail each time.
+                Some(error) if error.kind != StoreErrorKind::Unavailable || left.len() == count => {
+                    return Err(error);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what can be fetched; what cannot is left, and the first reason for that returned.
+    async fn fetch(
+        &mut self,
+        clock: &impl Clock,
+        found: Found,
+        left: &mut Vec<Listed>,
+    ) -> Result<Option<StoreError>, StoreError> {
         let store = self.store;
-        let fetches = new.into_iter().map(|listed| async move {
+        let fetches = std::mem::take(left).into_iter().map(|listed| async move {
             let fetched = store.get(&listed.key, None).await;
             (listed, fetched)
         });
@@ -298,12 +320,15 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
                     self.seen.insert(listed.key);
                 }
                 Ok(Fetched::NotModified | Fetched::Missing) => {}
-                Err(error) => failure = failure.or(Some(error)),
+                Err(error) => {
+                    left.push(listed);
+                    failure = failure.or(Some(error));
+                }
             }
             self.tell(clock, Event::Tick);
             self.carry_out_pending(clock).await?;
         }
-        failure.map_or(Ok(()), Err)
+        Ok(failure)
     }
 
     fn read(&mut self, clock: &impl Clock, found: Found, listed: &Listed, value: &[u8]) {

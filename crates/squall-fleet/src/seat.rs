@@ -26,6 +26,9 @@ pub(crate) const FENCE: Duration = Duration::from_secs(15);
 /// So long before its environment ends it, a generator ends its load: what was measured must still get out.
 pub(crate) const FLUSH: Duration = Duration::from_secs(20);
 
+/// Whoever begins later than this leaves out what was due before.
+const LATE: Duration = Duration::from_secs(1);
+
 /// How often a write that may work the next time is tried, and how long the first and the longest pause is: some
 /// 40 s in all, so that a store that comes back finds everything still there.
 const ATTEMPTS: u32 = 14;
@@ -227,7 +230,12 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
                 let from = Duration::from_micros(post.from_us);
                 let fenced = read_at.plus(FENCE).since(epoch);
                 let from = if post.after.is_some() { from.max(fenced) } else { from };
-                return Ok(Some((post.share, epoch, from)));
+                let now = self.clock.now().since(epoch);
+                // What has been missed is not made up for: it would come in one burst.
+                let from = if now > from + LATE { now } else { from };
+                let is_past =
+                    matches!(watch.relief, Some(Relief::HandOver { at_us }) if micros(from) >= at_us);
+                return Ok((!is_past).then_some((post.share, epoch, from)));
             }
             self.clock.sleep(watch.poll()).await;
         }
@@ -309,6 +317,9 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
     ) -> std::convert::Infallible {
         let ended = loop {
             reins.allow_until(watch.ends_at());
+            if let Some(Relief::HandOver { at_us }) = watch.relief {
+                reins.end_at(epoch.plus(Duration::from_micros(at_us)));
+            }
             // A store that does not answer must not keep the load going.
             let left = watch.ends_at().since(self.clock.now());
             {
@@ -322,9 +333,6 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
             }
             if watch.is_over() {
                 break Ended::Stopped;
-            }
-            if let Some(Relief::HandOver { at_us }) = watch.relief {
-                reins.end_at(epoch.plus(Duration::from_micros(at_us)));
             }
             if let Some(ended) = watch.end(self.clock.now()) {
                 break ended;
@@ -381,6 +389,10 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
     fn has_time_for(&self, pause: Duration) -> bool {
         self.identity.deadline.is_none_or(|deadline| self.clock.now().plus(pause + FLUSH / 4) < deadline)
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// How often something was tried.

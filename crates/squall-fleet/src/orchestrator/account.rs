@@ -45,7 +45,9 @@ impl Orchestrator {
 
     /// Whether nothing is to be waited for: everybody has said all, or was given up, and nobody else can go on.
     pub(super) fn is_settled(&self, now: Time) -> bool {
-        self.posted().all(|record| self.is_in(record) || record.is_dismissed()) && !self.is_worth_waiting(now)
+        self.recalled.values().all(|(post, _)| post.is_none())
+            && self.posted().all(|record| self.is_in(record) || record.is_dismissed())
+            && !self.is_worth_waiting(now)
     }
 
     /// Whether a generator has said its last word, and all its snapshots are merged.

@@ -1,0 +1,84 @@
+//! The promises hold in all weathers.
+
+use super::*;
+
+fn check(scenery: &Scenery) -> Outcome {
+    let outcome = simulate(scenery);
+    let broken = outcome.broken_promises();
+    assert!(
+        broken.is_empty(),
+        "seed {}: {broken:?}\n{:?}",
+        scenery.seed,
+        outcome.record.map(|record| (record.end, record.seats, record.missing, record.problems))
+    );
+    outcome
+}
+
+fn calm(seed: u64) -> Scenery {
+    Scenery {
+        seed,
+        slices: 20,
+        rate: 200,
+        load: Duration::from_mins(2),
+        window: Duration::from_hours(1),
+        weather: Weather::default(),
+    }
+}
+
+#[test]
+fn in_good_weather_every_arrival_is_sent_once_and_reported() {
+    for seed in 0..5 {
+        let outcome = check(&calm(seed));
+        let record = outcome.record.unwrap();
+        assert_eq!((record.end, record.merged.requests()), (End::Finished, 24_000), "{:?}", record.seats);
+        assert_eq!((record.missing, record.problems), (Vec::new(), Vec::new()));
+    }
+}
+
+#[test]
+fn a_slice_that_is_handed_over_again_and_again_loses_nothing() {
+    for seed in 0..5 {
+        let outcome = check(&Scenery { window: Duration::from_secs(40), ..calm(seed) });
+        let record = outcome.record.unwrap();
+        assert_eq!((record.end, record.merged.requests()), (End::Finished, 24_000), "{:?}", record.seats);
+        assert!(record.seats.handed_over >= 40, "{:?}", record.seats);
+        assert_eq!((record.missing, record.problems), (Vec::new(), Vec::new()));
+    }
+}
+
+#[test]
+fn who_is_lost_is_replaced() {
+    let mut replaced = 0;
+    for seed in 0..10 {
+        let weather = Weather { dying: 150, ..Weather::default() };
+        let outcome = check(&Scenery { weather, ..calm(seed) });
+        replaced += outcome.record.unwrap().seats.replaced;
+    }
+    assert!(replaced > 5, "{replaced}");
+}
+
+#[test]
+fn who_stood_still_does_not_go_on_beside_its_successor() {
+    for seed in 0..10 {
+        let weather = Weather { freezing: 150, ..Weather::default() };
+        check(&Scenery { weather, ..calm(seed) });
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let weather =
+        Weather { dying: 100, freezing: 50, refused: 20, unanswered: 20, doubled: 100, ..Weather::default() };
+    let scenery = Scenery { weather, ..calm(3) };
+    let tell = |outcome: &Outcome| {
+        (outcome.received, outcome.took, outcome.record.as_ref().map(|record| record.seats).ok())
+    };
+    assert_eq!(tell(&simulate(&scenery)), tell(&simulate(&scenery)));
+}
+
+#[test]
+fn in_any_weather_nothing_is_counted_twice_and_what_is_unknown_is_bounded() {
+    for seed in 0..60 {
+        check(&Scenery::any(seed, 20));
+    }
+}

@@ -1,0 +1,327 @@
+//! Queue, store and machines, with all that goes wrong with them.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::dice::Dice;
+use super::executor::{Executor, VirtualClock};
+use super::target::{self, Target};
+use super::{Scenery, bundle, generator};
+use crate::{Clock, ETag, Fetched, Listed, MemoryStore, Put, Queue, Store, StoreError, StoreErrorKind, Time};
+
+/// How much goes wrong, in thousandths of the times that it could.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Weather {
+    /// Messages that come twice.
+    pub doubled: u32,
+    /// Messages that come late, up to a minute.
+    pub late: u32,
+    /// Messages that never come.
+    pub lost: u32,
+    /// Calls of the store that fail.
+    pub refused: u32,
+    /// Writes that are done, and whose answer is lost.
+    pub unanswered: u32,
+    /// Calls of the store that take up to two seconds.
+    pub slow: u32,
+    /// Whether the store fails for a third of all calls for 20 s in mid-run.
+    pub outage: bool,
+    /// Generators that die at some time.
+    pub dying: u32,
+    /// Generators that stand still for half a minute at some time, and go on.
+    pub freezing: u32,
+    /// Generators whose clock is wrong, by up to ten seconds.
+    pub wrong_clocks: u32,
+    /// Runs whose orchestrator dies and is succeeded by another one.
+    pub orchestrator: u32,
+    /// Runs that somebody stops.
+    pub stopped: u32,
+}
+
+impl Weather {
+    /// Anything between a nice day and a bad one.
+    #[must_use]
+    pub fn any(dice: &Dice) -> Self {
+        let any = |most: u64| u32::try_from(dice.roll() % most).unwrap_or(0);
+        Self {
+            doubled: any(300),
+            late: any(200),
+            lost: any(50),
+            refused: any(50),
+            unanswered: any(50),
+            slow: any(100),
+            outage: dice.happens(300),
+            dying: any(200),
+            freezing: any(100),
+            wrong_clocks: any(50),
+            orchestrator: 300,
+            stopped: 100,
+        }
+    }
+
+    /// After how long the orchestrator dies, and how long there is none, if it does.
+    pub(super) fn orchestrator_dies(self, dice: &Dice, load: Duration) -> Option<(Duration, Duration)> {
+        let (dies, after) = (dice.happens(self.orchestrator), dice.between(Duration::ZERO, load + load / 2));
+        let away = dice.between(Duration::from_secs(1), Duration::from_secs(45));
+        dies.then_some((after, away))
+    }
+
+    pub(super) fn stops_after(self, dice: &Dice, load: Duration) -> Option<Duration> {
+        let (stops, after) = (dice.happens(self.stopped), dice.between(Duration::ZERO, load));
+        stops.then_some(after)
+    }
+}
+
+/// How often a client tries a call, as those of AWS do.
+const ATTEMPTS: u32 = 4;
+
+/// A message on its way.
+type Mail = Arc<Mutex<Vec<String>>>;
+
+pub(super) struct World {
+    pub(super) executor: Executor,
+    pub(super) scenery: Scenery,
+    pub(super) dice: Dice,
+    pub(super) target: Rc<Target>,
+    store: Arc<Shelf>,
+    pub(super) queue: Arc<SimulatedQueue>,
+}
+
+impl World {
+    pub(super) fn new(executor: &Executor, scenery: &Scenery) -> Self {
+        let dice = Dice::new(scenery.seed);
+        let target = Rc::new(Target::new(target::planned(&bundle(scenery))));
+        let store: Arc<Shelf> = Arc::default();
+        let queue = Arc::new(SimulatedQueue { mail: Mail::default() });
+        let world = Self {
+            executor: executor.clone(),
+            scenery: scenery.clone(),
+            dice: dice.fork(),
+            target: Rc::clone(&target),
+            store: Arc::clone(&store),
+            queue: Arc::clone(&queue),
+        };
+        let postman = Postman {
+            executor: executor.clone(),
+            scenery: scenery.clone(),
+            dice: dice.fork(),
+            target,
+            store,
+            mail: Arc::clone(&queue.mail),
+            nonces: Cell::new(0),
+        };
+        executor.spawn(postman.deliver());
+        world
+    }
+
+    pub(super) fn clock_of_orchestrator(&self) -> VirtualClock {
+        self.executor.clock(0)
+    }
+
+    pub(super) fn store_of_orchestrator(&self) -> SimulatedStore {
+        simulated(&self.store, &self.executor, &self.scenery, &self.dice)
+    }
+}
+
+/// Takes messages in.
+#[derive(Debug)]
+pub(super) struct SimulatedQueue {
+    mail: Mail,
+}
+
+impl Queue for SimulatedQueue {
+    fn send(&self, messages: Vec<String>) -> impl Future<Output = Result<(), StoreError>> + Send {
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner).extend(messages);
+        std::future::ready(Ok(()))
+    }
+}
+
+/// Hands messages out, each to a generator of its own.
+struct Postman {
+    executor: Executor,
+    scenery: Scenery,
+    dice: Dice,
+    target: Rc<Target>,
+    store: Arc<Shelf>,
+    mail: Mail,
+    nonces: Cell<u64>,
+}
+
+impl Postman {
+    async fn deliver(self) {
+        let (clock, weather) = (self.executor.clock(0), self.scenery.weather);
+        loop {
+            let messages = std::mem::take(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner));
+            for message in messages {
+                let copies = if self.dice.happens(weather.doubled) { 2 } else { 1 };
+                for _ in 0..copies {
+                    self.post(message.clone());
+                }
+            }
+            clock.sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn post(&self, message: String) {
+        let weather = self.scenery.weather;
+        if self.dice.happens(weather.lost) {
+            return;
+        }
+        let most = if self.dice.happens(weather.late) { 60_000 } else { 3_000 };
+        let delay = self.dice.between(Duration::from_millis(20), Duration::from_millis(most));
+        let number = self.nonces.get();
+        self.nonces.set(number + 1);
+        let store = simulated(&self.store, &self.executor, &self.scenery, &self.dice);
+        let machine = generator::Machine::new(&self.executor, &self.scenery, &self.dice, number);
+        let (clock, target) = (self.executor.clock(0), Rc::clone(&self.target));
+        let executor = self.executor.clone();
+        self.executor.spawn(async move {
+            clock.sleep(delay).await;
+            machine.live(&executor, store, target, message).await;
+        });
+    }
+}
+
+fn simulated(store: &Arc<Shelf>, executor: &Executor, scenery: &Scenery, dice: &Dice) -> SimulatedStore {
+    let outage = scenery.load / 3;
+    SimulatedStore {
+        shelf: Arc::clone(store),
+        clock: executor.clock(0),
+        weather: scenery.weather,
+        dice: Mutex::new(dice.fork()),
+        outage: (Duration::from_secs(5) + outage, Duration::from_secs(25) + outage),
+    }
+}
+
+/// What is in the store, and since when.
+#[derive(Debug, Default)]
+struct Shelf {
+    store: MemoryStore,
+    written: Mutex<HashMap<String, Time>>,
+}
+
+impl Shelf {
+    /// A store tells seconds.
+    fn note(&self, key: &str, now: Time) {
+        let now = Time(now.0 - now.0.rem_euclid(1_000_000));
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), now);
+    }
+
+    fn tell(&self, listed: Vec<Listed>) -> Vec<Listed> {
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let tell = |Listed { key, .. }| Listed { written_at: written.get(&key).copied(), key };
+        listed.into_iter().map(tell).collect()
+    }
+}
+
+/// A store as somebody sees it over a network.
+#[derive(Debug)]
+pub(super) struct SimulatedStore {
+    shelf: Arc<Shelf>,
+    clock: VirtualClock,
+    weather: Weather,
+    dice: Mutex<Dice>,
+    outage: (Duration, Duration),
+}
+
+/// What happens to a call.
+struct Fate {
+    before: Duration,
+    after: Duration,
+    is_refused: bool,
+    is_unanswered: bool,
+}
+
+impl SimulatedStore {
+    fn fate(&self) -> Fate {
+        let dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
+        let slow = if dice.happens(self.weather.slow) { 2_000 } else { 60 };
+        let took = || dice.between(Duration::from_millis(2), Duration::from_millis(slow));
+        let (before, after) = (took(), took());
+        let now = self.clock.elapsed();
+        let is_out = self.weather.outage && self.outage.0 <= now && now < self.outage.1;
+        Fate {
+            before,
+            after,
+            is_refused: dice.happens(self.weather.refused) || is_out && dice.happens(333),
+            is_unanswered: dice.happens(self.weather.unanswered),
+        }
+    }
+
+    fn unavailable(action: &str, key: &str) -> StoreError {
+        StoreError::new(StoreErrorKind::Unavailable, format!("{action} `{key}`"))
+    }
+}
+
+impl SimulatedStore {
+    /// Whether a call that came to this is tried again by the client itself.
+    async fn again<T>(&self, result: &Result<T, StoreError>, attempt: &mut u32) -> bool {
+        *attempt += 1;
+        let is_worth_it =
+            matches!(result, Err(error) if error.kind == StoreErrorKind::Unavailable) && *attempt < ATTEMPTS;
+        if is_worth_it {
+            self.clock.sleep(Duration::from_millis(50) * *attempt).await;
+        }
+        is_worth_it
+    }
+}
+
+impl Store for SimulatedStore {
+    async fn put(&self, key: &str, value: Vec<u8>, put: Put) -> Result<ETag, StoreError> {
+        let mut attempt = 0;
+        loop {
+            let fate = self.fate();
+            self.clock.sleep(fate.before).await;
+            let mut result = Err(Self::unavailable("write", key));
+            if !fate.is_refused {
+                result = self.shelf.store.put(key, value.clone(), put.clone()).await;
+                if result.is_ok() {
+                    self.shelf.note(key, self.clock.now());
+                }
+                self.clock.sleep(fate.after).await;
+                if fate.is_unanswered {
+                    result = Err(Self::unavailable("write", key));
+                }
+            }
+            if !self.again(&result, &mut attempt).await {
+                return result;
+            }
+        }
+    }
+
+    async fn get(&self, key: &str, unless: Option<&ETag>) -> Result<Fetched, StoreError> {
+        let mut attempt = 0;
+        loop {
+            let fate = self.fate();
+            self.clock.sleep(fate.before).await;
+            let mut result = Err(Self::unavailable("read", key));
+            if !fate.is_refused {
+                result = self.shelf.store.get(key, unless).await;
+                self.clock.sleep(fate.after).await;
+            }
+            if !self.again(&result, &mut attempt).await {
+                return result;
+            }
+        }
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, StoreError> {
+        let mut attempt = 0;
+        loop {
+            let fate = self.fate();
+            self.clock.sleep(fate.before).await;
+            let mut result = Err(Self::unavailable("list", prefix));
+            if !fate.is_refused {
+                result = self.shelf.store.list(prefix, after).await.map(|listed| self.shelf.tell(listed));
+                self.clock.sleep(fate.after).await;
+            }
+            if !self.again(&result, &mut attempt).await {
+                return result;
+            }
+        }
+    }
+}
