@@ -10,6 +10,7 @@
 
 mod arrivals;
 mod auth;
+mod bounds;
 mod checkout;
 mod clock;
 mod connect;
@@ -18,6 +19,7 @@ mod cookies;
 mod core;
 mod decode;
 mod encode;
+mod ending;
 mod errand;
 mod exchange;
 mod flight;
