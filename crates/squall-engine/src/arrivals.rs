@@ -52,8 +52,13 @@ pub(crate) async fn dispatch(
 ) {
     let schedule = ArrivalSchedule::new(load);
     let from_us = worker.from_us.saturating_sub(in_micros(placed.start));
-    let passed = schedule.arrivals_before(worker.share, worker.seed, from_us);
-    let pools = Rc::new(Pools::new(worker, &run, load, passed));
+    // Each arrival before had a user of its own where none does anything twice; else users go on as who they were.
+    let users_before = if from_us > 0 && load.users == Users::Fresh {
+        schedule.arrivals_before(worker.share, worker.seed, from_us)
+    } else {
+        0
+    };
+    let pools = Rc::new(Pools::new(worker, &run, load, users_before));
     for scenario in 0..worker.plan.scenarios.len() {
         pools.grow(scenario, tasks);
     }
@@ -191,8 +196,8 @@ enum Taker {
 }
 
 impl Pools {
-    /// So many arrivals were another generator's.
-    fn new(worker: &Rc<Worker>, run: &Rc<LoadRun>, load: &OpenLoad, passed: u64) -> Self {
+    /// So many users have been another generator's.
+    fn new(worker: &Rc<Worker>, run: &Rc<LoadRun>, load: &OpenLoad, users_before: u64) -> Self {
         let scenarios = &worker.plan.scenarios;
         let own = &worker.plan.loads[usize::from(run.id.0)].scenarios;
         let peak =
@@ -208,8 +213,6 @@ impl Pools {
             let logs_in = !scenario.before.is_empty() && own.contains(&index) && !fresh;
             if logs_in { to_count(wanted) } else { 0 }
         });
-        // Each of those had a user of its own where none does anything twice; else users go on as who they were.
-        let users_before = if fresh { passed } else { 0 };
         let (first, step) = (u64::from(worker.share.index()), u64::from(worker.share.count()));
         Self {
             curfew: worker.ending.curfew(0, load.graceful_stop),
