@@ -44,6 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         seed: 1,
         run: RunFacts::default(),
         epoch: Instant::now() + Duration::from_millis(100),
+        from: Duration::ZERO,
         interval: Duration::from_secs(1),
     };
     let running = start(&order, &prepared)?;

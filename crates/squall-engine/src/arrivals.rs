@@ -13,7 +13,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::clock::in_micros;
 use crate::core::reap;
+use crate::ending::Curfew;
 use crate::flight::Due;
 use crate::load::{LoadRun, offset_us};
 use crate::user::{Taken, User};
@@ -49,28 +51,45 @@ pub(crate) async fn dispatch(
     tasks: &mut JoinSet<()>,
 ) {
     let schedule = ArrivalSchedule::new(load);
-    let pools = Rc::new(Pools::new(worker, &run, load));
+    let from_us = worker.from_us.saturating_sub(in_micros(placed.start));
+    // Each arrival before had a user of its own where none does anything twice; else users go on as who they were.
+    let users_before = if from_us > 0 && load.users == Users::Fresh {
+        schedule.arrivals_before(worker.share, worker.seed, from_us)
+    } else {
+        0
+    };
+    let pools = Rc::new(Pools::new(worker, &run, load, users_before));
     for scenario in 0..worker.plan.scenarios.len() {
         pools.grow(scenario, tasks);
     }
     let (mut in_a_row, mut woken) = (0, worker.clock.now());
-    for arrival in schedule.arrivals(worker.share, worker.seed) {
+    for arrival in schedule.arrivals_from(worker.share, worker.seed, from_us) {
         let offset_us = offset_us(placed, arrival.at_us);
         let due = worker.instant(offset_us);
         // Behind schedule, nobody waits: what is late starts at once, and its lateness is in its record.
-        if due > worker.clock.now() {
+        let mut now = worker.clock.now();
+        if due > now {
             pools.grow_until(due.max(woken + GRAIN), tasks).await;
-            (in_a_row, woken) = (0, worker.clock.now());
+            now = worker.clock.now();
+            (in_a_row, woken) = (0, now);
         } else if in_a_row >= MAX_IN_A_ROW {
             // Users, and whoever wants to stop all this, must get their turn, too.
             tokio::task::yield_now().await;
+            now = worker.clock.now();
             in_a_row = 0;
+        }
+        // Behind the fence nobody knows what has become of arrivals: others may have let them happen.
+        if worker.is_fenced(now) {
+            return worker.halt().await;
+        }
+        let offset_us = i64::try_from(offset_us).unwrap_or(i64::MAX);
+        if offset_us >= worker.ending.end_us() {
+            break;
         }
         in_a_row += 1;
         while let Some(ended) = tasks.try_join_next() {
             reap(ended);
         }
-        let offset_us = i64::try_from(offset_us).unwrap_or(i64::MAX);
         pools.arrive(Queued { ordinal: arrival.ordinal, offset_us, due }, tasks);
     }
     pools.close();
@@ -81,6 +100,7 @@ pub(crate) async fn dispatch(
     };
     tokio::select! {
         () = all_ended => return,
+        () = pools.curfew.cut_off() => {}
         () = worker.clock.sleep_until(worker.epoch + placed.latest_end()) => {}
     }
     // Other loads may go on.
@@ -149,6 +169,7 @@ impl Bell {
 struct Pools {
     worker: Rc<Worker>,
     run: Rc<LoadRun>,
+    curfew: Rc<Curfew>,
     free: Vec<RefCell<VecDeque<Rc<Bell>>>>,
     queued: Vec<RefCell<VecDeque<Queued>>>,
     /// Free users that each scenario whose users log in should have.
@@ -175,7 +196,8 @@ enum Taker {
 }
 
 impl Pools {
-    fn new(worker: &Rc<Worker>, run: &Rc<LoadRun>, load: &OpenLoad) -> Self {
+    /// So many users have been another generator's.
+    fn new(worker: &Rc<Worker>, run: &Rc<LoadRun>, load: &OpenLoad, users_before: u64) -> Self {
         let scenarios = &worker.plan.scenarios;
         let own = &worker.plan.loads[usize::from(run.id.0)].scenarios;
         let peak =
@@ -191,13 +213,15 @@ impl Pools {
             let logs_in = !scenario.before.is_empty() && own.contains(&index) && !fresh;
             if logs_in { to_count(wanted) } else { 0 }
         });
+        let (first, step) = (u64::from(worker.share.index()), u64::from(worker.share.count()));
         Self {
+            curfew: worker.ending.curfew(0, load.graceful_stop),
             free: scenarios.iter().map(|_| RefCell::default()).collect(),
             queued: scenarios.iter().map(|_| RefCell::default()).collect(),
             ready: ready.collect(),
             users: Cell::new(0),
             max_users,
-            next_ordinal: Cell::new(u64::from(worker.share.index())),
+            next_ordinal: Cell::new(first.saturating_add(users_before.saturating_mul(step))),
             logins: scenarios.iter().map(|_| Cell::new(0)).collect(),
             not_before: scenarios.iter().map(|_| Cell::new(None)).collect(),
             queues: load.when_full == WhenFull::Queue,
@@ -281,7 +305,7 @@ impl Pools {
         self.users.set(self.users.get() + 1);
         let ordinal = self.next_ordinal.get();
         self.next_ordinal.set(ordinal + u64::from(self.worker.share.count()));
-        let life = Life::begin(&self.worker, self.run.id, self.worker.now_us(), i64::MAX);
+        let life = Life::begin(&self.worker, self.run.id, (self.worker.now_us(), i64::MAX), i64::MAX);
         let user = User::new(&self.worker, &self.run, scenario, ordinal);
         Some(Pooled { user, scenario, iterations: 0, bell: Rc::default(), _life: life })
     }
@@ -321,15 +345,15 @@ impl Pools {
         None
     }
 
-    /// Waits; each login that ends meanwhile makes way for the next.
+    /// Waits, but no longer than to the end; each login that ends meanwhile makes way for the next.
     async fn grow_until(self: &Rc<Self>, instant: Instant, tasks: &mut JoinSet<()>) {
         let mut sleep = self.worker.clock.sleep_until(instant);
         if self.ready.iter().all(|ready| *ready == 0) {
-            return sleep.await;
+            return self.curfew.wait(sleep).await;
         }
         loop {
             tokio::select! {
-                () = &mut sleep => return,
+                () = self.curfew.wait(&mut sleep) => return,
                 () = self.logged_in.notified() => {
                     (0..self.ready.len()).for_each(|scenario| self.fill(scenario, tasks));
                 }
@@ -385,9 +409,14 @@ impl Drop for Pools {
 /// Runs iterations, one after the other: of the arrival that has just come, and of those that come later.
 async fn serve(pools: Rc<Pools>, mut pooled: Pooled, mut due: Due, mut arrival: Queued) {
     loop {
+        let at = pools.worker.clock.now();
+        if pools.worker.is_fenced(at) {
+            pools.drop_arrival(arrival);
+            return pools.worker.halt().await;
+        }
         pools.worker.recorder.borrow_mut().arrival_started(pools.run.id, arrival.offset_us);
         pooled.iterations += 1;
-        let taken = Taken { ordinal: arrival.ordinal, due };
+        let taken = Taken { ordinal: arrival.ordinal, due, at };
         let after = pooled.user.iterate(pooled.iterations, Some(taken), pools.fresh).await;
         if after.ends_user() || pools.fresh {
             pooled.user.after().await;

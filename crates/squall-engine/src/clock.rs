@@ -174,6 +174,15 @@ pub(crate) fn micros(from: Instant, until: Instant) -> u64 {
     in_micros(until.saturating_duration_since(from))
 }
 
+/// Microseconds from an epoch to an instant; negative before it.
+pub(crate) fn offset_us(epoch: Instant, instant: Instant) -> i64 {
+    let us = |duration| i64::try_from(in_micros(duration)).unwrap_or(i64::MAX);
+    match instant.checked_duration_since(epoch) {
+        Some(after) => us(after),
+        None => -us(epoch - instant),
+    }
+}
+
 /// A duration in microseconds. Those of a run fit; `as_micros` would calculate with twice as many bits.
 pub(crate) fn in_micros(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(duration.subsec_micros()))

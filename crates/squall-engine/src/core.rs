@@ -18,6 +18,7 @@ use tokio::task::{AbortHandle, JoinError, JoinSet, spawn_local};
 use crate::auth::Tokens;
 use crate::clock::{Clock, FineClock, in_micros, unix_ms};
 use crate::connect::{Connect, NetworkConnector};
+use crate::ending::Ending;
 use crate::gather::Gatherer;
 use crate::load::LoadRun;
 use crate::meter::Meter;
@@ -26,7 +27,7 @@ use crate::slice::{Prepared, SliceOrder, Stopper};
 use crate::traceparent::TraceIds;
 use crate::watchdog::Watchdog;
 use crate::worker::Worker;
-use crate::{arrivals, auth, undo, users};
+use crate::{arrivals, auth, ending, undo, users};
 
 /// How often a thread looks whether its tasks have to wait.
 pub(crate) const PROBE: Duration = Duration::from_millis(20);
@@ -90,13 +91,15 @@ impl Core {
             recorder.sample_events(sampling);
         }
         // Of few users there may be fewer threads than processors.
-        let threads = u32::try_from(self.stopper.stops.len()).unwrap_or(u32::MAX).max(1);
+        let threads = u32::try_from(self.stopper.bounds.threads()).unwrap_or(u32::MAX).max(1);
         Some(Worker {
             target_host: host_header(&plan.target)?,
             target: Rc::new(self.prepared.target.clone()),
             share: order.share,
+            slice: self.slice,
             seed: order.seed,
             epoch: order.epoch,
+            from_us: in_micros(order.from),
             latest_end: order.epoch + plan.latest_end(),
             constants: Arc::new(Constants {
                 variables: plan.variables.clone(),
@@ -124,6 +127,9 @@ impl Core {
             tracer: None,
             left: RefCell::default(),
             to_undo: Cell::new(0),
+            bounds: Arc::clone(&self.stopper.bounds),
+            ending: Ending::default(),
+            fenced: Notify::new(),
             abort: RefCell::default(),
             aborted: Notify::new(),
             plan: Arc::clone(plan),
@@ -136,16 +142,9 @@ impl Core {
         let helpers = self.start_helpers(worker, &look);
         auth::warm_up(worker);
         let mut users: Vec<JoinSet<()>> = worker.plan.loads.iter().map(|_| JoinSet::new()).collect();
-        let stop = self.stopper.stops.get(self.part as usize);
-        let stopped = async {
-            match stop {
-                Some(stop) => stop.notified().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             () = run_loads(worker, &mut users) => {}
-            () = stopped => {}
+            () = self.stopper.bounds.stopped(self.part as usize) => {}
             () = worker.aborted.notified() => {}
             () = worker.clock.sleep_until(worker.latest_end) => {}
         }
@@ -170,7 +169,7 @@ impl Core {
     }
 
     /// What goes on beside the users.
-    fn start_helpers(&self, worker: &Rc<Worker>, look: &Rc<RefCell<Look>>) -> [AbortHandle; 4] {
+    fn start_helpers(&self, worker: &Rc<Worker>, look: &Rc<RefCell<Look>>) -> [AbortHandle; 5] {
         let watched = Rc::clone(worker);
         let watch = spawn_local(async move { watched.watchdog.watch(&*watched.clock).await });
         let warm_up = spawn_local(worker.connect.warm_up(&worker.target));
@@ -182,7 +181,14 @@ impl Core {
             (Arc::clone(&self.gatherer), self.part),
         ));
         let probe = spawn_local(probe(Rc::clone(worker), self.probe));
-        [watch.abort_handle(), warm_up.abort_handle(), tick.abort_handle(), probe.abort_handle()]
+        let ending = spawn_local(ending::watch(Rc::clone(worker), self.part as usize));
+        [
+            watch.abort_handle(),
+            warm_up.abort_handle(),
+            tick.abort_handle(),
+            probe.abort_handle(),
+            ending.abort_handle(),
+        ]
     }
 }
 
@@ -233,9 +239,13 @@ async fn tick(
         worker.clock.sleep_until(worker.instant_at(next * 1_000_000)).await;
         // Later than it should be if the thread was held up.
         let now = worker.second().max(next);
+        // Where nothing begins nobody else would find it passed.
+        if worker.is_fenced(worker.clock.now()) {
+            worker.shut();
+        }
         let before = look.borrow_mut().look(&worker, now);
         // An interval whose end was slept through is handed over with the next second.
-        if now > 0 && now.div_euclid(interval_s) > before.div_euclid(interval_s) {
+        if now > worker.first_second() && now.div_euclid(interval_s) > before.div_euclid(interval_s) {
             let recording = worker.recorder.borrow_mut().take();
             gatherer.hand_over(part, now.div_euclid(interval_s), recording);
         }
@@ -257,13 +267,16 @@ impl Look {
     /// Looks at what has been going on up to a second; says from which one on.
     fn look(&mut self, worker: &Worker, until: i64) -> i64 {
         let from = std::mem::replace(&mut self.from, until);
+        // Behind the fence the seconds are somebody else's.
+        let until = until.min(-(-worker.bounds.fence_us()).div_euclid(1_000_000));
         let us = (until - 1) * 1_000_000;
         worker.count_user_time();
         let (users, in_flight) = (worker.users(), worker.in_flight.get());
         let mut observation = self.meter.read(worker.clock.now());
         observation.connections = u64::from(worker.connections.get());
-        // Before the epoch there is nothing to see unless users are made ready.
-        let visible = us >= 0 || users > 0;
+        // Before the load there is nothing to see unless users are made ready; and nothing at all in seconds of the load
+        // that are another generator's.
+        let visible = until > from && (until > worker.first_second() || users > 0 && worker.from_us == 0);
         if visible && observation.observed_us >= LEAST_OBSERVED_US {
             let second = |s: i64| i32::try_from(s).unwrap_or(i32::MAX);
             let mut recorder = worker.recorder.borrow_mut();

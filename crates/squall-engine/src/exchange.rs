@@ -40,7 +40,11 @@ impl User {
             },
         };
         let started = worker.clock.now();
-        let mut flight = InFlight::begin(&worker, request, due, started);
+        let started_us = worker.offset_us(started);
+        if worker.bounds.is_fenced(started_us) {
+            return worker.halt().await;
+        }
+        let mut flight = InFlight::begin(&worker, request, due, started_us);
         if let Some(ids) = &worker.trace_ids {
             ids.identify(request, message.as_mut().ok(), &mut flight.sample);
         }
@@ -133,6 +137,9 @@ impl User {
             worker.clock.sleep_until(worker.clock.now() + wait).await;
             wait = (wait * 2).min(retry.max_wait);
             begun = worker.clock.now();
+            if worker.is_fenced(begun) {
+                return worker.halt().await;
+            }
         }
         self.exchange_in_time(request, &mut message.clone(), begun, sample).await
     }
@@ -166,6 +173,9 @@ impl User {
             if sample.redirects == most {
                 self.note(request, &format!("more than {} redirects", sample.redirects));
                 return Err(Outcome::Redirect);
+            }
+            if worker.is_fenced(begun) {
+                return worker.halt().await;
             }
             sample.redirects += 1;
         }
@@ -205,7 +215,11 @@ impl User {
             let outgoing = self.outgoing(request, message, &connection, reused)?;
             let wire = Rc::clone(&connection.wire);
             if !reused || worker.plan.http.connections == Connections::Shared {
+                // Waiting for the connection, or making it, has taken its time.
                 begun = worker.clock.now();
+                if worker.is_fenced(begun) {
+                    return worker.halt().await;
+                }
             }
             self.attempt.sent = Some((begun, Rc::clone(&wire), connection.is_http2()));
             let Timeouts { send, first_byte, .. } = worker.plan.http.timeouts;
@@ -232,6 +246,9 @@ impl User {
                 }
             };
             if reused && untouched && !retried {
+                if worker.is_fenced(begun) {
+                    return worker.halt().await;
+                }
                 retried = true;
                 sample.stale_retries += 1;
                 self.draft(|draft| draft.then("sent again, for the server had closed the idle connection"));

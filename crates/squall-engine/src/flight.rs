@@ -41,12 +41,12 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
-    pub(crate) fn begin(worker: &Rc<Worker>, request: &Request, due: Due, started: Instant) -> Self {
+    pub(crate) fn begin(worker: &Rc<Worker>, request: &Request, due: Due, started_us: i64) -> Self {
         worker.in_flight.set(worker.in_flight.get() + 1);
         let series = SeriesId(u16::try_from(request.series).unwrap_or(u16::MAX));
         let sample = Sample {
             waited_us: micros(due.at, due.ready),
-            ..Sample::begun(series, worker.offset_us(due.at), worker.offset_us(started))
+            ..Sample::begun(series, worker.offset_us(due.at), started_us)
         };
         Self { worker: Rc::clone(worker), sample, recorded: false }
     }

@@ -4,12 +4,16 @@
 //! of a request is shared between threads. What the engine needs of the outside comes in through the ports
 //! [`Connect`] and [`Clock`], so that tests bring virtual time and connections in memory.
 //!
+//! A slice may be a part of a longer one in time: it begins where another generator leaves off
+//! ([`SliceOrder::from`]), and is handed over or fenced while it runs ([`Stopper`]).
+//!
 //! **Invariants:** a failed request is data ([`Outcome`](squall_metrics::Outcome)), never an `Err`.
 //! Whatever ends a user in mid-request, the request is recorded, as `unfinished`. The engine knows no
 //! queue, no store and no other slice.
 
 mod arrivals;
 mod auth;
+mod bounds;
 mod checkout;
 mod clock;
 mod connect;
@@ -18,6 +22,7 @@ mod cookies;
 mod core;
 mod decode;
 mod encode;
+mod ending;
 mod errand;
 mod exchange;
 mod flight;

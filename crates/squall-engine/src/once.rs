@@ -8,7 +8,6 @@ use std::time::Duration;
 use futures_channel::{mpsc, oneshot};
 use squall_plan::{Flow, Plan, Scenario, SecretValues, Share};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
@@ -65,20 +64,22 @@ pub fn once(
 /// A thread of a slice that is all of the plan.
 pub(crate) fn core_of(order: &OnceOrder) -> Result<Core, StartError> {
     let machine = Machine { cores: NonZeroU32::MIN, connections: CONNECTIONS };
+    let epoch = Instant::now();
     Ok(Core {
         order: SliceOrder {
             plan: Arc::clone(&order.plan),
             share: Share::WHOLE,
             seed: order.seed,
             run: order.run.clone(),
-            epoch: Instant::now(),
+            epoch,
+            from: Duration::ZERO,
             interval: Duration::from_secs(1),
         },
         slice: Share::WHOLE,
         part: 0,
         probe: PROBE,
         prepared: prepare(&order.plan, machine, order.secrets.clone())?,
-        stopper: Stopper { stops: Arc::new([Notify::new()]) },
+        stopper: Stopper::new(epoch, NonZeroU32::MIN),
         // What is measured is told with each request, and kept nowhere.
         gatherer: Arc::new(Gatherer::new(1, mpsc::unbounded().0, oneshot::channel().0)),
     })

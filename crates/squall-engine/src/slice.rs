@@ -11,9 +11,9 @@ use rustls::ClientConfig;
 use squall_metrics::Recording;
 use squall_plan::{Plan, SecretValues, Share, host_header};
 use thiserror::Error;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::bounds::Bounds;
 use crate::connect::{Origin, TlsError, client_config};
 use crate::core::{Core, PROBE};
 use crate::gather::Gatherer;
@@ -40,6 +40,10 @@ pub struct SliceOrder {
     pub run: RunFacts,
     /// When the load begins. May lie ahead: users are made ready meanwhile.
     pub epoch: Instant,
+    /// So long after the epoch the load is this slice's: zero, unless another generator ran it before. Users are made
+    /// ready before that, and change hands as [`squall_plan::handover`] says. Loads with a number of iterations cannot be
+    /// taken over; they begin as if nobody had run them.
+    pub from: Duration,
     /// How often what was measured is handed over; whole seconds.
     pub interval: Duration,
 }
@@ -73,17 +77,37 @@ pub struct Finished {
     pub abort: Option<String>,
 }
 
-/// Ends a slice early: at once, and what is in flight is recorded as unfinished.
+/// Bounds a slice while it runs. May be called from any thread, at any time.
 #[derive(Debug, Clone)]
 pub struct Stopper {
-    /// One for each thread.
-    pub(crate) stops: Arc<[Notify]>,
+    pub(crate) bounds: Arc<Bounds>,
 }
 
 impl Stopper {
-    /// Ends the slice.
+    pub(crate) fn new(epoch: Instant, threads: NonZeroU32) -> Self {
+        Self { bounds: Arc::new(Bounds::new(epoch, threads.get() as usize)) }
+    }
+
+    /// Ends the slice at once; what is in flight is recorded as unfinished.
     pub fn stop(&self) {
-        self.stops.iter().for_each(Notify::notify_one);
+        self.bounds.stop();
+    }
+
+    /// Hands the slice over at an instant: nothing that the plan has at that instant or later is begun here, what is
+    /// under way may go on for the load's `graceful_stop`, and then the slice ends as it does at the plan's own end.
+    /// Users that log in change hands one after the other, as [`squall_plan::handover`] says. Told late, it holds from
+    /// when it is heard; told again, the earliest instant counts.
+    pub fn end_at(&self, at: Instant) {
+        self.bounds.end_at(at);
+    }
+
+    /// Puts up the fence: from that instant on no request, iteration or arrival is begun, not even by a process that was
+    /// stopped and goes on later. Whoever finds it passed stops the slice as [`stop`](Self::stop) does, but nothing is
+    /// undone any more, for that takes requests; arrivals that have not been let happen by then are not counted in any
+    /// way, and users' time counts up to the fence. Told again, it moves, either way; once it was found passed the slice
+    /// stays stopped. Without it there is no such bound.
+    pub fn allow_until(&self, until: Instant) {
+        self.bounds.allow_until(until);
     }
 }
 
@@ -128,7 +152,7 @@ pub fn start(order: &SliceOrder, prepared: &Prepared) -> Result<Running, StartEr
     let cores = prepared.machine.cores.min(most);
     let (sender, recordings) = mpsc::unbounded();
     let (finished_sender, finished) = oneshot::channel();
-    let stopper = Stopper { stops: (0..cores.get()).map(|_| Notify::new()).collect() };
+    let stopper = Stopper::new(order.epoch, cores);
     let gatherer = Arc::new(Gatherer::new(cores.get(), sender, finished_sender));
     for part in 0..cores.get() {
         let core = Core {

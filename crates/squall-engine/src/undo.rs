@@ -163,6 +163,11 @@ pub(crate) async fn clean_up(worker: &Rc<Worker>) {
     if left.is_empty() {
         return;
     }
+    let fenced = async {
+        if !worker.bounds.is_shut() {
+            worker.fenced.notified().await;
+        }
+    };
     let end = worker.clock.now() + CLEANUP;
     let mut under_way = FuturesUnordered::new();
     let undone = async {
@@ -178,6 +183,9 @@ pub(crate) async fn clean_up(worker: &Rc<Worker>) {
         }
     };
     tokio::select! {
+        // Nothing may be begun any more.
+        biased;
+        () = fenced => {}
         () = undone => {}
         () = worker.clock.sleep_until(end) => {}
     }

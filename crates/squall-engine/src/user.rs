@@ -15,6 +15,7 @@ use crate::clock::in_micros;
 use crate::connect::Origin;
 use crate::connection::Connection;
 use crate::cookies::Cookies;
+use crate::ending::Curfew;
 use crate::flight::{Attempt, Due};
 use crate::load::LoadRun;
 use crate::undo::Undos;
@@ -85,6 +86,8 @@ pub(crate) struct User {
 pub(crate) struct Taken {
     pub(crate) ordinal: u64,
     pub(crate) due: Due,
+    /// When it takes it.
+    pub(crate) at: Instant,
 }
 
 impl User {
@@ -193,8 +196,8 @@ impl User {
     /// Runs one iteration, which begins when the flow is ready for it. In the open model it belongs to an arrival; a
     /// fresh user's is its first, and begins with `before`.
     pub(crate) async fn iterate(&mut self, iteration: u64, arrival: Option<Taken>, fresh: bool) -> After {
-        if arrival.is_some() {
-            (self.ready, self.rested) = (self.worker.clock.now(), true);
+        if let Some(taken) = arrival {
+            (self.ready, self.rested) = (taken.at, true);
         }
         let worker = Rc::clone(&self.worker);
         let plan = &*worker.plan;
@@ -242,14 +245,20 @@ impl User {
     }
 
     /// Waits as long as the scenario wants between two iterations, of which the last began at `began`, but not
-    /// beyond `until`.
-    pub(crate) async fn think_between(&mut self, began: Instant, until: Instant) {
+    /// beyond `until`, which may come nearer until the curfew calls.
+    pub(crate) async fn think_between(
+        &mut self,
+        began: Instant,
+        until: impl Fn() -> Instant,
+        curfew: &Curfew,
+    ) {
         let deadline = match self.worker.plan.scenarios[self.scenario].think {
             None => return,
             Some(Think::Pace(pace)) => began + pace,
             Some(think) => self.ready + self.duration_of(think),
         };
-        self.sleep_until(deadline.min(until)).await;
+        curfew.wait(self.worker.clock.sleep_until(deadline.min(until()))).await;
+        self.rested_until(deadline.min(until()));
     }
 
     async fn task(&mut self, plan: &Plan, tasks: &[Task], due: &mut Option<Due>) -> After {
@@ -278,6 +287,10 @@ impl User {
     /// The flow is ready again when the time has come, whenever the thread finds the time for it.
     async fn sleep_until(&mut self, deadline: Instant) {
         self.worker.clock.sleep_until(deadline).await;
+        self.rested_until(deadline);
+    }
+
+    fn rested_until(&mut self, deadline: Instant) {
         self.paused += deadline.saturating_duration_since(self.ready);
         self.ready = self.ready.max(deadline);
         self.rested = true;

@@ -1,6 +1,7 @@
 //! The closed model: each user decides when its next iteration starts.
 
 use std::cell::Cell;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,8 @@ use squall_plan::schedule::{Span, UserSchedule};
 use squall_plan::{ClosedLoad, Iterations, PlacedLoad};
 use tokio::task::JoinSet;
 
+use crate::clock::in_micros;
+use crate::ending::Curfew;
 use crate::load::{LoadRun, offset_us};
 use crate::user::{After, User};
 use crate::worker::{Life, Worker};
@@ -51,24 +54,48 @@ pub(crate) fn start(
         shared: Cell::new(shared),
         per_user,
     });
+    let spacing_us = in_micros(worker.plan.handover_spacing(placed));
+    // A number of iterations cannot be taken over: nobody knows how many are left.
+    let from_us = if load.iterations.is_none() { worker.from_us } else { 0 };
     for ordinal in worker.share.ordinals(u64::from(schedule.users())) {
         let mut spans = u32::try_from(ordinal).map(|ordinal| schedule.spans(ordinal)).unwrap_or_default();
         for span in &mut spans {
             span.from_us = offset_us(placed, span.from_us);
             span.until_us = offset_us(placed, span.until_us);
         }
-        users.spawn_local(lives(Rc::clone(&crowd), ordinal, spans));
+        // The number of the user in its slice, whatever threads that has.
+        let number = ordinal / u64::from(worker.slice.count());
+        let after_us = number.saturating_mul(spacing_us);
+        if from_us > 0 {
+            spans = spans.into_iter().filter_map(|span| taken_over(span, from_us, after_us)).collect();
+        }
+        let after_us = i64::try_from(after_us).unwrap_or(i64::MAX);
+        let curfew = worker.ending.curfew(after_us, load.graceful_stop);
+        users.spawn_local(lives(Rc::clone(&crowd), ordinal, spans, curfew));
     }
 }
 
+/// What is left of a span for whoever takes the slice over at the boundary: a user that lives then changes hands so long
+/// after it.
+fn taken_over(span: Span, boundary_us: u64, after_us: u64) -> Option<Span> {
+    let from_us =
+        if span.from_us < boundary_us { boundary_us.saturating_add(after_us) } else { span.from_us };
+    (from_us < span.until_us).then_some(Span { from_us, ..span })
+}
+
 /// A user's lives, one for each span in which the profile has a place for it.
-async fn lives(crowd: Rc<Crowd>, ordinal: u64, spans: Vec<Span>) {
+async fn lives(crowd: Rc<Crowd>, ordinal: u64, spans: Vec<Span>, curfew: Rc<Curfew>) {
     let scenario = crowd.run.scenario(ordinal);
     let (clock, mut iterations, mut earlier) = (&crowd.worker.clock, 0, None);
     for span in spans {
-        clock.sleep_until(crowd.worker.instant(span.from_us)).await;
+        curfew.wait(clock.sleep_until(crowd.worker.instant(span.from_us))).await;
+        // Who takes the slice over begins it.
+        if offset(span.from_us) >= crowd.worker.ending.end_us() {
+            return;
+        }
         let cut_off = crowd.worker.instant(span.until_us) + crowd.graceful_stop;
-        let life = live(&crowd, (scenario, ordinal), span, &mut iterations, &mut earlier);
+        let life = pin!(live(&crowd, (scenario, ordinal), (span, &curfew), &mut iterations, &mut earlier));
+        let life = curfew.within(life);
         if cut_off >= crowd.worker.latest_end {
             // The slice cuts it off.
             life.await;
@@ -85,19 +112,22 @@ async fn lives(crowd: Rc<Crowd>, ordinal: u64, spans: Vec<Span>) {
 async fn live(
     crowd: &Crowd,
     (scenario, ordinal): (usize, u64),
-    span: Span,
+    (span, curfew): (Span, &Curfew),
     iterations: &mut u64,
     earlier: &mut Option<Arc<Scope>>,
 ) {
     let worker = &crowd.worker;
-    let offset = |us: u64| i64::try_from(us).unwrap_or(i64::MAX);
     // Who is woken late has not lived meanwhile, but for what a timer may be late.
     let (planned_us, now_us) = (offset(span.from_us), worker.now_us());
+    if worker.bounds.is_fenced(now_us) {
+        return worker.halt().await;
+    }
     let from_us = if now_us > planned_us + LATE_US { now_us } else { planned_us };
-    let _life = Life::begin(worker, crowd.run.id, from_us, offset(span.until_us));
-    let until = worker.instant(span.until_us);
+    let until_us = offset(span.until_us);
+    let _life = Life::begin(worker, crowd.run.id, (from_us, until_us), curfew.after_us());
+    let until = || worker.instant_at(until_us.min(worker.ending.leaves_us(curfew.after_us())));
     let mut back_off = BACK_OFF.0;
-    while worker.clock.now() < until && crowd.has_more(*iterations) {
+    while worker.clock.now() < until() && crowd.has_more(*iterations) {
         let mut user = User::new(worker, &crowd.run, scenario, ordinal);
         if !worker.plan.scenarios[scenario].data.is_empty() {
             earlier.as_deref().inspect(|earlier| user.goes_on_from(earlier, *iterations));
@@ -111,24 +141,33 @@ async fn live(
             After::Next | After::EndIteration { failed: false } => {}
             After::EndUser { .. } => return,
             After::EndIteration { failed: true } => {
-                worker.clock.sleep_until((worker.clock.now() + back_off).min(until)).await;
+                let again = (worker.clock.now() + back_off).min(until());
+                curfew.wait(worker.clock.sleep_until(again)).await;
                 back_off = (back_off * 2).min(BACK_OFF.1);
                 continue;
             }
         }
         loop {
             let began = user.ready;
-            if began >= until || !crowd.begin_iteration(iterations) {
+            // After a pause it may be much later than it was to be.
+            if user.rested && worker.is_fenced(worker.clock.now()) {
+                return worker.halt().await;
+            }
+            if began >= until() || !crowd.begin_iteration(iterations) {
                 return user.after().await;
             }
             if user.iterate(*iterations, None, false).await.ends_user() {
                 return user.after().await;
             }
             if crowd.has_more(*iterations) {
-                user.think_between(began, until).await;
+                user.think_between(began, until, curfew).await;
             }
         }
     }
+}
+
+fn offset(us: u64) -> i64 {
+    i64::try_from(us).unwrap_or(i64::MAX)
 }
 
 impl Crowd {

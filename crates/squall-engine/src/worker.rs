@@ -14,9 +14,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::auth::Tokens;
-use crate::clock::{Clock, in_micros};
+use crate::bounds::Bounds;
+use crate::clock::{self, Clock};
 use crate::connect::{Connect, Origin};
 use crate::connection::{Connection, Counted, Open};
+use crate::ending::Ending;
 use crate::outcome;
 use crate::pool::{Pool, Room};
 use crate::trace::{Event, Tracer};
@@ -27,8 +29,12 @@ use crate::watchdog::Watchdog;
 pub(crate) struct Worker {
     pub(crate) plan: Arc<Plan>,
     pub(crate) share: Share,
+    /// The share of all threads of the slice together.
+    pub(crate) slice: Share,
     pub(crate) seed: u64,
     pub(crate) epoch: Instant,
+    /// From when on the load is this slice's: zero unless another generator ran it before.
+    pub(crate) from_us: u64,
     /// When whatever is still going on is cut off.
     pub(crate) latest_end: Instant,
     pub(crate) target: Rc<Origin>,
@@ -57,6 +63,11 @@ pub(crate) struct Worker {
     /// What users that are gone have not undone, and how much there is to undo in all.
     pub(crate) left: RefCell<Vec<Undo>>,
     pub(crate) to_undo: Cell<usize>,
+    /// What other threads may tell, and what was heard of it.
+    pub(crate) bounds: Arc<Bounds>,
+    pub(crate) ending: Ending,
+    /// Told when the fence was found passed.
+    pub(crate) fenced: Notify,
     /// Why the plan itself wants the whole run to end.
     pub(crate) abort: RefCell<Option<String>>,
     /// Told when `abort` is set.
@@ -66,11 +77,7 @@ pub(crate) struct Worker {
 impl Worker {
     /// Microseconds since the epoch; negative before it.
     pub(crate) fn offset_us(&self, instant: Instant) -> i64 {
-        let us = |duration| i64::try_from(in_micros(duration)).unwrap_or(i64::MAX);
-        match instant.checked_duration_since(self.epoch) {
-            Some(after) => us(after),
-            None => -us(self.epoch - instant),
-        }
+        clock::offset_us(self.epoch, instant)
     }
 
     /// Microseconds since the epoch, now.
@@ -81,6 +88,11 @@ impl Worker {
     /// The second since the epoch, now.
     pub(crate) fn second(&self) -> i64 {
         self.now_us().div_euclid(1_000_000)
+    }
+
+    /// The second since the epoch in which the load begins to be this slice's.
+    pub(crate) fn first_second(&self) -> i64 {
+        i64::try_from(self.from_us / 1_000_000).unwrap_or(i64::MAX)
     }
 
     /// The instant so many microseconds after the epoch.
@@ -164,6 +176,8 @@ struct Stretch {
     load: LoadId,
     from_us: i64,
     until_us: i64,
+    /// So long after the end of the slice the user is somebody else's.
+    after_end_us: i64,
 }
 
 /// A user's life: its time is recorded however it ends.
@@ -173,12 +187,18 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    /// A life whose time counts between the two offsets: what the plan asks for.
-    pub(crate) fn begin(worker: &Rc<Worker>, load: LoadId, from_us: i64, until_us: i64) -> Self {
+    /// A life whose time counts between the two offsets: what the plan asks for. If the slice is handed over, it counts
+    /// no longer than so long after that.
+    pub(crate) fn begin(
+        worker: &Rc<Worker>,
+        load: LoadId,
+        (from_us, until_us): (i64, i64),
+        after_end_us: i64,
+    ) -> Self {
         let mut lives = worker.lives.borrow_mut();
         let id = lives.next;
         lives.next += 1;
-        lives.spans.insert(id, Stretch { load, from_us, until_us });
+        lives.spans.insert(id, Stretch { load, from_us, until_us, after_end_us });
         Self { worker: Rc::clone(worker), id }
     }
 }
@@ -187,7 +207,8 @@ impl Drop for Life {
     fn drop(&mut self) {
         let now_us = self.worker.now_us();
         if let Some(rest) = self.worker.lives.borrow_mut().spans.remove(&self.id) {
-            self.worker.recorder.borrow_mut().user_time(rest.load, rest.from_us, now_us.min(rest.until_us));
+            let end_us = self.worker.counted_until(&rest, now_us);
+            self.worker.recorder.borrow_mut().user_time(rest.load, rest.from_us, end_us);
         }
     }
 }
@@ -197,12 +218,18 @@ impl Worker {
     pub(crate) fn count_user_time(&self) {
         let (now_us, mut recorder) = (self.now_us(), self.recorder.borrow_mut());
         for rest in self.lives.borrow_mut().spans.values_mut() {
-            let end_us = now_us.min(rest.until_us);
+            let end_us = self.counted_until(rest, now_us);
             if end_us > rest.from_us {
                 recorder.user_time(rest.load, rest.from_us, end_us);
                 rest.from_us = end_us;
             }
         }
+    }
+
+    /// Up to when a life counts by now. Behind the end and behind the fence it is lived by another generator.
+    fn counted_until(&self, life: &Stretch, now_us: i64) -> i64 {
+        let left_us = self.ending.leaves_us(life.after_end_us);
+        now_us.min(life.until_us).min(left_us).min(self.bounds.fence_us())
     }
 
     /// How many users are alive.

@@ -11,6 +11,7 @@ mod dealing;
 pub mod diagnostics;
 pub mod estimate;
 pub mod expression;
+pub mod handover;
 pub mod html;
 mod include;
 pub mod keys;

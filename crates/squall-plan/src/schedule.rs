@@ -139,15 +139,51 @@ impl ArrivalSchedule {
     /// it is, so that the shares together are the whole, whoever draws them.
     #[must_use]
     pub fn arrivals(&self, share: Share, seed: u64) -> Box<dyn Iterator<Item = Arrival> + '_> {
+        self.arrivals_from(share, seed, 0)
+    }
+
+    /// Those of them that come at an instant or later. The others are not gone through.
+    #[must_use]
+    pub fn arrivals_from(
+        &self,
+        share: Share,
+        seed: u64,
+        from_us: u64,
+    ) -> Box<dyn Iterator<Item = Arrival> + '_> {
         match self.arrivals {
-            Arrivals::Even => Box::new(
-                share
-                    .ordinals(self.total)
-                    .filter_map(|ordinal| self.at_us(ordinal).map(|at_us| Arrival { ordinal, at_us })),
-            ),
-            Arrivals::Poisson => Box::new(self.poisson(share, seed)),
+            Arrivals::Even => {
+                let own = share.ordinals_between(self.first_from(from_us), self.total);
+                Box::new(
+                    own.filter_map(|ordinal| self.at_us(ordinal).map(|at_us| Arrival { ordinal, at_us })),
+                )
+            }
+            Arrivals::Poisson => Box::new(self.poisson(share, seed, from_us)),
         }
     }
+
+    /// How many arrivals of a share come before an instant.
+    #[must_use]
+    pub fn arrivals_before(&self, share: Share, seed: u64, us: u64) -> u64 {
+        match self.arrivals {
+            Arrivals::Even => share.size_of(self.first_from(us)),
+            Arrivals::Poisson => self.poisson_before(share, seed, us),
+        }
+    }
+
+    /// The first of even arrivals that comes at an instant or later.
+    fn first_from(&self, us: u64) -> u64 {
+        first_where(self.total, |ordinal| self.at_us(ordinal).is_none_or(|at_us| at_us >= us))
+    }
+}
+
+/// The first number below `until` that meets a condition, which all after it meet, too; else `until`.
+fn first_where(until: u64, meets: impl Fn(u64) -> bool) -> u64 {
+    let (mut low, mut high) = (0, until);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if meets(middle) { high = middle } else { low = middle + 1 }
+    }
+    low
 }
 
 /// When the users of a closed load are active.

@@ -55,6 +55,13 @@ impl Share {
         (u64::from(self.index)..total).step_by(self.count as usize)
     }
 
+    /// Those of them from one on, without going through the others.
+    pub fn ordinals_between(self, from: u64, until: u64) -> impl Iterator<Item = u64> {
+        let (index, count) = (u64::from(self.index), u64::from(self.count));
+        let first = from.saturating_add((index + count - from % count) % count);
+        (first..until).step_by(self.count as usize)
+    }
+
     /// This share divided again: part `part` of `parts` of it, as a share of the whole.
     /// `None` unless `part < parts`, or when there would be more than 2³² shares.
     #[must_use]

@@ -27,7 +27,9 @@ use crate::slice::{Finished, Machine, RunFacts, prepare, start};
 mod auth;
 mod cleanup;
 mod events;
+mod fence;
 mod flow;
+mod handover;
 mod mix;
 mod once;
 
@@ -131,7 +133,7 @@ fn run_with<C: Connect + 'static>(
     runtime.block_on(async {
         let (sender, recordings) = mpsc::unbounded();
         let machine = Machine { cores: NonZeroU32::MIN, connections: 1_000 };
-        let stopper = Stopper { stops: Arc::new([Notify::new()]) };
+        let stopper = Stopper::new(epoch(), NonZeroU32::MIN);
         let core = core_of(plan, share, machine, stopper, sender);
         let worker = core.worker(Box::new(Virtual), Box::new(service(core.order.epoch))).unwrap();
         core.offer(&Rc::new(worker)).await;
@@ -143,6 +145,11 @@ fn run_with<C: Connect + 'static>(
         }
         merged
     })
+}
+
+/// When the load begins, in tests: as soon as everything is ready.
+fn epoch() -> Instant {
+    Instant::now() + Duration::from_millis(500)
 }
 
 /// The first thread of a slice.
@@ -159,7 +166,8 @@ fn core_of(
             share,
             seed: 5,
             run: RunFacts { id: "r-1".to_owned(), nonce: "n-1".to_owned(), started_ms: 1_440_938_160_000 },
-            epoch: Instant::now() + Duration::from_millis(500),
+            epoch: epoch(),
+            from: Duration::ZERO,
             interval: Duration::from_mins(1),
         },
         slice: share,
@@ -528,8 +536,8 @@ fn connections_are_divided_among_the_threads_that_there_are() {
     let plan = plan("{ users: 2, duration: 1s }", "{ a: { steps: [ { get: / } ] } }");
     let machine = Machine { cores: NonZeroU32::new(8).unwrap(), connections: 800 };
     let core = |threads| {
-        let stops = std::iter::repeat_with(Notify::new).take(threads).collect();
-        core_of(&plan, Share::WHOLE, machine, Stopper { stops }, mpsc::unbounded().0)
+        let stopper = Stopper::new(epoch(), NonZeroU32::new(threads).unwrap());
+        core_of(&plan, Share::WHOLE, machine, stopper, mpsc::unbounded().0)
     };
     let most = |threads| {
         let worker = core(threads).worker(Box::new(TokioClock), Box::new(GOOD)).unwrap();
@@ -642,7 +650,7 @@ fn a_slice_on_three_processors_is_one_slice() {
     let epoch = Instant::now() + Duration::from_millis(100);
     let (plan, interval) = (Arc::new(plan), Duration::from_secs(1));
     let (share, run) = (Share::try_new(1, 2).unwrap(), RunFacts::default());
-    let order = SliceOrder { plan, share, seed: 1, run, epoch, interval };
+    let order = SliceOrder { plan, share, seed: 1, run, epoch, from: Duration::ZERO, interval };
     let running = start(&order, &prepared).unwrap();
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let recordings: Vec<Recording> = runtime.block_on(running.recordings.collect());

@@ -156,6 +156,35 @@ fn a_slice_holds_little_of_a_long_schedule() {
     assert!(first.is_sorted_by_key(|arrival| arrival.at_us) && first[19].at_us < 1_000_000, "{first:?}");
 }
 
+/// Gone through one by one, what comes before would take days.
+#[test]
+fn the_middle_of_a_long_schedule_is_found_and_not_walked_to() {
+    let stages = [(302_400_000, "10000000/s"), (302_400_000, "10000000/s")];
+    let share = Share::try_new(3, 4).unwrap();
+    for schedule in [ArrivalSchedule::new(&open("10000000/s", &stages)), poisson("10000000/s", &stages)] {
+        for from_s in [100, 302_400, 500_000] {
+            let from_us = from_s * 1_000_000;
+            let first: Vec<Arrival> = schedule.arrivals_from(share, 1, from_us).take(20).collect();
+            let near = |arrival: &Arrival| (from_us..from_us + 1_000).contains(&arrival.at_us);
+            assert!(first.iter().all(near) && first.is_sorted_by_key(|arrival| arrival.at_us), "{first:?}");
+            let before = schedule.arrivals_before(share, 1, from_us);
+            assert!(before.abs_diff(from_s * 2_500_000) < 1_000, "{before}");
+        }
+    }
+}
+
+#[test]
+fn several_blocks_of_poisson_arrivals_are_cut_anywhere() {
+    let schedule = poisson("0/s", &[(20_000, "9000/s"), (0, "100/s"), (300_000, "700/s"), (9_000, "0/s")]);
+    let share = Share::try_new(1, 3).unwrap();
+    let all: Vec<Arrival> = schedule.arrivals(share, 7).collect();
+    for cut_us in (0..33).map(|s| s * 10_000_003) {
+        let before = all.partition_point(|arrival| arrival.at_us < cut_us);
+        assert_eq!(schedule.arrivals_before(share, 7, cut_us), before as u64);
+        assert!(schedule.arrivals_from(share, 7, cut_us).eq(all[before..].iter().copied()), "{cut_us}");
+    }
+}
+
 #[test]
 fn a_number_of_iterations_is_the_measure_where_it_is_given() {
     let load = |iterations| Load::Closed(ClosedLoad { iterations, ..closed(5, &[(1_000, 5)]) });
@@ -197,6 +226,24 @@ proptest! {
     fn the_union_of_slices_is_exactly_the_plan(load in any_open(), count in 1_u32..40, seed: u64) {
         let schedule = ArrivalSchedule::new(&load);
         prop_assert_eq!(union(&schedule, count, seed), union(&schedule, 1, seed));
+    }
+
+    #[test]
+    fn what_comes_before_an_instant_and_what_comes_from_it_on_is_everything(
+        load in any_open(), index in 0_u32..9, count in 1_u32..9, seed: u64, part in 0_u64..=1_100,
+    ) {
+        let (schedule, share) = (ArrivalSchedule::new(&load), Share::try_new(index % count, count).unwrap());
+        let all: Vec<Arrival> = schedule.arrivals(share, seed).collect();
+        let duration_us = micros(Load::Open(load).duration());
+        // Also right at an arrival and beside it.
+        let picked = all.get(usize::try_from(part).unwrap() % all.len().max(1)).map_or(0, |arrival| arrival.at_us);
+        for cut_us in [duration_us * part / 1_000, picked, picked + 1, picked.saturating_sub(1)] {
+            let before: Vec<Arrival> = all.iter().copied().take_while(|arrival| arrival.at_us < cut_us).collect();
+            let from: Vec<Arrival> = schedule.arrivals_from(share, seed, cut_us).collect();
+            prop_assert!(from.iter().all(|arrival| arrival.at_us >= cut_us));
+            prop_assert_eq!(schedule.arrivals_before(share, seed, cut_us), before.len() as u64);
+            prop_assert_eq!([before, from].concat(), all.clone());
+        }
     }
 
     #[test]

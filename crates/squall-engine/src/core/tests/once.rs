@@ -23,7 +23,7 @@ fn told(scenarios: &str, masks: Masks, answer: fn(&str, usize) -> (u16, String))
     let runtime = builder.enable_all().start_paused(true).build_local(LocalOptions::default()).unwrap();
     runtime.block_on(async {
         let machine = Machine { cores: NonZeroU32::MIN, connections: 1_000 };
-        let stopper = Stopper { stops: Arc::new([Notify::new()]) };
+        let stopper = Stopper::new(epoch(), NonZeroU32::MIN);
         let core = core_of(&plan, Share::WHOLE, machine, stopper, mpsc::unbounded().0);
         let scripted = Scripted { log: Rc::default(), answer };
         let mut worker = core.worker(Box::new(TokioClock), Box::new(scripted)).unwrap();
