@@ -343,9 +343,8 @@ fn span_s(span: &Range<i32>) -> f64 {
 
 fn own(merged: &Merged, statistic: Statistic, id: MeasureId) -> Figure {
     let Some(values) = merged.measures().get(&id) else { return Figure::default() };
-    let thousandths = values.to_sparse();
-    let value = statistic_of(&thousandths, statistic, 0.0).map(|value| value / 1_000.0);
-    Figure { value, measured: None, samples: thousandths.count() }
+    let value = statistic_of(values, statistic, 0.0).map(|thousandths| thousandths / 1_000.0);
+    Figure { value, measured: None, samples: values.count() }
 }
 
 /// What counts for a threshold, added up.
@@ -364,8 +363,8 @@ impl Sum {
                 errors: totals.counts.errors,
                 outcomes: totals.counts.outcomes.clone(),
                 new_connections: totals.counts.new_connections,
-                response: totals.response.to_sparse(),
-                failed: totals.failed.to_sparse(),
+                response: totals.response.clone(),
+                failed: totals.failed.clone(),
                 checks_passed: totals.counts.checks_passed,
                 checks_failed: totals.counts.checks_failed,
             });
@@ -470,7 +469,7 @@ fn statistic_of(values: &Sparse, statistic: Statistic, infinite: f64) -> Option<
     match statistic {
         Statistic::Percentile(share) if share > 1.0 - infinite => Some(f64::INFINITY),
         Statistic::Percentile(share) => values.quantile_us(share / (1.0 - infinite)).map(|us| us as f64),
-        Statistic::Min => values.buckets().first().map(|&(us, _)| us as f64),
+        Statistic::Min => values.min_us().map(|us| us as f64),
         Statistic::Mean | Statistic::Max if infinite > 0.0 => Some(f64::INFINITY),
         Statistic::Mean => values.mean_us(),
         Statistic::Max => Some(largest as f64),

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::distribution::Sparse;
 use crate::exemplar::{EVENTS_OF_INTERVAL, Events, Exemplar, SLOWEST_OF_INTERVAL, keep_slowest};
 use crate::health::Health;
 use crate::phases::Phase;
+use crate::sparse::Sparse;
 use crate::{LoadId, MeasureId, Outcome, SeriesId};
 
 /// Distinct problems that are kept; more are counted under the last of them.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use squall_metrics::{Distribution, GeneratorTotals, Health, LoadCounts, LoadId, Merged, SeriesId};
+use squall_metrics::{Distribution, GeneratorTotals, Health, LoadCounts, LoadId, Merged, SeriesId, Sparse};
 use squall_plan::schedule::Planned;
 use squall_plan::{PlacedLoad, Plan, Share};
 
@@ -192,13 +192,13 @@ fn totals(merged: &Merged, elapsed_s: f64) -> Totals {
     let series = || merged.series().values();
     let sum = |of: fn(&squall_metrics::Series) -> u64| series().map(|series| of(&series.counts)).sum::<u64>();
     let (requests, errors) = (sum(|counts| counts.requests), sum(|counts| counts.errors));
-    let mut response = Distribution::fine();
-    series().for_each(|series| response.merge(&series.response.to_sparse()));
-    let (mut lag, mut delay) = (Distribution::coarse(), Distribution::coarse());
+    let mut response = Sparse::default();
+    series().for_each(|series| response.merge(&series.response));
+    let (mut lag, mut delay) = (Sparse::default(), Sparse::default());
     let (mut tainted, mut slice_seconds) = (0, 0);
     for generator in merged.generators().values() {
-        lag.merge(&generator.send_lag.to_sparse());
-        delay.merge(&generator.loop_delay.to_sparse());
+        lag.merge(&generator.send_lag);
+        delay.merge(&generator.loop_delay);
         tainted += generator.health.tainted;
         slice_seconds += generator.health.slice_seconds;
     }
@@ -260,7 +260,7 @@ fn endpoints(plan: &Plan, merged: &Merged, elapsed_s: f64) -> Vec<Endpoint> {
             http2: totals.counts.http2,
         },
         slowest: slowest(id),
-        histogram: totals.response.to_base64(),
+        histogram: Distribution::from(&totals.response).to_base64(),
     });
     endpoints.collect()
 }
@@ -292,8 +292,8 @@ fn generator(facts: GeneratorFacts, merged: &Merged) -> Generator {
     }
 }
 
-fn phases(phases: &[Distribution; 6]) -> PhaseTimes {
-    let percentiles = |distribution: &Distribution| {
+fn phases(phases: &[Sparse; 6]) -> PhaseTimes {
+    let percentiles = |distribution: &Sparse| {
         let quantile = |quantile| distribution.quantile_us(quantile).map(ms);
         Percentiles { p50: quantile(0.5), p95: quantile(0.95), p99: quantile(0.99) }
     };
@@ -309,7 +309,8 @@ fn problems(merged: &Merged, others: Vec<String>) -> BTreeMap<String, u64> {
     problems
 }
 
-pub(crate) fn times(distribution: &Distribution) -> Times {
+pub(crate) fn times(durations: &Sparse) -> Times {
+    let distribution = Distribution::from(durations);
     let quantile = |quantile| distribution.quantile_us(quantile).map(ms);
     Times {
         count: distribution.count(),
@@ -326,7 +327,7 @@ pub(crate) fn times(distribution: &Distribution) -> Times {
     }
 }
 
-fn quantiles(distribution: &Distribution) -> Quantiles {
+fn quantiles(distribution: &Sparse) -> Quantiles {
     let quantile = |quantile| distribution.quantile_us(quantile).map(ms);
     Quantiles { p50: quantile(0.5), p99: quantile(0.99), max: distribution.max_us().map(ms) }
 }
