@@ -1,5 +1,7 @@
 //! Judges thresholds: while a run goes on, behind what nearly all generators have told, and again at its end.
 
+mod late;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
@@ -21,6 +23,8 @@ pub struct Judge {
     seen_until: i32,
     /// What became of each threshold in the stretches up to then.
     seen: Vec<Judged>,
+    /// And in those up to a second before it, as they were when late snapshots had come, too.
+    settled: Vec<(Judged, i32)>,
     /// What counts of them for each threshold of a part of the run, added up.
     sums: Vec<Sum>,
     /// Which threshold ended the run, with what, and in which second.
@@ -70,9 +74,10 @@ impl Judge {
     #[must_use]
     pub fn new(thresholds: Vec<Threshold>, lasts: Duration, regions: Vec<String>) -> Self {
         let lasts_s = seconds(lasts).saturating_add(i32::from(lasts.subsec_nanos() > 0));
-        let seen = thresholds.iter().map(Judged::of).collect();
+        let seen: Vec<Judged> = thresholds.iter().map(Judged::of).collect();
+        let settled = seen.iter().map(|judged| (judged.clone(), 0)).collect();
         let sums = vec![Sum::default(); thresholds.len()];
-        Self { thresholds, lasts_s, regions, seen_until: 0, seen, sums, aborted: None }
+        Self { thresholds, lasts_s, regions, seen_until: 0, seen, settled, sums, aborted: None }
     }
 
     /// Looks at the seconds that nearly all generators have told since the last time; why the run is to end, if a
@@ -103,6 +108,7 @@ impl Judge {
                 }
             }
         }
+        self.settle(merged);
         let (index, value, at_s) = self.aborted?;
         let threshold = &self.thresholds[index];
         let over = threshold.over_s.map_or(String::new(), |over_s| format!(" over {over_s} s"));
@@ -174,12 +180,13 @@ impl Judge {
         judged.passed = judged.stretches > 0 && judged.failed_stretches == 0;
     }
 
-    /// Stretches that are too old to be looked at once more stay as they were seen.
+    /// Stretches that are too old to be looked at once more stay as they were when most that came late had come.
     fn all_stretches(&self, index: usize, merged: &Merged, end_s: i32) -> Judged {
         let (mut judged, from) = if end_s <= KEPT_SECONDS {
             (Judged::of(&self.thresholds[index]), 0)
         } else {
-            (self.seen[index].clone(), self.seen_until.min(end_s))
+            let (settled, until) = &self.settled[index];
+            (settled.clone(), *until.min(&end_s))
         };
         self.stretches(&mut judged, merged, from..end_s, Source::All);
         judged

@@ -187,7 +187,7 @@ struct Driver<'a, Q, S> {
     control_tag: Option<ETag>,
     /// What control was last written.
     written: Option<State>,
-    /// Keys that need no second look.
+    /// Keys that need no second look, besides those of merged snapshots: at most two of a generator, and what is of no use.
     seen: HashSet<String>,
     merged: Merged,
     judge: Judge,
@@ -250,7 +250,7 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
         after: Option<&str>,
     ) -> Result<(), StoreError> {
         let keys = self.store.list(prefix, after).await?;
-        let new: Vec<String> = keys.into_iter().filter(|key| !self.seen.contains(key)).collect();
+        let new: Vec<String> = keys.into_iter().filter(|key| !self.is_known(found, key)).collect();
         let store = self.store;
         let fetches = new.into_iter().map(|key| async move {
             let fetched = store.get(&key, None).await;
@@ -262,7 +262,9 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
             match fetched {
                 Ok(Fetched::Found { value, .. }) => {
                     self.read(clock, found, &key, &value);
-                    self.seen.insert(key);
+                    if !self.is_known(found, &key) {
+                        self.seen.insert(key);
+                    }
                 }
                 Ok(Fetched::NotModified | Fetched::Missing) => {}
                 Err(error) => failure = failure.or(Some(error)),
@@ -271,6 +273,14 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
             self.carry_out_pending(clock).await?;
         }
         failure.map_or(Ok(()), Err)
+    }
+
+    /// Whether what lies under a key has been taken in, or is of no use.
+    fn is_known(&self, found: Found, key: &str) -> bool {
+        let merged = |key| {
+            keys::whose_snapshot(key).is_some_and(|(nonce, number)| self.merged.contains(nonce, number))
+        };
+        matches!(found, Found::Snapshot) && merged(key) || self.seen.contains(key)
     }
 
     fn read(&mut self, clock: &impl Clock, found: Found, key: &str, value: &[u8]) {
