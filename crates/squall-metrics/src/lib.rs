@@ -18,9 +18,9 @@ mod phases;
 mod recorder;
 mod sample;
 mod scale;
-mod sequences;
 mod snapshot;
 mod sparse;
+mod stretches;
 mod varint;
 
 pub use codec::DecodeError;

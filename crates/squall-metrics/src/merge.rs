@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use crate::exemplar::{EVENTS_OF_RUN, Events, Exemplar, SLOWEST_OF_RUN, keep_slowest};
 use crate::health::Health;
 use crate::interval::{Cleanup, Interval, LoadCounts, Second, Series, add, add_problem, add_remotes};
 use crate::phases::Phase;
-use crate::sequences::Sequences;
 use crate::sparse::Sparse;
+use crate::stretches::Stretches;
 use crate::{LoadId, MeasureId, Outcome, SeriesId, Snapshot};
 
 /// What became of a snapshot.
@@ -44,11 +45,16 @@ pub struct GeneratorTotals {
     pub loop_delay: Sparse,
     /// What else it saw of itself.
     pub health: Health,
-    /// All of its seconds before this one are told.
+    /// It has told of the second before this one, and of none from this one on.
     pub told_until: i32,
     /// Which of its snapshots have been added.
-    ledger: Sequences,
+    ledger: Stretches,
+    /// Of which seconds they tell, each moved up to where none is negative.
+    told: Stretches,
 }
+
+/// Where the second of the epoch is among seconds that are moved up.
+const EPOCH: u32 = i32::MIN.unsigned_abs();
 
 impl Default for GeneratorTotals {
     fn default() -> Self {
@@ -57,8 +63,28 @@ impl Default for GeneratorTotals {
             loop_delay: Sparse::default(),
             health: Health::default(),
             told_until: i32::MIN,
-            ledger: Sequences::default(),
+            ledger: Stretches::default(),
+            told: Stretches::default(),
         }
+    }
+}
+
+impl GeneratorTotals {
+    /// How many of its snapshots have been added.
+    #[must_use]
+    pub fn snapshots(&self) -> u64 {
+        self.ledger.len()
+    }
+
+    /// The seconds it has told of, as stretches without a gap, ascending.
+    pub fn told(&self) -> impl Iterator<Item = RangeInclusive<i32>> {
+        let second = |moved: u32| moved.wrapping_sub(EPOCH).cast_signed();
+        self.told.iter().map(move |(first, last)| second(first)..=second(last))
+    }
+
+    fn tells_of(&mut self, second: i32) {
+        self.told_until = self.told_until.max(second.saturating_add(1));
+        self.told.insert(second.cast_unsigned().wrapping_add(EPOCH));
     }
 }
 
@@ -114,7 +140,7 @@ impl Merged {
         for (second, content) in &interval.seconds {
             generator.health.follow(&content.health);
             if content.health.slice_seconds > 0 {
-                generator.told_until = generator.told_until.max(second.saturating_add(1));
+                generator.tells_of(*second);
             }
         }
         self.add(interval);

@@ -17,6 +17,7 @@ use crate::result::{
 };
 use crate::slow::SlowRequest;
 use crate::timeline;
+use crate::untold::Untold;
 use crate::verdict::{Ending, Findings, Measured, judge};
 
 /// What is known of a run besides its measurements.
@@ -59,6 +60,8 @@ pub struct GeneratorFacts {
     pub ready_ms: f64,
     /// How much later than the epoch it began.
     pub start_skew_ms: Option<f64>,
+    /// How many snapshots it wrote, if it said so at its end.
+    pub snapshots: Option<u32>,
 }
 
 /// Makes the result of a run.
@@ -78,6 +81,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
         tainted_ratio: totals.tainted_ratio,
         thresholds: &facts.thresholds,
     });
+    let untold = Untold::of(merged, &facts.generators, duration_s);
     let mut run = facts.run;
     run.name.clone_from(&plan.name);
     run.duration_s = duration_s;
@@ -104,7 +108,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
             .map(|generator| self::generator(generator, merged))
             .collect(),
         remotes: merged.remotes().iter().map(|(address, count)| (address.to_string(), *count)).collect(),
-        timeline: timeline::build(plan, merged),
+        timeline: timeline::build(plan, merged, &untold),
         telemetry: Vec::new(),
         annotations: facts.annotations,
         events: EventSample::of(plan, merged),
