@@ -280,6 +280,7 @@ fn generator(record: &GeneratorRecord) -> GeneratorFacts {
         init_ms: record.ready.init_ms,
         ready_ms: record.ready_ms,
         start_skew_ms: record.last_word.as_ref().map(|last_word| last_word.start_skew_ms),
+        snapshots: record.last_word.as_ref().map(|last_word| last_word.snapshots),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Judges thresholds: while a run goes on, behind what nearly all generators have told, and again at its end.
 
+mod late;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
@@ -21,6 +23,8 @@ pub struct Judge {
     seen_until: i32,
     /// What became of each threshold in the stretches up to then.
     seen: Vec<Judged>,
+    /// And in those up to a second before it, as they were when late snapshots had come, too.
+    settled: Vec<(Judged, i32)>,
     /// What counts of them for each threshold of a part of the run, added up.
     sums: Vec<Sum>,
     /// Which threshold ended the run, with what, and in which second.
@@ -70,9 +74,10 @@ impl Judge {
     #[must_use]
     pub fn new(thresholds: Vec<Threshold>, lasts: Duration, regions: Vec<String>) -> Self {
         let lasts_s = seconds(lasts).saturating_add(i32::from(lasts.subsec_nanos() > 0));
-        let seen = thresholds.iter().map(Judged::of).collect();
+        let seen: Vec<Judged> = thresholds.iter().map(Judged::of).collect();
+        let settled = seen.iter().map(|judged| (judged.clone(), 0)).collect();
         let sums = vec![Sum::default(); thresholds.len()];
-        Self { thresholds, lasts_s, regions, seen_until: 0, seen, sums, aborted: None }
+        Self { thresholds, lasts_s, regions, seen_until: 0, seen, settled, sums, aborted: None }
     }
 
     /// Looks at the seconds that nearly all generators have told since the last time; why the run is to end, if a
@@ -103,6 +108,7 @@ impl Judge {
                 }
             }
         }
+        self.settle(merged);
         let (index, value, at_s) = self.aborted?;
         let threshold = &self.thresholds[index];
         let over = threshold.over_s.map_or(String::new(), |over_s| format!(" over {over_s} s"));
@@ -174,12 +180,13 @@ impl Judge {
         judged.passed = judged.stretches > 0 && judged.failed_stretches == 0;
     }
 
-    /// Stretches that are too old to be looked at once more stay as they were seen.
+    /// Stretches that are too old to be looked at once more stay as they were when most that came late had come.
     fn all_stretches(&self, index: usize, merged: &Merged, end_s: i32) -> Judged {
         let (mut judged, from) = if end_s <= KEPT_SECONDS {
             (Judged::of(&self.thresholds[index]), 0)
         } else {
-            (self.seen[index].clone(), self.seen_until.min(end_s))
+            let (settled, until) = &self.settled[index];
+            (settled.clone(), *until.min(&end_s))
         };
         self.stretches(&mut judged, merged, from..end_s, Source::All);
         judged
@@ -343,9 +350,8 @@ fn span_s(span: &Range<i32>) -> f64 {
 
 fn own(merged: &Merged, statistic: Statistic, id: MeasureId) -> Figure {
     let Some(values) = merged.measures().get(&id) else { return Figure::default() };
-    let thousandths = values.to_sparse();
-    let value = statistic_of(&thousandths, statistic, 0.0).map(|value| value / 1_000.0);
-    Figure { value, measured: None, samples: thousandths.count() }
+    let value = statistic_of(values, statistic, 0.0).map(|thousandths| thousandths / 1_000.0);
+    Figure { value, measured: None, samples: values.count() }
 }
 
 /// What counts for a threshold, added up.
@@ -364,8 +370,8 @@ impl Sum {
                 errors: totals.counts.errors,
                 outcomes: totals.counts.outcomes.clone(),
                 new_connections: totals.counts.new_connections,
-                response: totals.response.to_sparse(),
-                failed: totals.failed.to_sparse(),
+                response: totals.response.clone(),
+                failed: totals.failed.clone(),
                 checks_passed: totals.counts.checks_passed,
                 checks_failed: totals.counts.checks_failed,
             });
@@ -470,7 +476,7 @@ fn statistic_of(values: &Sparse, statistic: Statistic, infinite: f64) -> Option<
     match statistic {
         Statistic::Percentile(share) if share > 1.0 - infinite => Some(f64::INFINITY),
         Statistic::Percentile(share) => values.quantile_us(share / (1.0 - infinite)).map(|us| us as f64),
-        Statistic::Min => values.buckets().first().map(|&(us, _)| us as f64),
+        Statistic::Min => values.min_us().map(|us| us as f64),
         Statistic::Mean | Statistic::Max if infinite > 0.0 => Some(f64::INFINITY),
         Statistic::Mean => values.mean_us(),
         Statistic::Max => Some(largest as f64),

@@ -65,6 +65,14 @@ pub fn snapshot(run: &str, interval: u32, nonce: &str, sequence: u32) -> String 
     format!("{}{interval:08}/{nonce}-{sequence:06}", all_snapshots(run))
 }
 
+/// Whose snapshot is under a key, and which of theirs.
+#[must_use]
+pub fn whose_snapshot(key: &str) -> Option<(&str, u32)> {
+    let (_, name) = key.rsplit_once('/')?;
+    let (nonce, sequence) = name.rsplit_once('-')?;
+    Some((nonce, sequence.parse().ok()?))
+}
+
 /// Under which all last words are listed.
 #[must_use]
 pub fn all_finals(run: &str) -> String {
@@ -100,5 +108,16 @@ mod tests {
             sizes[shard_of(&format!("nonce{number}"), 4) as usize] += 1;
         }
         assert!(sizes.iter().all(|size| (800..1_200).contains(size)), "{sizes:?}");
+    }
+
+    #[test]
+    fn a_snapshots_key_says_whose_it_is() {
+        let check = |key: &str, expected| assert_eq!(whose_snapshot(key), expected, "{key}");
+        check(&snapshot("r", 7, "n-1", 3), Some(("n-1", 3)));
+        check(&snapshot("r", 7, "n", u32::MAX), Some(("n", u32::MAX)));
+        check(&ready("r", "n"), None);
+        check("runs/r/snapshots/00000007/n-4294967296", None);
+        check("runs/r/snapshots/00000007/n-", None);
+        check("", None);
     }
 }

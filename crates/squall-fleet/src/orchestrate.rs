@@ -208,7 +208,7 @@ struct Driver<'a, Q, S> {
     written: Option<State>,
     /// Up to which generation another orchestrator's assignments were read.
     recalled: u32,
-    /// Keys that need no second look.
+    /// Keys that need no second look, besides those of merged snapshots: at most two of a generator, and what is of no use.
     seen: HashSet<String>,
     merged: Merged,
     judge: Judge,
@@ -284,7 +284,7 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
     ) -> Result<(), StoreError> {
         let listed = self.store.list(prefix, after).await?;
         let mut left: Vec<Listed> =
-            listed.into_iter().filter(|listed| !self.seen.contains(&listed.key)).collect();
+            listed.into_iter().filter(|listed| !self.is_known(found, &listed.key)).collect();
         while !left.is_empty() {
             let count = left.len();
             let failure = self.fetch(clock, found, &mut left).await?;
@@ -317,7 +317,9 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
             match fetched {
                 Ok(Fetched::Found { value, .. }) => {
                     self.read(clock, found, &listed, &value);
-                    self.seen.insert(listed.key);
+                    if !self.is_known(found, &listed.key) {
+                        self.seen.insert(listed.key);
+                    }
                 }
                 Ok(Fetched::NotModified | Fetched::Missing) => {}
                 Err(error) => {
@@ -329,6 +331,14 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
             self.carry_out_pending(clock).await?;
         }
         Ok(failure)
+    }
+
+    /// Whether what lies under a key has been taken in, or is of no use.
+    fn is_known(&self, found: Found, key: &str) -> bool {
+        let merged = |key| {
+            keys::whose_snapshot(key).is_some_and(|(nonce, number)| self.merged.contains(nonce, number))
+        };
+        matches!(found, Found::Snapshot) && merged(key) || self.seen.contains(key)
     }
 
     fn read(&mut self, clock: &impl Clock, found: Found, listed: &Listed, value: &[u8]) {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::distribution::Sparse;
 use crate::exemplar::{EVENTS_OF_INTERVAL, Events, Exemplar, SLOWEST_OF_INTERVAL, keep_slowest};
 use crate::health::Health;
 use crate::phases::Phase;
+use crate::sparse::Sparse;
 use crate::{LoadId, MeasureId, Outcome, SeriesId};
 
 /// Distinct problems that are kept; more are counted under the last of them.
@@ -351,8 +351,7 @@ fn add_outcomes(sum: &mut BTreeMap<Outcome, u64>, more: &BTreeMap<Outcome, u64>)
 /// Counts requests under their own address while there is room, else under a common one.
 pub(crate) fn add_remotes(sum: &mut BTreeMap<IpAddr, u64>, more: &BTreeMap<IpAddr, u64>) {
     for (&address, &count) in more {
-        let room = sum.len() < MAX_REMOTES || sum.contains_key(&address);
-        add(sum.entry(if room { address } else { OTHER_REMOTES }).or_default(), count);
+        add_while_room(sum, address, count, (MAX_REMOTES, &OTHER_REMOTES));
     }
 }
 
@@ -364,7 +363,22 @@ pub(crate) fn add_problem(problems: &mut BTreeMap<String, u64>, problem: String,
 /// Counts a text, which may be of any length, while there is room for it; else under a common one.
 fn add_text(texts: &mut BTreeMap<String, u64>, mut text: String, count: u64, (most, other): (usize, &str)) {
     text.truncate(text.floor_char_boundary(MAX_PROBLEM_BYTES));
-    let room = texts.len() < most || texts.contains_key(&text);
-    let text = if room { text } else { other.to_owned() };
-    add(texts.entry(text).or_default(), count);
+    add_while_room(texts, text, count, (most, &other.to_owned()));
+}
+
+/// Counts something by its name. Of too many names the last make room, so that the same are told whatever comes first, each
+/// in full.
+fn add_while_room<K: Ord + Clone>(
+    sum: &mut BTreeMap<K, u64>,
+    name: K,
+    count: u64,
+    (most, other): (usize, &K),
+) {
+    add(sum.entry(name).or_default(), count);
+    if sum.len() - usize::from(sum.contains_key(other)) > most
+        && let Some(last) = sum.keys().rfind(|name| *name != other).cloned()
+        && let Some(count) = sum.remove(&last)
+    {
+        add(sum.entry(other.clone()).or_default(), count);
+    }
 }

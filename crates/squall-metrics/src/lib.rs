@@ -17,10 +17,14 @@ mod outcome;
 mod phases;
 mod recorder;
 mod sample;
+mod scale;
 mod snapshot;
+mod sparse;
+mod stretches;
+mod varint;
 
 pub use codec::DecodeError;
-pub use distribution::{Distribution, HIGHEST_US, Sparse};
+pub use distribution::Distribution;
 pub use exemplar::{Event, Events, Exemplar, OneIn, TraceId};
 pub use health::{
     Health, LOOP_DELAY_LIMIT_US, Observation, SEND_LAG_LIMIT_US, STOLEN_LIMIT, USUAL_SEND_LAG_LIMIT_US,
@@ -31,4 +35,6 @@ pub use outcome::{Outcome, UnknownOutcome};
 pub use phases::{Phase, Phases};
 pub use recorder::{Recorder, Recording};
 pub use sample::{ConnectionUse, LoadId, MeasureId, RemoteId, Sample, SeriesId};
+pub use scale::{HIGHEST_US, Scale};
 pub use snapshot::Snapshot;
+pub use sparse::Sparse;

@@ -1,13 +1,15 @@
 //! All slices' measurements, added up.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
-use crate::distribution::Distribution;
 use crate::exemplar::{EVENTS_OF_RUN, Events, Exemplar, SLOWEST_OF_RUN, keep_slowest};
 use crate::health::Health;
 use crate::interval::{Cleanup, Interval, LoadCounts, Second, Series, add, add_problem, add_remotes};
 use crate::phases::Phase;
+use crate::sparse::Sparse;
+use crate::stretches::Stretches;
 use crate::{LoadId, MeasureId, Outcome, SeriesId, Snapshot};
 
 /// What became of a snapshot.
@@ -20,37 +22,69 @@ pub enum Merge {
 }
 
 /// The requests of one name, over the whole run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Totals {
     /// Counts. Its own distributions stay empty: those below are the run's.
     pub counts: Series,
-    /// Response times of successes and timeouts.
-    pub response: Distribution,
-    /// Response times of all other failures.
-    pub failed: Distribution,
-    /// Service times of the requests in `response`.
-    pub service: Distribution,
-    /// What service times are made of, in the order of [`Phase::ALL`]; of failures, too.
-    pub phases: [Distribution; Phase::ALL.len()],
+    /// Response times of successes and timeouts, to three digits.
+    pub response: Sparse,
+    /// Response times of all other failures, to three digits.
+    pub failed: Sparse,
+    /// Service times of the requests in `response`, to three digits.
+    pub service: Sparse,
+    /// What service times are made of, in the order of [`Phase::ALL`], to two digits; of failures, too.
+    pub phases: [Sparse; Phase::ALL.len()],
 }
 
 /// How a generator was, over the whole run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GeneratorTotals {
-    /// How late it began requests.
-    pub send_lag: Distribution,
-    /// How long its tasks had to wait when they wanted to run.
-    pub loop_delay: Distribution,
+    /// How late it began requests, to two digits.
+    pub send_lag: Sparse,
+    /// How long its tasks had to wait when they wanted to run, to two digits.
+    pub loop_delay: Sparse,
     /// What else it saw of itself.
     pub health: Health,
-    /// All of its seconds before this one are told.
+    /// It has told of the second before this one, and of none from this one on.
     pub told_until: i32,
+    /// Which of its snapshots have been added.
+    ledger: Stretches,
+    /// Of which seconds they tell, each moved up to where none is negative.
+    told: Stretches,
 }
+
+/// Where the second of the epoch is among seconds that are moved up.
+const EPOCH: u32 = i32::MIN.unsigned_abs();
 
 impl Default for GeneratorTotals {
     fn default() -> Self {
-        let (send_lag, loop_delay) = (Distribution::coarse(), Distribution::coarse());
-        Self { send_lag, loop_delay, health: Health::default(), told_until: i32::MIN }
+        Self {
+            send_lag: Sparse::default(),
+            loop_delay: Sparse::default(),
+            health: Health::default(),
+            told_until: i32::MIN,
+            ledger: Stretches::default(),
+            told: Stretches::default(),
+        }
+    }
+}
+
+impl GeneratorTotals {
+    /// How many of its snapshots have been added.
+    #[must_use]
+    pub fn snapshots(&self) -> u64 {
+        self.ledger.len()
+    }
+
+    /// The seconds it has told of, as stretches without a gap, ascending.
+    pub fn told(&self) -> impl Iterator<Item = RangeInclusive<i32>> {
+        let second = |moved: u32| moved.wrapping_sub(EPOCH).cast_signed();
+        self.told.iter().map(move |(first, last)| second(first)..=second(last))
+    }
+
+    fn tells_of(&mut self, second: i32) {
+        self.told_until = self.told_until.max(second.saturating_add(1));
+        self.told.insert(second.cast_unsigned().wrapping_add(EPOCH));
     }
 }
 
@@ -82,44 +116,31 @@ pub struct Merged {
     seconds: BTreeMap<i32, Second>,
     folded: Folded,
     loads: BTreeMap<LoadId, LoadCounts>,
-    measures: BTreeMap<MeasureId, Distribution>,
+    measures: BTreeMap<MeasureId, Sparse>,
     generators: BTreeMap<String, GeneratorTotals>,
     remotes: BTreeMap<IpAddr, u64>,
     problems: BTreeMap<String, u64>,
     cleanup: Cleanup,
     slowest: BTreeMap<SeriesId, Vec<Exemplar>>,
     events: Events,
-    ledger: HashSet<(String, u32)>,
     duplicates: u64,
-}
-
-impl Default for Totals {
-    fn default() -> Self {
-        Self {
-            counts: Series::default(),
-            response: Distribution::fine(),
-            failed: Distribution::fine(),
-            service: Distribution::fine(),
-            phases: [const { Distribution::coarse() }; Phase::ALL.len()],
-        }
-    }
 }
 
 impl Merged {
     /// Adds a snapshot, unless it has been added before: whatever is delivered twice counts once.
     pub fn merge(&mut self, snapshot: Snapshot) -> Merge {
         let Snapshot { nonce, sequence, interval, .. } = snapshot;
-        if !self.ledger.insert((nonce.clone(), sequence)) {
+        let generator = self.generators.entry(nonce).or_default();
+        if !generator.ledger.insert(sequence) {
             self.duplicates += 1;
             return Merge::Duplicate;
         }
-        let generator = self.generators.entry(nonce).or_default();
         generator.send_lag.merge(&interval.send_lag);
         generator.loop_delay.merge(&interval.loop_delay);
         for (second, content) in &interval.seconds {
             generator.health.follow(&content.health);
             if content.health.slice_seconds > 0 {
-                generator.told_until = generator.told_until.max(second.saturating_add(1));
+                generator.tells_of(*second);
             }
         }
         self.add(interval);
@@ -139,7 +160,7 @@ impl Merged {
             self.loads.entry(*load).or_default().merge(counts);
         }
         for (id, values) in &interval.measures {
-            self.measures.entry(*id).or_insert_with(Distribution::coarse).merge(values);
+            self.measures.entry(*id).or_default().merge(values);
         }
         add_remotes(&mut self.remotes, &interval.remotes);
         for (second, content) in interval.seconds {
@@ -192,7 +213,7 @@ impl Merged {
     /// Whether this snapshot has been added.
     #[must_use]
     pub fn contains(&self, nonce: &str, sequence: u32) -> bool {
-        self.ledger.contains(&(nonce.to_owned(), sequence))
+        self.generators.get(nonce).is_some_and(|generator| generator.ledger.contains(sequence))
     }
 
     /// By request name.
@@ -222,7 +243,7 @@ impl Merged {
 
     /// Iterations, groups and metrics of the plan's own.
     #[must_use]
-    pub fn measures(&self) -> &BTreeMap<MeasureId, Distribution> {
+    pub fn measures(&self) -> &BTreeMap<MeasureId, Sparse> {
         &self.measures
     }
 

@@ -1,13 +1,13 @@
 //! The promises of merging: once, in any order, and as if one recorder had seen it all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use proptest::prelude::*;
 use squall_metrics::{
-    ConnectionUse, DecodeError, Exemplar, Health, LoadId, Merge, Merged, Observation, OneIn, Outcome, Phase,
-    Phases, Recorder, Sample, Second, SeriesId, SeriesSecond, Snapshot, TraceId,
+    ConnectionUse, DecodeError, Distribution, Exemplar, Health, LoadId, Merge, Merged, Observation, OneIn,
+    Outcome, Phase, Phases, Recorder, Sample, Second, SeriesId, SeriesSecond, Snapshot, TraceId,
 };
 
 /// Half of the requests are kept whole.
@@ -133,6 +133,59 @@ proptest! {
         let (there, mut back) = (snapshots(&samples, chunk), snapshots(&samples, chunk));
         back.reverse();
         prop_assert_eq!(merge(there), merge(back));
+    }
+
+    /// However often each comes and in whatever order, and of whichever generator and sequence it is.
+    #[test]
+    fn what_comes_again_or_out_of_order_changes_nothing(
+        samples in proptest::collection::vec(any_sample(), 1..60),
+        deliveries in proptest::collection::vec(any::<prop::sample::Index>(), 0..60),
+        generators in 1_usize..5,
+    ) {
+        let chunks = samples.chunks(3).enumerate();
+        let sent: Vec<Vec<u8>> = chunks
+            .map(|(at, chunk)| snapshot(at % generators, u32::try_from(at / generators).unwrap(), chunk).encode())
+            .collect();
+        let mut merged = Merged::default();
+        let mut seen = BTreeSet::new();
+        // First some, in any order and several times; then all, so that nothing is missing.
+        let order = deliveries.iter().map(|index| index.index(sent.len())).chain((0..sent.len()).rev());
+        for at in order {
+            let snapshot = Snapshot::decode(&sent[at]).unwrap();
+            let id = (snapshot.nonce.clone(), snapshot.sequence);
+            prop_assert_eq!(merged.contains(&id.0, id.1), seen.contains(&id));
+            let expected = if seen.insert(id) { Merge::Merged } else { Merge::Duplicate };
+            prop_assert_eq!(merged.merge(snapshot), expected);
+        }
+        prop_assert_eq!(merged.duplicates(), deliveries.len() as u64);
+        let mut once = merge(sent.iter().map(|bytes| Snapshot::decode(bytes).unwrap()));
+        for at in deliveries {
+            once.merge(Snapshot::decode(&sent[at.index(sent.len())]).unwrap());
+        }
+        prop_assert_eq!(&merged, &once);
+        let whole = merge([snapshot(0, 0, &samples)]);
+        prop_assert_eq!(merged.series(), whole.series());
+    }
+
+    /// The numbers of a run are those of one histogram that was fed with every single request.
+    #[test]
+    fn percentiles_of_the_merge_are_those_of_all_samples(
+        samples in proptest::collection::vec(any_sample(), 1..120), chunk in 1_usize..40,
+    ) {
+        let sent = snapshots(&samples, chunk).into_iter().map(|snapshot| snapshot.encode());
+        let merged = merge(sent.map(|bytes| Snapshot::decode(&bytes).unwrap()));
+        for (id, totals) in merged.series() {
+            let mut one = Distribution::fine();
+            let is_timed = |sample: &&Sample| {
+                let timed_out = sample.outcome == Outcome::Timeout;
+                sample.series == *id && (timed_out || !sample.failed && sample.outcome != Outcome::Unfinished)
+            };
+            samples.iter().filter(is_timed).for_each(|sample| one.record(sample.response_us()));
+            for quantile in [0.0, 0.5, 0.95, 0.99, 0.999, 1.0] {
+                prop_assert_eq!(totals.response.quantile_us(quantile), one.quantile_us(quantile));
+            }
+            prop_assert_eq!(&totals.response, &one.to_sparse());
+        }
     }
 
     #[test]
@@ -304,6 +357,33 @@ fn of_too_many_sampled_requests_those_of_the_lowest_ids_are_kept() {
     let kept: Vec<TraceId> = merged.events().iter().filter_map(|event| event.facts.trace).collect();
     assert_eq!(kept, (0..500).map(id).collect::<Vec<_>>());
     assert_eq!(merged.events().lost_from(), Some(500));
+}
+
+/// Of too many addresses, problems and things left over, whatever comes first, the same are told by name.
+#[test]
+fn what_finds_no_room_is_counted_and_does_not_hang_on_the_order() {
+    let parts = (0..30_u8).map(|at| {
+        let mut recorder = Recorder::new(1);
+        for number in [at.wrapping_mul(37) % 60, at * 4, 255 - at * 4, 7] {
+            let remote = Some(recorder.remote(IpAddr::from([10, 0, 0, number])));
+            recorder.record(&Sample { remote, ..Sample::begun(SeriesId(0), 0, 0) });
+            recorder.note(format!("problem {number}"));
+            recorder.cleanup_left(format!("DELETE /{number}"));
+        }
+        let interval = recorder.take().into_interval();
+        Snapshot { run: "r".to_owned(), nonce: "n".to_owned(), sequence: at.into(), interval }
+    });
+    let (there, back) = (merge(parts.clone()), merge(parts.rev()));
+    assert_eq!(there, back);
+    let sums = [
+        there.remotes().values().sum::<u64>(),
+        there.problems().values().sum(),
+        there.cleanup().left.values().sum(),
+    ];
+    assert_eq!(sums, [120; 3]);
+    // One more stands for all others, and what is told by name is told in full.
+    assert_eq!((there.remotes().len(), there.problems().len()), (65, 21));
+    assert_eq!(there.remotes()[&IpAddr::from([10, 0, 0, 7])], 30);
 }
 
 #[test]

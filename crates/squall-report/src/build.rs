@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use squall_metrics::{Distribution, GeneratorTotals, Health, LoadCounts, LoadId, Merged, SeriesId};
+use squall_metrics::{Distribution, GeneratorTotals, Health, LoadCounts, LoadId, Merged, SeriesId, Sparse};
 use squall_plan::schedule::Planned;
 use squall_plan::{PlacedLoad, Plan, Share};
 
@@ -17,6 +17,7 @@ use crate::result::{
 };
 use crate::slow::SlowRequest;
 use crate::timeline;
+use crate::untold::Untold;
 use crate::verdict::{Ending, Findings, Measured, judge};
 
 /// What is known of a run besides its measurements.
@@ -59,6 +60,8 @@ pub struct GeneratorFacts {
     pub ready_ms: f64,
     /// How much later than the epoch it began.
     pub start_skew_ms: Option<f64>,
+    /// How many snapshots it wrote, if it said so at its end.
+    pub snapshots: Option<u32>,
 }
 
 /// Makes the result of a run.
@@ -78,6 +81,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
         tainted_ratio: totals.tainted_ratio,
         thresholds: &facts.thresholds,
     });
+    let untold = Untold::of(merged, &facts.generators, duration_s);
     let mut run = facts.run;
     run.name.clone_from(&plan.name);
     run.duration_s = duration_s;
@@ -104,7 +108,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
             .map(|generator| self::generator(generator, merged))
             .collect(),
         remotes: merged.remotes().iter().map(|(address, count)| (address.to_string(), *count)).collect(),
-        timeline: timeline::build(plan, merged),
+        timeline: timeline::build(plan, merged, &untold),
         telemetry: Vec::new(),
         annotations: facts.annotations,
         events: EventSample::of(plan, merged),
@@ -192,13 +196,13 @@ fn totals(merged: &Merged, elapsed_s: f64) -> Totals {
     let series = || merged.series().values();
     let sum = |of: fn(&squall_metrics::Series) -> u64| series().map(|series| of(&series.counts)).sum::<u64>();
     let (requests, errors) = (sum(|counts| counts.requests), sum(|counts| counts.errors));
-    let mut response = Distribution::fine();
-    series().for_each(|series| response.merge(&series.response.to_sparse()));
-    let (mut lag, mut delay) = (Distribution::coarse(), Distribution::coarse());
+    let mut response = Sparse::default();
+    series().for_each(|series| response.merge(&series.response));
+    let (mut lag, mut delay) = (Sparse::default(), Sparse::default());
     let (mut tainted, mut slice_seconds) = (0, 0);
     for generator in merged.generators().values() {
-        lag.merge(&generator.send_lag.to_sparse());
-        delay.merge(&generator.loop_delay.to_sparse());
+        lag.merge(&generator.send_lag);
+        delay.merge(&generator.loop_delay);
         tainted += generator.health.tainted;
         slice_seconds += generator.health.slice_seconds;
     }
@@ -260,7 +264,7 @@ fn endpoints(plan: &Plan, merged: &Merged, elapsed_s: f64) -> Vec<Endpoint> {
             http2: totals.counts.http2,
         },
         slowest: slowest(id),
-        histogram: totals.response.to_base64(),
+        histogram: Distribution::from(&totals.response).to_base64(),
     });
     endpoints.collect()
 }
@@ -292,8 +296,8 @@ fn generator(facts: GeneratorFacts, merged: &Merged) -> Generator {
     }
 }
 
-fn phases(phases: &[Distribution; 6]) -> PhaseTimes {
-    let percentiles = |distribution: &Distribution| {
+fn phases(phases: &[Sparse; 6]) -> PhaseTimes {
+    let percentiles = |distribution: &Sparse| {
         let quantile = |quantile| distribution.quantile_us(quantile).map(ms);
         Percentiles { p50: quantile(0.5), p95: quantile(0.95), p99: quantile(0.99) }
     };
@@ -309,7 +313,8 @@ fn problems(merged: &Merged, others: Vec<String>) -> BTreeMap<String, u64> {
     problems
 }
 
-pub(crate) fn times(distribution: &Distribution) -> Times {
+pub(crate) fn times(durations: &Sparse) -> Times {
+    let distribution = Distribution::from(durations);
     let quantile = |quantile| distribution.quantile_us(quantile).map(ms);
     Times {
         count: distribution.count(),
@@ -326,7 +331,7 @@ pub(crate) fn times(distribution: &Distribution) -> Times {
     }
 }
 
-fn quantiles(distribution: &Distribution) -> Quantiles {
+fn quantiles(distribution: &Sparse) -> Quantiles {
     let quantile = |quantile| distribution.quantile_us(quantile).map(ms);
     Quantiles { p50: quantile(0.5), p99: quantile(0.99), max: distribution.max_us().map(ms) }
 }

@@ -16,7 +16,7 @@ pub(crate) const LAST: u32 = 46;
 /// The buckets of a distribution, without empty ones.
 pub(crate) fn of(times: &Sparse) -> BTreeMap<u32, u64> {
     let mut buckets: BTreeMap<u32, u64> = BTreeMap::new();
-    for &(us, count) in times.buckets() {
+    for (us, count) in times.buckets() {
         let sum = buckets.entry(bucket(us)).or_default();
         *sum = sum.saturating_add(count);
     }
@@ -43,6 +43,8 @@ pub(crate) fn begin_ms(bucket: u32) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use squall_metrics::Scale;
+
     use super::*;
 
     #[test]
@@ -66,7 +68,7 @@ mod tests {
 
     #[test]
     fn buckets_count_everything_once() {
-        let times = Sparse::try_new(vec![(5, 1), (50, 2), (101, 3), (120, 4), (9_999, 5)]).unwrap();
+        let times = Sparse::new(Scale::Fine, [(5, 1), (50, 2), (101, 3), (120, 4), (9_999, 5)]);
         assert_eq!(of(&times), BTreeMap::from([(0, 3), (1, 7), (12, 5)]));
     }
 }

@@ -23,6 +23,7 @@ mod table;
 mod terminal;
 mod thresholds;
 mod timeline;
+mod untold;
 mod verdict;
 
 pub use build::{Facts, GeneratorFacts, build};

@@ -9,6 +9,7 @@ use squall_plan::{Plan, SeriesName};
 
 use crate::build::ms;
 use crate::heat;
+use crate::untold::Untold;
 
 /// More points than this are put together in pairs.
 const MAX_POINTS: usize = 3_600;
@@ -60,6 +61,9 @@ pub struct Point {
     pub connections: u64,
     /// Slices for which the generator was the bottleneck.
     pub tainted: u64,
+    /// Slices of which nothing is known, for what was measured never came: counts are too low by what they did.
+    #[serde(default)]
+    pub untold: u64,
     /// The same by name; names of several scenarios are put together.
     pub endpoints: BTreeMap<String, EndpointPoint>,
 }
@@ -104,7 +108,7 @@ impl MeanPhases {
 }
 
 /// What happened when, from what was measured in each second.
-pub(crate) fn build(plan: &Plan, merged: &Merged) -> Timeline {
+pub(crate) fn build(plan: &Plan, merged: &Merged, untold: &Untold) -> Timeline {
     let mut step_s = merged.step_s();
     let seconds = || merged.seconds().iter().map(|(second, content)| (*second, content.clone()));
     let mut steps: BTreeMap<i32, Second> =
@@ -113,7 +117,10 @@ pub(crate) fn build(plan: &Plan, merged: &Merged) -> Timeline {
         step_s *= 2;
         steps = widened(steps.into_iter(), step_s);
     }
-    let points = steps.iter().map(|(t_s, step)| point(i64::from(*t_s), step, &plan.series));
+    let points = steps.iter().map(|(t_s, step)| {
+        let untold = untold.sum(&(*t_s..t_s.saturating_add(step_s)));
+        Point { untold, ..point(i64::from(*t_s), step, &plan.series) }
+    });
     Timeline { step_s: step_s.unsigned_abs(), points: points.collect() }
 }
 

@@ -11,7 +11,7 @@ use squall_metrics::{
 use squall_plan::{Bundle, Inputs, Plan, compile};
 use squall_report::{
     Ending, EndpointPoint, Facts, GeneratorFacts, Point, Run, RunResult, SeatCoverage, Style, Threshold,
-    build, csv, from_json, junit, markdown, terminal, to_json,
+    build, csv, from_json, html, junit, markdown, terminal, to_json,
 };
 
 fn plan(load: &str, names: &[&str]) -> Plan {
@@ -80,6 +80,7 @@ fn facts(ending: Ending, missing: &[&str]) -> Facts {
         init_ms: 0.1,
         ready_ms: 101.5,
         start_skew_ms: Some(0.0),
+        snapshots: Some(1),
     };
     Facts {
         run: Run {
@@ -162,6 +163,22 @@ fn what_is_missing_is_said() {
         ["600", "200", "300", "100"]
     );
     check("missing", &result);
+}
+
+#[test]
+fn seconds_of_which_not_all_is_known_are_marked() {
+    let mut lost = Recorder::new(1);
+    lost.observe(0..4, Observation { observed_us: 1_000_000, ..Observation::default() });
+    let merged = merged([recorder(0, 60), lost]);
+    let mut facts = facts(Ending::Finished, &["slice 1: not heard of after snapshot 1"]);
+    let untold = |facts: &Facts| {
+        let result = build(&plan(OPEN, &["GET /a"]), &merged, facts.clone());
+        let points: Vec<u64> = result.timeline.points.iter().map(|point| point.untold).collect();
+        (points, html(&result).contains("For 6s in all, what some generators measured never came"))
+    };
+    assert_eq!(untold(&facts), (vec![0; 10], false));
+    facts.generators[1].snapshots = None;
+    assert_eq!(untold(&facts), (vec![0, 0, 0, 0, 1, 1, 1, 1, 1, 1], true));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use squall_fleet::{Phase, View};
-use squall_metrics::{Distribution, Merged, Second, SeriesId, Totals};
+use squall_metrics::{Merged, Second, SeriesId, Sparse, Totals};
 use squall_plan::{Load, Plan, SeriesName};
 use squall_report::{Point, Threshold, class, point};
 
@@ -274,12 +274,12 @@ fn seconds(merged: &Merged, span: Range<i32>) -> impl Iterator<Item = (&i32, &Se
 }
 
 fn whole(merged: &Merged) -> Quantiles {
-    let mut all = Distribution::fine();
-    merged.series().values().for_each(|totals| all.merge(&totals.response.to_sparse()));
+    let mut all = Sparse::default();
+    merged.series().values().for_each(|totals| all.merge(&totals.response));
     quantiles(&all)
 }
 
-fn quantiles(times: &Distribution) -> Quantiles {
+fn quantiles(times: &Sparse) -> Quantiles {
     let ms = |us: u64| us as f64 / 1_000.0;
     let quantile = |quantile| times.quantile_us(quantile).map(ms);
     Quantiles { p50: quantile(0.5), p95: quantile(0.95), p99: quantile(0.99), max: times.max_us().map(ms) }

@@ -14,7 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use squall_metrics::{
     Distribution, Interval, LoadId, Merged, Outcome, Phase, Phases, Recording, Second, Series, SeriesId,
-    Snapshot,
+    Snapshot, Sparse,
 };
 use squall_plan::{Bundle, Inputs, Plan, SecretValues, compile};
 use tokio::time::Instant;
@@ -284,8 +284,8 @@ fn requests_of(plan: &Plan, merged: &Merged, name: &str) -> u64 {
 fn times(merged: &Merged) -> (Distribution, Distribution) {
     let (mut response, mut service) = (Distribution::fine(), Distribution::fine());
     for totals in merged.series().values() {
-        response.merge(&totals.response.to_sparse());
-        service.merge(&totals.service.to_sparse());
+        response.merge(&totals.response);
+        service.merge(&totals.service);
     }
     (response, service)
 }
@@ -362,13 +362,13 @@ fn a_frozen_server_is_measured_as_its_users_see_it() {
 fn interval_of(merged: &Merged) -> Interval {
     let series = merged.series().iter().map(|(id, totals)| {
         let series = Series {
-            response: totals.response.to_sparse(),
-            service: totals.service.to_sparse(),
+            response: totals.response.clone(),
+            service: totals.service.clone(),
             ..totals.counts.clone()
         };
         (*id, series)
     });
-    let send_lag = merged.generators().values().next().unwrap().send_lag.to_sparse();
+    let send_lag = merged.generators().values().next().unwrap().send_lag.clone();
     Interval { series: series.collect(), seconds: merged.seconds().clone(), send_lag, ..Interval::default() }
 }
 
@@ -565,7 +565,7 @@ fn phases_are_what_service_times_are_made_of() {
     let plan = plan("{ users: 2, duration: 3s, iterations_per_user: 5 }", "{ a: { steps: [ { get: / } ] } }");
     let merged = run(&plan, Share::WHOLE, GOOD);
     let totals = merged.series().values().next().unwrap();
-    let counts = totals.phases.each_ref().map(Distribution::count);
+    let counts = totals.phases.each_ref().map(Sparse::count);
     // Names, TCP and TLS are the connector's to tell, and there is none here.
     assert_eq!(counts, [0, 0, 0, 10, 10, 10]);
     let p50 = |phase: Phase| totals.phases[phase as usize].quantile_us(0.5).unwrap();

@@ -25,6 +25,12 @@ fn judge(written: &str) -> Judge {
 struct Requests(i64, u16, u64, u16, i64);
 
 fn merged(all: &[Requests], dropped: &[(i64, u64)]) -> Merged {
+    let mut merged = Merged::default();
+    merged.merge(snapshot("n", all, dropped));
+    merged
+}
+
+fn snapshot(nonce: &str, all: &[Requests], dropped: &[(i64, u64)]) -> Snapshot {
     let mut recorder = Recorder::new(3);
     for &Requests(at_s, series, number, status, ms) in all {
         for _ in 0..number {
@@ -46,10 +52,8 @@ fn merged(all: &[Requests], dropped: &[(i64, u64)]) -> Merged {
             recorder.arrival_dropped(LoadId(0), at_s * SECOND);
         }
     }
-    let mut merged = Merged::default();
     let interval = recorder.take().into_interval();
-    merged.merge(Snapshot { run: "r".to_owned(), nonce: "n".to_owned(), sequence: 0, interval });
-    merged
+    Snapshot { run: "r".to_owned(), nonce: nonce.to_owned(), sequence: 0, interval }
 }
 
 /// The series of `before`, of `a` and of `b`.
@@ -185,6 +189,50 @@ fn what_hangs_on_seconds_in_which_generators_were_the_bottleneck_is_told() {
     let judged = judge("p95 < 100ms, p95 < 1s, 'p95{name=b} < 1s'").judge(&merged);
     let hangs: Vec<_> = judged.iter().map(|judged| (judged.passed, judged.hangs_on_tainted)).collect();
     assert_eq!(hangs, [(false, true), (true, false), (false, false)]);
+}
+
+/// Live, a stretch is judged by what nearly all have told; in the end by what all have.
+#[test]
+fn what_comes_late_is_judged_at_the_end() {
+    let most: Vec<_> = (0..60).map(|at_s| Requests(at_s, A, 30, 200, 20)).collect();
+    let mut merged = merged(&most, &[]);
+    let written = "{ check: p95 < 100ms, over: 10s }, p95 < 100ms, { check: p95 < 100ms, after: 5s }";
+    let mut judge = judge(written);
+    assert_eq!(judge.look(&merged, 60), None);
+    assert!(judge.standing(&merged).iter().all(|judged| judged.passed));
+    let late: Vec<_> = (20..60).map(|at_s| Requests(at_s, A, 5, 200, 500)).collect();
+    merged.merge(snapshot("late", &late, &[]));
+    let judged = judge.judge(&merged);
+    assert_eq!(judged.iter().map(|judged| judged.passed).collect::<Vec<_>>(), [false; 3]);
+    // From 20 s on, 5 of 35 are slow: 23 s is the end of the first stretch with more than one in twenty.
+    let first = &judged[0];
+    assert_eq!((first.first_failed_at_s, first.stretches, first.failed_stretches), (Some(24), 51, 37));
+}
+
+/// However long a run is, what comes a few minutes late counts.
+#[test]
+fn what_comes_late_is_judged_at_the_end_of_a_long_run() {
+    let lasts_s = 4_000;
+    for over_s in [10, 1_000, 3_600] {
+        let written = format!("{{ check: p95 < 100ms, over: {over_s}s }}");
+        let mut judge = Judge::new(thresholds(&written), Duration::from_secs(4_000), vec!["here".to_owned()]);
+        let most: Vec<_> = (0..lasts_s).map(|at_s| Requests(at_s, A, 20, 200, 20)).collect();
+        let mut merged = merged(&most, &[]);
+        for told_until in (0..lasts_s).step_by(50) {
+            assert_eq!(judge.look(&merged, i32::try_from(told_until).unwrap()), None);
+            if told_until == 1_400 {
+                let late: Vec<_> = (1_000..1_400).map(|at_s| Requests(at_s, A, 20, 200, 500)).collect();
+                merged.merge(snapshot("late", &late, &[]));
+            }
+        }
+        let judged = &judge.judge(&merged)[0];
+        let whole = lasts_s + 1 - i64::from(over_s);
+        assert_eq!((judged.passed, i64::from(judged.stretches)), (false, whole), "{over_s}");
+        if over_s == 10 {
+            // 409 stretches touch a slow second; the first of them has less than one in twenty.
+            assert_eq!((judged.first_failed_at_s, judged.failed_stretches), (Some(1_001), 409));
+        }
+    }
 }
 
 #[test]

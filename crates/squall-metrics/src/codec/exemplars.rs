@@ -63,7 +63,7 @@ impl Writer {
         }
         self.number(exemplar.bytes_received);
         exemplar.remote.into_iter().for_each(|remote| self.address(remote));
-        exemplar.trace.iter().for_each(|trace| self.0.extend_from_slice(&trace.0));
+        exemplar.trace.iter().for_each(|trace| self.bytes.extend_from_slice(&trace.0));
     }
 }
 
@@ -136,8 +136,8 @@ impl Reader<'_> {
     }
 
     fn trace(&mut self) -> Result<TraceId, DecodeError> {
-        let (bytes, rest) = self.0.split_first_chunk().ok_or(DecodeError::Damaged("ends too early"))?;
-        self.0 = rest;
+        let (bytes, rest) = self.bytes.split_first_chunk().ok_or(DecodeError::Damaged("ends too early"))?;
+        self.bytes = rest;
         Ok(TraceId(*bytes))
     }
 }
@@ -154,20 +154,24 @@ mod tests {
         exemplar
     }
 
+    fn reading(bytes: &[u8]) -> Reader<'_> {
+        Reader { bytes, buckets: &[] }
+    }
+
     fn written(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
-        let mut writer = Writer(Vec::new());
+        let mut writer = Writer::default();
         write(&mut writer);
-        writer.0
+        writer.bytes
     }
 
     #[test]
     fn a_request_with_impossible_times_comes_back_as_it_was() {
         let bytes = written(|writer| writer.exemplar(&exemplar()));
-        let mut reader = Reader(&bytes);
+        let mut reader = reading(&bytes);
         assert_eq!(reader.exemplar(), Ok(exemplar()));
-        assert!(reader.0.is_empty());
+        assert!(reader.bytes.is_empty());
         for length in 0..bytes.len() {
-            assert!(Reader(&bytes[..length]).exemplar().is_err());
+            assert!(reading(&bytes[..length]).exemplar().is_err());
         }
     }
 
@@ -176,19 +180,19 @@ mod tests {
         let slow = |number: usize| {
             let slowest = BTreeMap::from([(SeriesId(0), vec![exemplar(); number])]);
             let bytes = written(|writer| writer.slowest(&slowest));
-            Reader(&bytes).slowest().map(|slowest| slowest[&SeriesId(0)].len())
+            reading(&bytes).slowest().map(|slowest| slowest[&SeriesId(0)].len())
         };
         assert_eq!(slow(3), Ok(3));
         assert_eq!(slow(4), Err(DecodeError::Damaged("too many slow requests")));
         let bytes = written(|writer| writer.number(EVENTS_OF_INTERVAL as u64 + 1));
-        assert_eq!(Reader(&bytes).events(), Err(DecodeError::Damaged("too many events")));
+        assert_eq!(reading(&bytes).events(), Err(DecodeError::Damaged("too many events")));
     }
 
     #[test]
     fn facts_that_contradict_each_other_are_refused() {
         let check = |bits: u64, problem| {
             let bytes = written(|writer| writer.numbers(&[bits, 0, 0, 0, 200, 0, 0, 0, 0, 0, 0, 0]));
-            assert_eq!(Reader(&bytes).exemplar().err(), problem);
+            assert_eq!(reading(&bytes).exemplar().err(), problem);
         };
         check(FAILED, None);
         check(NEW | REUSED, Some(DecodeError::Damaged("a connection both new and reused")));

@@ -109,15 +109,22 @@ fn annotations(html: &mut Html, result: &RunResult) {
 }
 
 fn note(slots: &Slots, timeline: &Timeline) -> String {
-    let tainted = timeline.points.iter().filter(|point| point.tainted > 0).count();
+    let long = |is_meant: fn(&&Point) -> bool| {
+        let points = timeline.points.iter().filter(is_meant).count();
+        (points > 0).then(|| duration_s(points as f64 * f64::from(timeline.step_s.max(1))))
+    };
     let width = duration_s(slots.width_s as f64);
     let mut note = format!(
         "Time since the load began, in steps of {width}. Rates are means of a step; users, requests under way and \
          percentiles are its highest."
     );
-    if tainted > 0 {
-        let seconds = duration_s(tainted as f64 * f64::from(timeline.step_s.max(1)));
-        note = format!("{note} Grey bands: generators were the bottleneck, {seconds} in all.");
+    if let Some(tainted) = long(|point| point.tainted > 0) {
+        note = format!("{note} Grey bands: generators were the bottleneck, {tainted} in all.");
+    }
+    if let Some(untold) = long(|point| point.untold > 0) {
+        note = format!(
+            "{note} For {untold} in all, what some generators measured never came: counts and rates are too low there."
+        );
     }
     note
 }

@@ -193,6 +193,7 @@ pub(crate) fn point(second: usize, length: usize, names: &[String]) -> Point {
         new_connections: if second.is_multiple_of(30) { 12 } else { 0 },
         connections: 80,
         tainted: bad(0.3, 0.35, 1),
+        untold: 0,
         endpoints: names.iter().enumerate().map(part).collect(),
     }
 }
