@@ -8,6 +8,8 @@
 //! message that is duplicated, late, lost or foreign changes coverage, never arithmetic.
 
 pub mod conformance;
+pub mod cost;
+mod counted;
 mod hold;
 mod judge;
 pub mod keys;
@@ -20,6 +22,7 @@ mod seat;
 pub mod sizing;
 mod stop;
 
+pub use counted::{Counted, StoreUse};
 pub use hold::{Hold, hold, is_held_by, release, run_under_way};
 pub use judge::{Judge, Judged};
 pub use memory::{MemoryQueue, MemoryStore};
