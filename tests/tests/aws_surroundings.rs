@@ -95,8 +95,8 @@ fn what_the_account_or_a_generator_cannot_do_is_said_before() {
     );
     check_wrong(&aws.run(&["deploy", "--timeout", "20m"]), &["1 to 15 minutes"]);
     check_wrong(
-        &run(&["--generators", "4", "--max-cost", "0.000001"]),
-        &["is estimated to cost $", "--max-cost is $0", "GB-s × $0.0000166667", "fewer --generators"],
+        &run(&["--generators", "4", "--max-cost", "0.0001"]),
+        &["is estimated to cost $", "--max-cost is $0.00010", "GB-s × $0.0000166667", "fewer --generators"],
     );
     assert!(aws.keys().iter().all(|key| key.starts_with("code/")), "nothing was begun");
     let plan = aws.run(&["plan", "plan.yaml", "--backend", "aws", "--stack", "squall", "--generators", "4"]);

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use squall_fleet::Clock;
-use squall_fleet::sizing::{
-    ASSUMED_RESPONSE, Calibration, Function, Machine, Measured, UTILISATION, capacity,
-};
+use squall_fleet::sizing::{Calibration, Function, Machine, Measured, UTILISATION, capacity};
 use squall_plan::units::Rate;
 use squall_plan::{Load, LoadOverride, Plan, compile};
 use squall_report::{ExitCode, Outcome, RunResult, count, significant};
@@ -24,10 +22,13 @@ use crate::{aws, local, surroundings};
 /// How long load is made: long enough for a mean, short enough to be waited for.
 const DURATION: Duration = Duration::from_secs(10);
 
-/// As many requests a second, about; and users who could make them, within what the plan has.
-const REQUESTS_PER_S: f64 = 100.0;
-const LEAST_USERS: u32 = 10;
-const MOST_USERS: u32 = 200;
+/// So many requests a second, about, and users who could make them, within what the plan has. With much less, what a generator
+/// does anyway would count for requests; with more, it may be too much for what runs beside it.
+const REQUESTS_PER_S: f64 = 500.0;
+const MOST_USERS: u32 = 500;
+
+/// Users without pauses ask again at once, so it is counted on a target that is fast.
+const FAST_RESPONSE_S: f64 = 0.01;
 
 /// What to do where a run is no calibration.
 const AGAIN: &str = "calibrate again while nothing else needs the processors, against a target that answers; a plan that is \
@@ -87,8 +88,7 @@ fn with_little_load(loaded: Loaded) -> Result<Loaded, Failure> {
 
 /// By the model of the plan's first load, and no more than the plan has at its peak.
 fn little_load(plan: &Plan) -> LoadOverride {
-    let response_s = ASSUMED_RESPONSE.as_secs_f64();
-    let requests_per_s: f64 = plan.loads.iter().map(|placed| placed.peak(plan, response_s).least).sum();
+    let requests_per_s: f64 = plan.loads.iter().map(|placed| placed.peak(plan, FAST_RESPONSE_S).least).sum();
     let share = (REQUESTS_PER_S / requests_per_s.max(f64::MIN_POSITIVE)).min(1.0);
     let rates = plan.loads.iter().filter_map(|placed| match &placed.load {
         Load::Open(load) => Some(load.peak().per_second()),
@@ -106,7 +106,7 @@ fn little_load(plan: &Plan) -> LoadOverride {
         reason = "a share of a number of users"
     )]
     let users = (f64::from(all) * share).ceil() as u32;
-    LoadOverride::Users { users: users.clamp(LEAST_USERS, MOST_USERS).min(all.max(1)), duration: DURATION }
+    LoadOverride::Users { users: users.clamp(1, MOST_USERS), duration: DURATION }
 }
 
 /// What a run has measured, if it can be believed.
@@ -189,13 +189,14 @@ mod tests {
         let rate = |text| LoadOverride::Rate { rate: Rate::parse(text).unwrap(), duration: DURATION };
         let users = |users| LoadOverride::Users { users, duration: DURATION };
         let one = "{ get: / }";
-        check("{ rate: 5000/s, duration: 1h }", one, rate("100/s"));
-        check("{ rate: 5000/s, duration: 1h }", "{ get: / }, { get: / }", rate("50/s"));
+        check("{ rate: 5000/s, duration: 1h }", one, rate("500/s"));
+        check("{ rate: 5000/s, duration: 1h }", "{ get: / }, { get: / }", rate("250/s"));
         check("{ rate: 7/s, duration: 1h }", one, rate("7/s"));
-        // Users without pauses make ten requests a second each.
-        check("{ users: 5000, duration: 1h }", one, users(10));
-        check("{ users: 5000, duration: 1h }", "{ get: / }, { think: 900ms }", users(100));
-        check("{ users: 5000, duration: 1h }", "{ get: / }, { think: 1m }", users(200));
+        // Users without pauses may make a hundred requests a second each.
+        check("{ users: 5000, duration: 1h }", one, users(5));
+        check("{ users: 5000, duration: 1h }", "{ get: / }, { think: 990ms }", users(500));
+        check("{ users: 5000, duration: 1h }", "{ get: / }, { think: 190ms }", users(100));
+        check("{ users: 5000, duration: 1h }", "{ get: / }, { think: 1m }", users(500));
         check("{ users: 3, duration: 1h }", one, users(3));
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use squall_fleet::sizing::{Calibration, Calibrations};
-use squall_report::significant;
+use squall_report::{count, significant};
 
 use crate::args::Backend;
 use crate::failure::Failure;
@@ -45,7 +45,7 @@ impl Found {
         let Calibration { at, cpu_us_per_request, requests_per_iteration, .. } = &self.calibration;
         let day = at.split('T').next().unwrap_or_default();
         let place = match (self.backend, self.calibration.memory_mb) {
-            (Backend::Aws, Some(memory_mb)) => format!("on AWS with {memory_mb} MB"),
+            (Backend::Aws, Some(memory_mb)) => format!("on AWS with {} MB", count(memory_mb.into())),
             _ => "on this machine".to_owned(),
         };
         format!(
