@@ -66,6 +66,7 @@ fn a_run_reports_what_the_target_counted_on_4_and_on_16_generators() {
         let skew_us = first[31] - first[0];
         println!("{generators} generators: {} requests, start skew {skew_us} us", counts.total);
         assert!(skew_us <= 250_000, "start skew as seen by the target: {skew_us} us");
+        check_cost(&ran, &result, generators.parse().unwrap());
     }
     let doctor = aws.run(&["doctor", "--output", "json"]);
     assert_eq!(doctor.code, 0, "{}", doctor.stdout);
@@ -76,6 +77,29 @@ fn a_run_reports_what_the_target_counted_on_4_and_on_16_generators() {
     let buckets = aws.http("s3", "GET", "/", &[], b"").1;
     let queues = aws.ask("sqs", "Action=ListQueues&Version=2012-11-05");
     assert!(!buckets.contains("<Name>") && !queues.contains("<QueueUrl>"), "{buckets}\n{queues}");
+}
+
+/// What a run of 4 s on so many generators of 1,769 MB cost, before and after.
+fn check_cost(ran: &Ran, result: &Value, generators: f64) {
+    let cost = &result["cost"];
+    let usd = |key: &str| cost[key].as_f64().unwrap();
+    let items = cost["items"].as_array().unwrap();
+    let sum: f64 = items.iter().map(|item| item["usd"].as_f64().unwrap()).sum();
+    assert!((usd("actual_usd") - sum).abs() < 1e-12 && sum > 0.0, "{cost}");
+    let requests = result["totals"]["requests"].as_f64().unwrap();
+    assert!((usd("per_million_requests_usd") - sum * 1e6 / requests).abs() < 1e-9, "{cost}");
+    assert_eq!(cost["prices"], "us-east-1, November 2026");
+    // All who had a slice have told how long they were there: from before the epoch to the end of the load, and no longer than
+    // from the first invitation to the report.
+    let is_time = |item: &&Value| item["what"] == "generators" && item["estimated"] == false;
+    let time: f64 = items.iter().filter(is_time).map(|item| item["quantity"].as_f64().unwrap()).sum();
+    let each_s = time / generators / (1_769.0 / 1_024.0);
+    let (estimated, actual) = (usd("estimated_usd"), usd("actual_usd"));
+    println!("{generators} generators: {each_s:.2} s each; ${estimated:.6} estimated, ${actual:.6} actual");
+    assert!((4.0..30.0).contains(&each_s), "{each_s} s: {cost}");
+    assert!((0.2..5.0).contains(&(actual / estimated)), "{cost}");
+    assert!(ran.stderr.contains("estimated cost: $") && ran.stderr.contains("MB over 4s"), "{}", ran.stderr);
+    assert!(ran.stdout.contains(" cost: $"), "{}", ran.stdout);
 }
 
 #[test]

@@ -94,6 +94,14 @@ fn what_the_account_or_a_generator_cannot_do_is_said_before() {
         &["a generator lives 60 s", "squall deploy --timeout 15m"],
     );
     check_wrong(&aws.run(&["deploy", "--timeout", "20m"]), &["1 to 15 minutes"]);
+    check_wrong(
+        &run(&["--generators", "4", "--max-cost", "0.0001"]),
+        &["is estimated to cost $", "--max-cost is $0.00010", "GB-s × $0.0000166667", "fewer --generators"],
+    );
+    assert!(aws.keys().iter().all(|key| key.starts_with("code/")), "nothing was begun");
+    let plan = aws.run(&["plan", "plan.yaml", "--backend", "aws", "--stack", "squall", "--generators", "4"]);
+    assert!(plan.stdout.contains("and 1 spare of 512 MB over 1s"), "{}\n{}", plan.stdout, plan.stderr);
+    assert!(plan.stdout.contains("the account runs 1,000 at a time"), "{}", plan.stdout);
     let doctor = aws.run(&["doctor", "--generators", "2000"]);
     assert!(doctor.code == 1 && doctor.stdout.contains("✗ concurrency"), "{}", doctor.stdout);
     assert!(doctor.stdout.contains("512 MB, lives 60 s"), "{}", doctor.stdout);

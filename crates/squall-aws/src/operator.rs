@@ -11,7 +11,7 @@ mod template;
 pub use bucket::{empty, upload};
 pub use facts::{Account, Backlog, Identity, account, backlog, identity};
 pub use mapping::Mapping;
-pub use package::{Architecture, Package, PackageError, read_package};
+pub use package::{Package, PackageError, read_package};
 pub use session::{Session, SessionError};
 pub use stack::{Change, Fleet, Progress, Stack, StackError, Stacks};
 pub use template::TEMPLATE;

@@ -1,5 +1,8 @@
 //! What can be said on the command line: inert, checked where it is used.
 
+mod doctor;
+mod preview;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -10,6 +13,8 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use squall_plan::units::{Rate, UnitError, parse_duration};
 
+pub(crate) use self::doctor::DoctorArgs;
+pub(crate) use self::preview::PreviewArgs;
 use crate::url;
 
 /// A serverless load-generator fleet: truthful numbers at any scale.
@@ -41,6 +46,7 @@ pub(crate) enum Command {
   squall run plan.yaml --output json | tail -n 1 | jq .result.totals
   squall run plan.yaml --ui               # a page to watch it in a browser
   squall run plan.yaml --backend aws --generators 64 --region eu-west-1
+  squall run plan.yaml --backend aws --max-cost 0.50
   squall run http://127.0.0.1:8080/healthz --rate 500 --duration 30s
   squall http://127.0.0.1:8080/healthz --users 20 --duration 30s  # short for it
   squall http://127.0.0.1:8080/items --once --header 'X-A: b' --body '{}'
@@ -68,8 +74,13 @@ Exit codes:
     /// Remove a fleet from AWS, with everything that was kept there.
     #[command(after_help = "Examples:\n  squall destroy\n  squall destroy --stack load-team --force")]
     Destroy(DestroyArgs),
-    /// Check what a run on AWS needs, and say how to mend what is missing.
-    #[command(after_help = "Examples:\n  squall doctor\n  squall doctor --generators 500 --output json")]
+    /// Check what a run on AWS needs, and say how to mend what is missing; with --calibrate, measure what a plan's requests
+    /// take, so that fleets are sized by it.
+    #[command(after_help = "Examples:
+  squall doctor
+  squall doctor --generators 500 --output json
+  squall doctor --calibrate plan.yaml --target http://127.0.0.1:8080
+  squall doctor --calibrate plan.yaml --backend aws")]
     Doctor(DoctorArgs),
     /// Start a simulated shop, load it for 15 seconds with four generators, print the report.
     #[command(after_help = "Example:\n  squall demo")]
@@ -80,10 +91,12 @@ Exit codes:
   squall init http://127.0.0.1:3000/items # for another service
   squall init https://staging.example.com load/staging.yaml")]
     Init(InitArgs),
-    /// Say what a plan will do before it does it: its profile, slices, requests, hosts.
+    /// Say what a plan will do before it does it: its profile, slices, requests, hosts; on AWS also when generators will be
+    /// ready and what it will cost.
     #[command(after_help = "Examples:
   squall plan plan.yaml
   squall plan plan.yaml --generators 8 --rate 2000 --duration 5m
+  squall plan plan.yaml --backend aws
   squall plan plan.yaml --output json")]
     Plan(PreviewArgs),
     /// Check a plan: every problem at once, with its place and what to write instead.
@@ -177,6 +190,16 @@ pub(crate) enum Backend {
     Aws,
 }
 
+impl Backend {
+    /// Its name in results.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Aws => "aws",
+        }
+    }
+}
+
 /// Which fleet on AWS.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct AwsArgs {
@@ -186,6 +209,13 @@ pub(crate) struct AwsArgs {
     /// Its region; that of the environment or of the profile unless given.
     #[arg(long, value_name = "REGION")]
     pub(crate) region: Option<String>,
+}
+
+impl AwsArgs {
+    /// Whether a fleet is named.
+    pub(crate) fn is_given(&self) -> bool {
+        self.stack.is_some() || self.region.is_some()
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -204,6 +234,9 @@ pub(crate) struct RunArgs {
     /// Give up if they are not all ready by then; unless given, what a fleet of their number takes at most.
     #[arg(long, value_name = "D", value_parser = duration)]
     pub(crate) ready_within: Option<Duration>,
+    /// Refuse a run on AWS that is estimated to cost more dollars than these; `squall plan --backend aws` says how much.
+    #[arg(long, value_name = "USD", value_parser = dollars, conflicts_with = "once")]
+    pub(crate) max_cost: Option<f64>,
     /// No load: one user goes through every scenario once, and every exchange is printed in full.
     #[arg(long, conflicts_with_all = ["backend", "stack", "region", "generators", "ready_within", "out"])]
     pub(crate) once: bool,
@@ -285,18 +318,6 @@ pub(crate) struct DestroyArgs {
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct DoctorArgs {
-    #[command(flatten)]
-    pub(crate) aws: AwsArgs,
-    /// How many generators a run is to have.
-    #[arg(long, value_name = "N", default_value = "16")]
-    pub(crate) generators: NonZeroU32,
-    /// In which form the findings are printed.
-    #[arg(long, value_enum, default_value = "text")]
-    pub(crate) output: Output,
-}
-
-#[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {
     /// Show it in a browser, too: serve a page on this loopback port, or on any.
     #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
@@ -324,18 +345,6 @@ pub(crate) struct InitArgs {
     /// Replace a file that is there.
     #[arg(long)]
     pub(crate) force: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct PreviewArgs {
-    #[command(flatten)]
-    pub(crate) plan: PlanArgs,
-    /// Divide the load over so many generators; unless given, as many as a fleet on AWS would have.
-    #[arg(long, value_name = "N")]
-    pub(crate) generators: Option<NonZeroU32>,
-    /// In which form it is printed.
-    #[arg(long, value_enum, default_value = "text")]
-    pub(crate) output: Output,
 }
 
 #[derive(Debug, clap::Args)]
@@ -445,6 +454,12 @@ fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|error| with_hint(&error))
 }
 
+fn dollars(text: &str) -> Result<f64, String> {
+    let amount =
+        text.trim_start_matches('$').parse::<f64>().ok().filter(|usd| usd.is_finite() && *usd >= 0.0);
+    amount.ok_or_else(|| "an amount is a number of US dollars, such as 0.50".to_owned())
+}
+
 fn variable(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
@@ -498,5 +513,13 @@ mod tests {
         check("squall run p.yaml --backend aws --stack load-1 --region eu-west-1", true);
         check("squall run p.yaml --backend aws --stack 1load", false);
         check("squall deploy --memory 64", false);
+        check("squall run p.yaml --backend aws --max-cost $0.50", true);
+        check("squall run p.yaml --backend aws --max-cost -1", false);
+        check("squall run p.yaml --backend aws --max-cost cheap", false);
+        check("squall run p.yaml --once --max-cost 1", false);
+        check("squall plan p.yaml --backend aws --lanes 10", true);
+        check("squall plan p.yaml --backend aws --lanes 11", false);
+        check("squall doctor --calibrate p.yaml --target http://h --var a=b", true);
+        check("squall doctor --target http://h", false);
     }
 }

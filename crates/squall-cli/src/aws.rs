@@ -8,7 +8,7 @@ mod run;
 pub(crate) use deploy::command as deploy;
 pub(crate) use destroy::command as destroy;
 pub(crate) use doctor::command as doctor;
-pub(crate) use run::{MADE_ON, MadeOn, run};
+pub(crate) use run::{Look, MADE_ON, MadeOn, look, run};
 
 use std::future::Future;
 
@@ -108,6 +108,12 @@ impl Site {
             fleet,
         }
     }
+}
+
+/// That a fleet on AWS is named, and none is asked for.
+pub(crate) fn wants_backend() -> Failure {
+    Failure::wrong(anyhow!("--stack and --region name a fleet on AWS"))
+        .with_hint("add --backend aws, or leave them out")
 }
 
 /// Runs what talks to AWS.

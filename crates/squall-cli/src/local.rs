@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use squall_fleet::{RunOrder, RunRecord, Settings, orchestrate};
 use squall_local::{LocalFleet, LocalQueue, LocalStore};
+use squall_report::Cost;
 use squall_seat::{SystemClock, machine_of};
 
 use crate::failure::Failure;
@@ -16,6 +17,7 @@ use crate::plan::Loaded;
 use crate::run::{Begun, Finished, Order, Place, check_connections, check_slices, judge_of};
 use crate::secrets::OwnSecrets;
 use crate::setup::Errands;
+use crate::size::check_own;
 use crate::surroundings;
 
 /// Where in a run's folder the local fleet keeps its store.
@@ -34,6 +36,7 @@ pub(crate) fn run(order: Order) -> Result<Finished, Failure> {
     let generators = order.generators.unwrap_or_else(|| processors().min(most));
     check_slices(generators, most)?;
     check_connections(&order.loaded.plan, generators, machine_of(generators).connections)?;
+    check_own(&order.loaded.plan, generators)?;
     let begun = Begun::new(&order)?;
     let mut live = Live::begin(&begun, &order.loaded.plan, generators, &order.watch)?;
     begun.make_folder()?;
@@ -58,7 +61,7 @@ pub(crate) fn run(order: Order) -> Result<Finished, Failure> {
     let mut record = drive(&store, RunOrder { bundle, settings, judge }, &mut live)?;
     let page = live.close();
     let plan = errands.end(plan, &mut record)?;
-    let place = Place { backend: "local", region: "local".to_owned() };
+    let place = Place { backend: "local", region: "local".to_owned(), cost: Cost::free() };
     let finished = begun.finish(&plan, plan_sha256, place, &record)?;
     hand_over(page, &finished);
     // All that the fleet said is in the result now.

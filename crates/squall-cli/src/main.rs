@@ -3,6 +3,9 @@
 mod annotate;
 mod args;
 mod aws;
+mod calibrate;
+mod calibration;
+mod cost;
 mod demo;
 mod failure;
 mod init;
@@ -16,6 +19,7 @@ mod run;
 mod secrets;
 mod setup;
 mod signals;
+mod size;
 mod stop;
 mod surroundings;
 mod target;
@@ -48,7 +52,10 @@ fn main() -> ExitCode {
         Command::Annotate(args) => annotate::command(&args),
         Command::Deploy(args) => aws::deploy(&args),
         Command::Destroy(args) => aws::destroy(&args),
-        Command::Doctor(args) => aws::doctor(&args),
+        Command::Doctor(args) => match &args.calibrate {
+            Some(plan) => calibrate::command(&args, plan),
+            None => aws::doctor(&args),
+        },
         Command::Demo(args) => demo::command(&args),
         Command::Init(args) => init::command(&args),
         Command::Plan(args) => preview::command(&args),

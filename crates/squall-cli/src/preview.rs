@@ -1,23 +1,23 @@
 //! `squall plan`: what a plan will do before it does it.
 
 mod chart;
+mod fleet;
 mod json;
 mod text;
 
 use std::time::Duration;
 
-use squall_fleet::sizing::{self, ConnectionsNeeded};
+use squall_fleet::sizing::{self, ASSUMED_RESPONSE, Calibration, ConnectionsNeeded, Function};
 use squall_plan::estimate::Requests;
 use squall_plan::schedule::Planned;
 use squall_plan::{Load, PlacedLoad, Plan, Share};
 use squall_report::ExitCode;
 
-use crate::args::{Output, PreviewArgs};
+use crate::args::{Backend, Output, PreviewArgs};
 use crate::failure::Failure;
-use crate::{plan, run, surroundings};
-
-/// What responses are taken to last, where the number of requests hangs on it.
-const ASSUMED_RESPONSE: Duration = Duration::from_millis(100);
+use crate::preview::fleet::OnAws;
+use crate::size::Sized;
+use crate::{aws, plan, run, surroundings};
 
 /// What a plan will do.
 struct Preview {
@@ -25,6 +25,8 @@ struct Preview {
     /// How many generators, and whether somebody said so.
     generators: u32,
     given: bool,
+    sized: Sized,
+    on_aws: Option<OnAws>,
     connections: ConnectionsNeeded,
 }
 
@@ -42,10 +44,18 @@ pub(crate) fn command(args: &PreviewArgs) -> Result<ExitCode, Failure> {
     let plan = plan::load(&args.plan)?.plan;
     let most = plan.most_slices();
     let given = args.generators.map(std::num::NonZero::get);
-    let generators = given.unwrap_or_else(|| sizing::seats(&plan).min(most));
+    let look = match args.backend {
+        Backend::Aws if args.aws.is_given() => Some(aws::look(&args.aws)?),
+        Backend::Local if args.aws.is_given() => return Err(aws::wants_backend()),
+        Backend::Aws | Backend::Local => None,
+    };
+    let function = look.as_ref().map_or(Function::DEFAULT, |look| look.function);
+    let sized = Sized::of(&plan, function, given)?;
+    let generators = sized.generators;
     run::check_slices(generators, most)?;
     let connections = sizing::connections(&plan, generators);
-    let preview = Preview { plan, generators, given: given.is_some(), connections };
+    let on_aws = (args.backend == Backend::Aws).then(|| OnAws::new(&plan, &sized, args.lanes, look));
+    let preview = Preview { plan, generators, given: given.is_some(), sized, on_aws, connections };
     match args.output {
         Output::Text => surroundings::print(&format!("{}\n", text::page(&preview, surroundings::style()))),
         Output::Json => {
@@ -63,7 +73,13 @@ impl Preview {
     }
 
     fn requests_of(&self, placed: &PlacedLoad) -> Requests {
-        placed.requests(&self.plan, ASSUMED_RESPONSE.as_secs_f64())
+        placed.requests(&self.plan, self.response().as_secs_f64())
+    }
+
+    /// How long responses are taken to last: as was measured, or as is assumed.
+    fn response(&self) -> Duration {
+        let measured = self.sized.calibration().map(Calibration::response_s);
+        measured.and_then(|s| Duration::try_from_secs_f64(s).ok()).unwrap_or(ASSUMED_RESPONSE)
     }
 
     /// Whether the number of requests hangs on how long responses take.

@@ -9,8 +9,8 @@ use squall_fleet::{Clock, End, GeneratorRecord, Judge, Judged, RunRecord, Time, 
 use squall_plan::Plan;
 use squall_plan::threshold::Unit;
 use squall_report::{
-    Ending, ExitCode, Facts, GeneratorFacts, Run, RunResult, SeatCoverage, Threshold, build, events, hlog,
-    html, terminal, to_json,
+    Cost, Ending, ExitCode, Facts, GeneratorFacts, Run, RunResult, SeatCoverage, Threshold, build, events,
+    hlog, html, terminal, to_json,
 };
 use squall_seat::SystemClock;
 use time::OffsetDateTime;
@@ -51,6 +51,8 @@ pub(crate) struct Begun {
 pub(crate) struct Place {
     pub(crate) backend: &'static str,
     pub(crate) region: String,
+    /// What that cost.
+    pub(crate) cost: Cost,
 }
 
 /// What a run left behind.
@@ -80,13 +82,16 @@ pub(crate) fn command(args: &RunArgs) -> Result<ExitCode, Failure> {
             annotations: args.annotations.clone(),
         },
     };
-    if args.backend == Backend::Local && (args.aws.stack.is_some() || args.aws.region.is_some()) {
-        return Err(Failure::wrong(anyhow!("--stack and --region name a fleet on AWS"))
-            .with_hint("add --backend aws, or leave them out"));
+    if args.backend == Backend::Local && args.aws.is_given() {
+        return Err(aws::wants_backend());
+    }
+    if args.backend == Backend::Local && args.max_cost.is_some() {
+        return Err(Failure::wrong(anyhow!("--max-cost is for a fleet on AWS: a local run costs nothing"))
+            .with_hint("add --backend aws, or leave it out"));
     }
     let finished = match args.backend {
         Backend::Local => local::run(order)?,
-        Backend::Aws => aws::run(order, &args.aws)?,
+        Backend::Aws => aws::run(order, &args.aws, args.max_cost)?,
     };
     match args.output {
         Output::Text => print(&finished),
@@ -241,6 +246,7 @@ fn facts(
         thresholds: record.judged.iter().map(threshold).collect(),
         generators: record.generators.iter().map(generator).collect(),
         problems: record.problems.clone(),
+        cost: place.cost,
     })
 }
 

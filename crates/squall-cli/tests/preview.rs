@@ -36,6 +36,14 @@ fn the_size_of_the_fleet_is_said_where_nobody_gave_it() {
 }
 
 #[test]
+fn a_fleet_on_aws_is_told_with_when_it_is_ready_and_what_it_costs() {
+    insta::assert_snapshot!("aws", preview(&["shop.yaml", "--backend", "aws"], "C.UTF-8"));
+    let large = ["shop.yaml", "--users", "600000", "--duration", "5m", "--backend", "aws", "--lanes", "2"];
+    insta::assert_snapshot!("aws_large", preview(&large, "C.UTF-8"));
+    assert!(preview(&large, "C").is_ascii());
+}
+
+#[test]
 fn without_other_characters_there_are_none() {
     let page = preview(&["shop.yaml", "--users", "3", "--duration", "250ms"], "C");
     assert!(page.is_ascii(), "{page}");

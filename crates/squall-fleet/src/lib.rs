@@ -10,6 +10,8 @@
 mod assignments;
 mod attach;
 pub mod conformance;
+pub mod cost;
+mod counted;
 mod hold;
 mod judge;
 pub mod keys;
@@ -25,6 +27,7 @@ mod stop;
 
 pub use assignments::shards;
 pub use attach::{AttachError, Attached, Resumed, attach};
+pub use counted::{Counted, StoreUse};
 pub use hold::{Hold, hold, is_held_by, release, run_under_way};
 pub use judge::{Judge, Judged};
 pub use memory::{MemoryQueue, MemoryStore};

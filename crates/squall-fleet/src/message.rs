@@ -212,6 +212,9 @@ pub struct Final {
     pub ended: Ended,
     /// How much later than the epoch its load began, in milliseconds.
     pub start_skew_ms: f64,
+    /// What its clock said when it wrote this.
+    #[serde(default)]
+    pub clock: Option<Time>,
 }
 
 /// Why bytes are no message.

@@ -41,8 +41,8 @@ pub(crate) const RENEW: Duration = Duration::from_secs(5);
 
 /// From assignment to epoch: every generator sees the assignment within a poll or two, and uses the rest to
 /// make its users ready.
-const POLLS_TO_EPOCH: u32 = 4;
-const LEAST_TO_EPOCH: Duration = Duration::from_secs(1);
+pub(crate) const POLLS_TO_EPOCH: u32 = 4;
+pub(crate) const LEAST_TO_EPOCH: Duration = Duration::from_secs(1);
 
 /// How long after the end of the load last words and snapshots are waited for, besides an interval.
 const MARGIN: Duration = Duration::from_secs(10);

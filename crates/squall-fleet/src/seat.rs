@@ -356,6 +356,7 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
             requests,
             ended: ended.clone(),
             start_skew_ms: late.as_secs_f64() * 1_000.0,
+            clock: Some(self.clock.now()),
         };
         self.write(&keys::final_word(&self.manifest.run, &last_word.nonce), last_word.to_bytes()).await?;
         Ok(ended)

@@ -1,10 +1,23 @@
-//! How a fleet behind SQS and S3 is driven, by its size. Quotas and prices are those of AWS in November 2026.
+//! How large a fleet behind SQS and S3 has to be, and how it is driven by its size. Quotas are those of AWS in November 2026;
+//! prices are in [`cost`](crate::cost).
+
+mod calibration;
+mod ready;
+mod seats;
 
 use std::time::Duration;
 
 use squall_plan::schedule::UserSchedule;
-use squall_plan::units::Rate;
 use squall_plan::{Connections, Load, Plan, Scenario};
+
+pub use calibration::{Calibration, CalibrationError, Calibrations, Measured, Unfit};
+pub use ready::{MOST_LANES, Ready, START};
+pub use seats::{
+    ASSUMED_CPU_US, ASSUMED_RESPONSE, Architecture, Demand, Function, Machine, Reason, Size, UTILISATION,
+    capacity, size,
+};
+
+use crate::orchestrator::{LEAST_TO_EPOCH, POLLS_TO_EPOCH};
 
 /// Up to so many seats everybody looks once a second: S3 serves 5,500 reads a second under one prefix, and
 /// other users of the bucket are left their part.
@@ -37,25 +50,6 @@ const GATHER: Duration = Duration::from_mins(3);
 
 /// A Lambda environment has 1,024 descriptors, of which a generator needs some for itself.
 pub const CONNECTIONS_OF_SEAT: u32 = 952;
-
-/// A user has a connection, and connections that close take some time to be gone.
-const USERS_PER_SEAT: u64 = 500;
-
-/// What a processor sends and measures without strain.
-const ARRIVALS_PER_S_AND_SEAT: u64 = 1_000;
-
-/// How many seats a plan needs.
-#[must_use]
-pub fn seats(plan: &Plan) -> u32 {
-    let rates = plan.loads.iter().filter_map(|placed| match &placed.load {
-        Load::Closed(_) => None,
-        Load::Open(load) => load.stages.iter().map(|stage| stage.rate).chain([load.start_rate]).max(),
-    });
-    let for_arrivals =
-        rates.map(Rate::millis_per_hour).sum::<u64>().div_ceil(ARRIVALS_PER_S_AND_SEAT * 3_600_000);
-    let for_users = plan.most_users().div_ceil(USERS_PER_SEAT);
-    u32::try_from(for_users.max(for_arrivals)).unwrap_or(u32::MAX).max(1)
-}
 
 /// Connections that a generator has open at the same time, if each user has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +102,12 @@ pub fn interval_s(seats: u32) -> u32 {
     }
 }
 
+/// From the assignment of slices to the begin of the load.
+#[must_use]
+pub fn to_epoch(poll: Duration) -> Duration {
+    LEAST_TO_EPOCH.max(poll * POLLS_TO_EPOCH)
+}
+
 /// How long seats may take to be ready.
 #[must_use]
 pub fn gather(seats: u32) -> Duration {
@@ -157,23 +157,6 @@ mod tests {
         }
         assert_eq!((poll(16), interval_s(16)), (Duration::from_secs(1), 2));
         assert_eq!((poll(10_000), interval_s(10_000)), (Duration::from_secs(5), 10));
-    }
-
-    #[test]
-    fn a_load_has_as_many_seats_as_its_users_or_arrivals_need() {
-        let check = |load: &str, expected: u32| {
-            let text =
-                format!("target: http://x\nload: {load}\nscenarios: {{ a: {{ steps: [ {{ get: / }} ] }} }}");
-            let plan = squall_plan::compile(&Bundle::new("p.yaml", text, Inputs::default())).unwrap().plan;
-            assert_eq!(seats(&plan), expected, "{load}");
-        };
-        check("{ users: 1, duration: 1m }", 1);
-        check("{ users: 501, duration: 1m }", 2);
-        check("{ start_users: 5000, stages: [ { duration: 1m, users: 10 } ] }", 10);
-        check("{ rate: 10/s, duration: 1m, max_users: 20 }", 1);
-        check("{ rate: 3001/s, duration: 1m, max_users: 20 }", 4);
-        check("{ rate: 10/s, duration: 1m, max_users: 2000 }", 4);
-        check("[ { users: 501, duration: 1m }, { rate: 2500/s, duration: 1m, max_users: 600 } ]", 3);
     }
 
     #[test]

@@ -6,9 +6,12 @@
 use std::time::Duration;
 
 use crate::expression::{ValueTemplate, to_text};
-use crate::model::{Flow, Iterations, Load, PlacedLoad, Plan, Repeat, Scenario, Step, Think, Users};
+use crate::model::{
+    Flow, Iterations, Load, OpenLoad, PlacedLoad, Plan, Repeat, Scenario, Step, Think, Users,
+};
 use crate::schedule::{Planned, UserSchedule};
 use crate::share::Share;
+use crate::units::Rate;
 
 /// What a piece of a journey does on average.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -211,6 +214,27 @@ impl PlacedLoad {
         scenarios.iter().map(each).fold(Requests { least: 0.0, most: Some(0.0) }, Requests::plus)
     }
 
+    /// About how many requests a second the load makes at its peak, if responses take `response_s`; what reused users do once
+    /// is left out.
+    #[must_use]
+    pub fn peak(&self, plan: &Plan, response_s: f64) -> Requests {
+        let scenarios: Vec<&Scenario> =
+            self.scenarios.iter().filter_map(|&index| plan.scenarios.get(index)).collect();
+        let weights: f64 = scenarios.iter().map(|scenario| f64::from(scenario.weight)).sum();
+        let each = |scenario: &&Scenario| {
+            let share = f64::from(scenario.weight) / weights.max(1.0);
+            match &self.load {
+                Load::Open(load) => {
+                    let rate = load.peak().per_second() * share;
+                    let once = if load.users == Users::Fresh { scenario.per_user() } else { Bounds::NOTHING };
+                    requests(scenario.per_iteration().plus(once).times(rate, Some(rate)))
+                }
+                Load::Closed(_) => of_time(scenario, f64::from(self.users()) * share, response_s),
+            }
+        };
+        scenarios.iter().map(each).fold(Requests { least: 0.0, most: Some(0.0) }, Requests::plus)
+    }
+
     /// Arrivals are as many as they are; who is ready for them depends on how long they take.
     fn of_arrivals(&self, scenario: &Scenario, arrivals: f64) -> Requests {
         let (least, most) = match &self.load {
@@ -229,6 +253,14 @@ impl PlacedLoad {
             Load::Open(load) => load.max_users,
             Load::Closed(load) => UserSchedule::new(load).users(),
         }
+    }
+}
+
+impl OpenLoad {
+    /// The highest rate.
+    #[must_use]
+    pub fn peak(&self) -> Rate {
+        self.stages.iter().map(|stage| stage.rate).fold(self.start_rate, Rate::max)
     }
 }
 
@@ -358,6 +390,25 @@ mod tests {
             (50.0, Some(50.0)),
         );
         check("{ users: 10, duration: 10s, iterations: 30 }", login, 0.1, (40.0, Some(40.0)));
+    }
+
+    #[test]
+    fn the_peak_of_a_load_is_that_of_its_highest_stage() {
+        let check = |load: &str, scenario: &str, expected: (f64, Option<f64>)| {
+            let plan = plan(load, scenario);
+            let found = plan.loads[0].peak(&plan, 0.1);
+            assert_eq!((found.least.round(), found.most.map(f64::round)), expected, "{load} {scenario}");
+        };
+        let two =
+            "{ before: [ { post: / } ], steps: [ { get: / }, { if: vu.id > 3, then: [ { get: / } ] } ] }";
+        let open = "start_rate: 10/s, stages: [ { duration: 1s, rate: 50/s }, { duration: 1s, rate: 20/s } ]";
+        check(&format!("{{ {open} }}"), two, (50.0, Some(100.0)));
+        check(&format!("{{ {open}, users: fresh }}"), two, (100.0, Some(150.0)));
+        check("{ start_rate: 90/s, stages: [ { duration: 1s, rate: 0/s } ] }", two, (90.0, Some(180.0)));
+        let closed =
+            "{ start_users: 3, stages: [ { duration: 1s, users: 40 }, { duration: 1s, users: 0 } ] }";
+        check(closed, "{ think: 900ms, steps: [ { get: / } ] }", (40.0, Some(40.0)));
+        check(closed, "{ steps: [ { repeat: { while: vu.id == 1 }, steps: [ { get: / } ] } ] }", (0.0, None));
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub struct Facts {
     pub annotations: Vec<Annotation>,
     /// What went wrong besides requests, in words.
     pub problems: Vec<String>,
+    /// What it cost.
+    pub cost: Cost,
 }
 
 /// What is known of a generator besides its measurements.
@@ -112,7 +114,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
         telemetry: Vec::new(),
         annotations: facts.annotations,
         events: EventSample::of(plan, merged),
-        cost: if run.backend == "local" { Cost::free() } else { Cost::default() },
+        cost: facts.cost,
         problems: problems(merged, facts.problems),
         run,
         coverage,
@@ -288,6 +290,7 @@ fn generator(facts: GeneratorFacts, merged: &Merged) -> Generator {
         send_lag_ms: quantiles(send_lag),
         loop_delay_ms: quantiles(loop_delay),
         cpu_ratio: of_time(health.cpu_us, health),
+        cpu_s: health.cpu_us as f64 / 1e6,
         stolen_ratio: of_time(health.stolen_us, health),
         connections: health.connections,
         memory_mb: health.memory_bytes as f64 / 1e6,

@@ -27,7 +27,7 @@ mod untold;
 mod verdict;
 
 pub use build::{Facts, GeneratorFacts, build};
-pub use cost::Cost;
+pub use cost::{Cost, CostItem, dollars};
 pub use events::{EventSample, events};
 pub use hlog::hlog;
 pub use html::{PAGE_STYLE, html};

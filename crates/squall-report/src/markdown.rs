@@ -33,6 +33,9 @@ pub fn markdown(result: &RunResult) -> String {
         result.coverage.seats.assigned,
         run.seed,
     ));
+    if let Some([whole, computed]) = result.cost.in_words() {
+        lines.extend([String::new(), format!("Cost: {} · {}", escape(&whole), escape(&computed))]);
+    }
     lines.extend(threshold_table(result));
     lines.extend(endpoint_table(result));
     lines.push(String::new());

@@ -430,6 +430,9 @@ pub struct Generator {
     pub loop_delay_ms: Quantiles,
     /// Processor time used over what there was; null if it never ran.
     pub cpu_ratio: Option<f64>,
+    /// Processor time used, in seconds.
+    #[serde(default)]
+    pub cpu_s: f64,
     /// Processor time that the machine gave to others over what there was.
     pub stolen_ratio: Option<f64>,
     /// The most connections that were open at the end of a second.

@@ -41,6 +41,7 @@ pub fn terminal(result: &RunResult, style: Style) -> String {
     lines.push(format!(" {}", classes(&result.outcomes)));
     lines.extend(annotations(result));
     lines.extend(cleanup(result));
+    lines.extend(cost(result));
     lines.extend(problems(result));
     let text = lines.join("\n");
     if style.ascii { to_ascii(&text) } else { text }
@@ -293,6 +294,12 @@ fn cleanup(result: &RunResult) -> Vec<String> {
         lines.push(format!("   and {more} more in result.json"));
     }
     lines
+}
+
+/// What a run on AWS cost.
+fn cost(result: &RunResult) -> Vec<String> {
+    let Some([whole, computed]) = result.cost.in_words() else { return Vec::new() };
+    vec![String::new(), format!(" cost: {whole}"), format!("   {computed}")]
 }
 
 fn problems(result: &RunResult) -> Vec<String> {

@@ -10,8 +10,8 @@ use squall_metrics::{
 };
 use squall_plan::{Bundle, Inputs, Plan, compile};
 use squall_report::{
-    Ending, EndpointPoint, Facts, GeneratorFacts, Point, Run, RunResult, SeatCoverage, Style, Threshold,
-    build, csv, from_json, html, junit, markdown, terminal, to_json,
+    Cost, CostItem, Ending, EndpointPoint, Facts, GeneratorFacts, Point, Run, RunResult, SeatCoverage, Style,
+    Threshold, build, csv, from_json, html, junit, markdown, terminal, to_json,
 };
 
 fn plan(load: &str, names: &[&str]) -> Plan {
@@ -102,6 +102,7 @@ fn facts(ending: Ending, missing: &[&str]) -> Facts {
         thresholds: Vec::new(),
         annotations: Vec::new(),
         problems: Vec::new(),
+        cost: squall_report::Cost::free(),
     }
 }
 
@@ -339,6 +340,20 @@ fn thresholds_stand_below_the_verdict() {
     let mut result = hostile();
     result.endpoints.truncate(0);
     insta::assert_snapshot!("thresholds", terminal(&result, Style::default()));
+}
+
+#[test]
+fn what_a_run_on_aws_cost_is_said_with_what_of_it_was_computed() {
+    let mut result = hostile();
+    let item = |usd, estimated| CostItem { usd, estimated, ..CostItem::default() };
+    let items = vec![item(0.086_37, false), item(0.036_9, true)];
+    result.cost = Cost::new(0.15, items, 1_000_000, "us-east-1, November 2026".to_owned());
+    let text = terminal(&result, Style::default());
+    let said = " cost: $0.12 ($0.15 estimated before) · $0.12 per million requests\n   \
+                $0.037 of it computed, the rest counted · prices of us-east-1, November 2026";
+    assert!(text.contains(said), "{text}");
+    assert!(markdown(&result).contains("Cost: $0.12 ($0.15 estimated before)"), "{}", markdown(&result));
+    assert!(!terminal(&hostile(), Style::default()).contains("cost"), "what cost nothing is not told");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::io::{Cursor, Read};
 
 use sha2::{Digest, Sha256};
+use squall_fleet::sizing::Architecture;
 use thiserror::Error;
 use zip::ZipArchive;
 
@@ -24,26 +25,6 @@ pub struct Package {
     pub architecture: Architecture,
     /// Of which version of the project.
     pub version: String,
-}
-
-/// For which processors a binary is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Architecture {
-    /// `x86_64`
-    X86,
-    /// `arm64`
-    Arm,
-}
-
-impl Architecture {
-    /// Lambda's name of it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::X86 => "x86_64",
-            Self::Arm => "arm64",
-        }
-    }
 }
 
 /// Why bytes are no zip that can be deployed.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::types::{Capability, Parameter, StackEvent};
 use squall_fleet::StoreError;
+use squall_fleet::sizing::{Architecture, Function};
 use thiserror::Error;
 
 use crate::Connection;
@@ -14,6 +15,9 @@ use crate::failure::{code, failure};
 /// How often it is looked how far a stack is: often at first, for those that are quick.
 const FIRST_LOOK: Duration = Duration::from_millis(250);
 const LATER_LOOKS: Duration = Duration::from_secs(3);
+
+/// The processors of a stack that does not say them.
+const DEFAULT: Architecture = Function::DEFAULT.architecture;
 
 /// The parameter that only a fleet's template has.
 const MARK: &str = "SquallVersion";
@@ -50,6 +54,8 @@ pub struct Fleet {
     pub timeout: Duration,
     /// Memory of a generator, in MB.
     pub memory_mb: u32,
+    /// Processors of a generator.
+    pub architecture: Architecture,
 }
 
 /// Something that happened to a part of a stack.
@@ -106,6 +112,14 @@ pub enum StackError {
     },
 }
 
+impl Fleet {
+    /// What a generator runs on.
+    #[must_use]
+    pub fn runs_on(&self) -> Function {
+        Function { memory_mb: self.memory_mb, architecture: self.architecture }
+    }
+}
+
 impl Stack {
     /// The fleet in it; `None` if it is not deployed whole.
     #[must_use]
@@ -120,6 +134,7 @@ impl Stack {
             version: output("Version")?,
             timeout: Duration::from_secs(output("TimeoutS")?.parse().ok()?),
             memory_mb: output("MemoryMb")?.parse().ok()?,
+            architecture: output("Architecture").and_then(|name| Architecture::of(&name)).unwrap_or(DEFAULT),
         })
     }
 

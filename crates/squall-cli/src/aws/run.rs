@@ -5,26 +5,35 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use serde::{Deserialize, Serialize};
+use squall_aws::S3Store;
 use squall_aws::operator::{Fleet, account, identity};
-use squall_fleet::sizing::{self, Concurrency};
+use squall_fleet::cost::{Expected, Used, actual, estimate, total};
+use squall_fleet::sizing::{self, Concurrency, Function};
 use squall_fleet::{
-    End, Hold, OrchestrateError, RunOrder, RunRecord, Settings, hold, is_held_by, orchestrate, release,
+    Clock, Counted, End, Hold, OrchestrateError, RunOrder, RunRecord, Settings, StoreUse, Time, hold,
+    is_held_by, orchestrate, release,
 };
 use squall_plan::Plan;
+use squall_report::Cost;
 use squall_seat::SystemClock;
 use tokio::sync::oneshot;
 
 use super::{Deployed, MOST_CLOCK_OFFSET_S, RAISE_QUOTA, SET_CLOCK, Site, block_on, told};
 use crate::args::AwsArgs;
+use crate::cost::{self, check_max};
 use crate::failure::Failure;
 use crate::live::{Live, hand_over};
 use crate::plan::Loaded;
 use crate::run::{Begun, Finished, Order, Place, check_connections, check_slices, judge_of, write};
 use crate::secrets::check_for_aws;
 use crate::setup::Errands;
+use crate::size::{Sized, generators};
 
 /// The file in a run's folder that says which fleet it is made on.
 pub(crate) const MADE_ON: &str = "fleet.json";
+
+/// Queues of a fleet.
+const LANES: u32 = 1;
 
 /// What a generator's life holds besides load: the way to the epoch, and getting out what was measured.
 const BESIDES_LOAD: Duration = Duration::from_secs(40);
@@ -44,28 +53,43 @@ struct Prepared {
     errands: Errands,
     live: Live,
     ready_within: Option<Duration>,
+    estimated_usd: f64,
 }
 
 /// Runs a plan to its end and keeps its result.
-pub(crate) fn run(order: Order, args: &AwsArgs) -> Result<Finished, Failure> {
+pub(crate) fn run(order: Order, args: &AwsArgs, max_cost: Option<f64>) -> Result<Finished, Failure> {
     block_on(async {
         check_for_aws(&order.loaded.plan)?;
         let site = Site::open(args).await?;
         let deployed = site.fleet().await?;
         let plan = &order.loaded.plan;
-        let seats = order.generators.unwrap_or_else(|| sizing::seats(plan).min(plan.most_slices()));
+        let function = deployed.fleet.runs_on();
+        let sized = Sized::of(plan, function, order.generators)?;
+        let seats = sized.generators;
         check_slices(seats, plan.most_slices())?;
         check_clock(&site).await?;
         check_lifetime(plan, &deployed.fleet)?;
         check_connections(plan, seats, sizing::CONNECTIONS_OF_SEAT)?;
         let spares = spares(&site, seats).await?;
+        let expected = Expected::of(plan, function, (seats, spares, LANES), sized.calibration());
+        let estimated = estimate(&expected);
+        check_max(&estimated, max_cost)?;
+        tell(&sized, order.generators.is_some(), &cost::in_words(&expected, &estimated));
         let begun = Begun::new(&order)?;
         let live = Live::begin(&begun, &order.loaded.plan, seats, &order.watch)?;
         let (loaded, errands) = Errands::begin(order.loaded, &begun.id, begun.seed)?;
         take(&site, &deployed, &begun.id).await?;
         match write_down(&site, &begun) {
             Ok(()) => {
-                let prepared = Prepared { loaded, begun, errands, live, ready_within: order.ready_within };
+                let estimated_usd = total(&estimated);
+                let prepared = Prepared {
+                    loaded,
+                    begun,
+                    errands,
+                    live,
+                    ready_within: order.ready_within,
+                    estimated_usd,
+                };
                 Box::pin(run_taken(&site, &deployed, prepared, (seats, spares))).await
             }
             Err(failure) => {
@@ -84,7 +108,8 @@ async fn run_taken(
     prepared: Prepared,
     (seats, spares): (u32, u32),
 ) -> Result<Finished, Failure> {
-    let Prepared { loaded: Loaded { plan, bundle }, begun, errands, mut live, ready_within } = prepared;
+    let Prepared { loaded: Loaded { plan, bundle }, begun, errands, mut live, ready_within, estimated_usd } =
+        prepared;
     let run = begun.id.clone();
     let settings = Settings {
         run: run.clone(),
@@ -101,9 +126,12 @@ async fn run_taken(
     };
     let judge = judge_of(&plan, site.session.region());
     let plan_sha256 = settings.bundle.clone();
-    let record = Box::pin(drive(deployed, RunOrder { bundle, settings, judge }, &mut live)).await;
+    let (poll, opened_at) = (settings.poll, SystemClock.now());
+    let store = Counted::new(&deployed.store);
+    let record = Box::pin(drive(deployed, &store, RunOrder { bundle, settings, judge }, &mut live)).await;
     let page = live.close();
     let finished = record.and_then(|mut record| {
+        let cost = cost_of(deployed, &record, (opened_at, poll), store.used(), estimated_usd);
         if record.epoch.is_none() && matches!(record.end, End::Failed(_)) {
             eprintln!(
                 "hint: the log of function `{}` says why seats were not taken",
@@ -111,7 +139,7 @@ async fn run_taken(
             );
         }
         let plan = errands.end(plan, &mut record)?;
-        let place = Place { backend: "aws", region: site.session.region().to_owned() };
+        let place = Place { backend: "aws", region: site.session.region().to_owned(), cost };
         begun.finish(&plan, plan_sha256, place, &record)
     });
     close(deployed, &run).await;
@@ -119,6 +147,65 @@ async fn run_taken(
         hand_over(page, finished);
     }
     finished
+}
+
+/// What is there to make runs on.
+pub(crate) struct Look {
+    pub(crate) stack: String,
+    pub(crate) function: Function,
+    /// Functions that the account runs at a time, beside what it reserves.
+    pub(crate) unreserved: u32,
+}
+
+/// Looks at a fleet before there is a run.
+pub(crate) fn look(args: &AwsArgs) -> Result<Look, Failure> {
+    block_on(async {
+        let site = Site::open(args).await?;
+        let function = site.fleet().await?.fleet.runs_on();
+        let unreserved = account(site.session.connection()).await.map_err(told)?.unreserved;
+        Ok(Look { stack: site.stack, function, unreserved })
+    })
+}
+
+/// Says how many generators there will be and why, and what they will cost.
+fn tell(sized: &Sized, given: bool, cost: &str) {
+    if !given {
+        let source = sized.source();
+        let source = if source.is_empty() { source } else { format!("; {source}") };
+        eprintln!("{}: {}{source}", generators(sized.generators), sized.reason());
+    } else if let Some(shortage) = sized.shortage() {
+        eprintln!("warning: {shortage}");
+    }
+    eprintln!("estimated cost: {cost} (prices of {})", cost::prices());
+}
+
+/// What a run cost, `setup` and `teardown` left out, which are this machine's.
+fn cost_of(
+    deployed: &Deployed,
+    record: &RunRecord,
+    (opened_at, poll): (Time, Duration),
+    command: StoreUse,
+    estimated_usd: f64,
+) -> Cost {
+    let fleet = &deployed.fleet;
+    let ended_at = SystemClock.now();
+    let counts = || record.merged.series().values().map(|series| &series.counts);
+    let items = actual(&Used {
+        function: fleet.runs_on(),
+        timeout: fleet.timeout,
+        concurrency: Concurrency::of(record.seats.invited),
+        lanes: LANES,
+        open: ended_at.since(opened_at),
+        poll,
+        invited: record.seats.invited,
+        epoch: record.epoch,
+        ended_at,
+        generators: &record.generators,
+        command,
+        bytes_sent: counts().map(|counts| counts.bytes_sent).sum(),
+    });
+    let requests = counts().map(|counts| counts.requests).sum();
+    Cost::new(estimated_usd, cost::items(&items), requests, cost::prices())
 }
 
 /// Whether messages and leases mean the same here and there.
@@ -191,7 +278,12 @@ fn write_down(site: &Site, begun: &Begun) -> Result<(), Failure> {
 }
 
 /// Drives the run, and opens the queue meanwhile: seats that are offered before it is open wait in it.
-async fn drive(deployed: &Deployed, order: RunOrder, live: &mut Live) -> Result<RunRecord, Failure> {
+async fn drive(
+    deployed: &Deployed,
+    store: &Counted<'_, S3Store>,
+    order: RunOrder,
+    live: &mut Live,
+) -> Result<RunRecord, Failure> {
     let (run, seats) = (order.settings.run.clone(), order.settings.seats);
     let concurrency = Concurrency::of(seats + order.settings.spares);
     eprintln!("run {run}: opening the queue for {seats} generators");
@@ -213,7 +305,7 @@ async fn drive(deployed: &Deployed, order: RunOrder, live: &mut Live) -> Result<
     };
     let mut open = pin!(open);
     let mut failure = None;
-    let mut driven = pin!(orchestrate(&deployed.queue, &deployed.store, &SystemClock, order, live, stop));
+    let mut driven = pin!(orchestrate(&deployed.queue, store, &SystemClock, order, live, stop));
     let record = loop {
         tokio::select! {
             record = &mut driven => break record,

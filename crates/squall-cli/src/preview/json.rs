@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use squall_plan::schedule::Planned;
 use squall_plan::{PlacedLoad, SETUP, Share, TEARDOWN};
 
-use super::{ASSUMED_RESPONSE, Preview, Slices, model};
+use super::fleet::OnAws;
+use super::{Preview, Slices, model};
 
 pub(super) fn document(preview: &Preview) -> Value {
     let plan = &preview.plan;
@@ -15,6 +16,12 @@ pub(super) fn document(preview: &Preview) -> Value {
         "duration_s": plan.duration().as_secs_f64(),
         "latest_end_s": plan.latest_end().as_secs_f64(),
         "generators": preview.generators,
+        "generators_needed": {
+            "number": preview.sized.size.seats,
+            "reason": preview.sized.reason(),
+            "calibration": preview.sized.calibration(),
+        },
+        "aws": preview.on_aws.as_ref().map(OnAws::document),
         "connections_per_generator": {
             "certain": preview.connections.certain,
             "possible": preview.connections.possible,
@@ -22,7 +29,7 @@ pub(super) fn document(preview: &Preview) -> Value {
         "requests": {
             "least": all.least.round(),
             "most": all.most.map(f64::round),
-            "assumed_response_ms": preview.assumes_response_time().then_some(ASSUMED_RESPONSE.as_millis()),
+            "assumed_response_ms": preview.assumes_response_time().then(|| preview.response().as_secs_f64() * 1e3),
         },
         "loads": plan.loads.iter().map(|placed| load(preview, placed)).collect::<Vec<_>>(),
         "scenarios": plan.scenarios.iter().map(|scenario| {

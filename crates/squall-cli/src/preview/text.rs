@@ -11,7 +11,8 @@ use squall_plan::{
 use squall_report::{Style, to_ascii};
 
 use super::chart::chart;
-use super::{ASSUMED_RESPONSE, Preview, Slices, model};
+use super::fleet::OnAws;
+use super::{Preview, Slices, model};
 
 /// Names of requests that are listed for a scenario; the rest is counted.
 const MOST_NAMES: usize = 40;
@@ -43,6 +44,9 @@ pub(super) fn page(preview: &Preview, style: Style) -> String {
     }
     page.fact("connections", &connections(preview));
     page.fact("duration", &duration(preview));
+    if let Some(on_aws) = &preview.on_aws {
+        page.fleet(on_aws);
+    }
     page.blank();
     page.requests(preview);
     page.scenarios(preview);
@@ -152,13 +156,28 @@ impl Page {
         self.lines.extend(chart(&load.profile(), self.style.ascii, level, |at| time(start + at)));
     }
 
+    fn fleet(&mut self, on_aws: &OnAws) {
+        self.blank();
+        self.fact("ready", &on_aws.ready());
+        self.columns(on_aws.ready_lines());
+        self.blank();
+        self.fact("cost", &on_aws.cost());
+        self.columns(on_aws.cost_lines());
+        self.fact("", &on_aws.source());
+    }
+
+    /// What is said in columns of its own.
+    fn columns(&mut self, lines: Vec<String>) {
+        self.lines.extend(lines.into_iter().map(|line| format!("{}{line}", " ".repeat(COLUMN))));
+    }
+
     fn requests(&mut self, preview: &Preview) {
         let all = preview.requests();
         let known = if preview.assumes_response_time() {
             format!(
                 ", if responses take {} ms. An estimate: users wait for each response before they go on, so slower \
                  ones mean fewer requests.",
-                ASSUMED_RESPONSE.as_millis()
+                short(preview.response().as_secs_f64() * 1e3)
             )
         } else {
             ". That follows from the plan, whatever the target takes.".to_owned()
@@ -222,13 +241,20 @@ fn amount(placed: &PlacedLoad) -> String {
 }
 
 fn generators(preview: &Preview) -> String {
-    let number = preview.generators;
-    let from = if preview.given {
-        ""
+    let (number, sized) = (count(f64::from(preview.generators)), &preview.sized);
+    let why = if preview.given {
+        sized.shortage().map_or(String::new(), |shortage| format!("; {shortage}"))
+    } else if preview.on_aws.is_some() {
+        format!(": {}", sized.reason())
     } else {
-        ", as many as a fleet on AWS would have (a local run has one for each processor)"
+        format!(
+            ", as many as a fleet on AWS would have: {} (a local run has one for each processor)",
+            sized.reason()
+        )
     };
-    format!("{}{from}", count(f64::from(number)))
+    let source = if preview.given && why.is_empty() { String::new() } else { sized.source() };
+    let source = if source.is_empty() { source } else { format!("; {source}") };
+    format!("{number}{why}{source}")
 }
 
 fn slice(slices: &Slices, load: &Load) -> String {

@@ -56,6 +56,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             requests: 0,
             ended,
             start_skew_ms: 0.0,
+            clock: None,
         })),
         4 => Just(Event::Tick),
         8 => Just(Event::Looked),

@@ -4,6 +4,7 @@ use super::markup::Html;
 use super::slots::{CLASSES, class};
 use super::tables::{facts, list, table};
 use super::verdict::{response_time, some_count, time};
+use crate::cost::dollars;
 use crate::measures::Span;
 use crate::numbers::{count, count_of, percent, significant};
 use crate::result::{LoadCoverage, RunResult};
@@ -213,19 +214,28 @@ pub(super) fn problems(html: &mut Html, result: &RunResult) {
 /// What it cost.
 pub(super) fn cost(html: &mut Html, result: &RunResult) {
     let cost = &result.cost;
-    let dollars = |amount: Option<f64>| match amount {
-        None => "not known".to_owned(),
-        Some(amount) if amount > 0.0 && amount < 0.01 => "below $0.01".to_owned(),
-        Some(amount) => format!("${amount:.2}"),
-    };
+    let amount = |usd: Option<f64>| usd.map_or("not known".to_owned(), dollars);
     facts(
         html,
         &[
-            ("Estimated", dollars(cost.estimated_usd)),
-            ("Actual", dollars(cost.actual_usd)),
-            ("Per million requests", dollars(cost.per_million_requests_usd)),
+            ("Estimated", amount(cost.estimated_usd)),
+            ("Actual", amount(cost.actual_usd)),
+            ("Per million requests", amount(cost.per_million_requests_usd)),
         ],
     );
+    if cost.items.is_empty() {
+        return;
+    }
+    let rows = cost.items.iter().map(|item| {
+        let known = if item.estimated { "computed" } else { "counted" };
+        vec![item.what.clone(), item.arithmetic(), known.to_owned(), dollars(item.usd)]
+    });
+    table(html, &["Item", "Quantity × price", "Quantity is", "Cost"], rows);
+    let note = format!(
+        "List prices of {}; other regions have others. Free tiers, discounts and taxes are left out.",
+        cost.prices
+    );
+    html.leaf("p", &[("class", "muted")], &note);
 }
 
 /// What the words of the report mean.

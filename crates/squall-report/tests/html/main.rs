@@ -86,6 +86,8 @@ fn whatever_a_name_says_is_text() {
     result.run.regions = vec![hostile()];
     result.run.plan_sha256 = hostile();
     result.squall_version = hostile();
+    let item = &mut result.cost.items[0];
+    (item.what, item.unit, result.cost.prices) = (hostile(), hostile(), hostile());
     result.verdict.reasons = vec![hostile()];
     result.thresholds[0].expression = hostile();
     result.thresholds[0].unit = hostile();
@@ -122,6 +124,16 @@ fn whatever_a_name_says_is_text() {
     check(&page);
     assert!(!page.contains("<script>alert"));
     assert!(page.matches("&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;").count() > 20);
+}
+
+#[test]
+fn what_a_run_cost_can_be_done_again() {
+    let page = html(&full(1, 10));
+    for said in ["5,182 GB-s × $0.0000166667", "computed", "$0.086", "prices of us-east-1, November 2026"] {
+        assert!(page.contains(said), "{said}");
+    }
+    // What cost nothing needs no table.
+    assert!(!html(&empty()).contains("Quantity × price"));
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use squall_metrics::{Distribution, Merged};
 use squall_plan::{Bundle, Inputs, compile};
 use squall_report::{
-    Ending, Endpoint, EndpointPoint, Facts, Generator, LoadCoverage, MeanPhases, Metric, Outcome,
-    Percentiles, PlanFacts, PlannedStage, Point, Region, Run, RunResult, SeatCoverage, SlowPhases,
+    Cost, CostItem, Ending, Endpoint, EndpointPoint, Facts, Generator, LoadCoverage, MeanPhases, Metric,
+    Outcome, Percentiles, PlanFacts, PlannedStage, Point, Region, Run, RunResult, SeatCoverage, SlowPhases,
     SlowRequest, Span, TelemetrySeries, Threshold, Times, build,
 };
 
@@ -36,6 +36,7 @@ pub(crate) fn empty() -> RunResult {
         annotations: Vec::new(),
         thresholds: Vec::new(),
         problems: Vec::new(),
+        cost: squall_report::Cost::free(),
     };
     let mut result = build(&plan, &Merged::default(), facts);
     result.endpoints.clear();
@@ -218,6 +219,7 @@ pub(crate) fn full(endpoints: usize, seconds: usize) -> RunResult {
         vec!["p99{name=\"POST /orders\"} < 1500ms is 2,310 ms, first broken at 3m12s".to_owned()];
     result.run.duration_s = seconds as f64;
     "aws".clone_into(&mut result.run.backend);
+    result.cost = cost();
     result.run.regions = vec!["eu-west-1".to_owned(), "us-east-1".to_owned()];
     result.endpoints = names.iter().enumerate().map(|(at, name)| endpoint(name, at)).collect();
     result.timeline.step_s = 1;
@@ -334,12 +336,32 @@ pub(crate) fn generator(nonce: &str) -> Generator {
         send_lag_ms: squall_report::Quantiles { p50: Some(0.1), p99: Some(2.1), max: Some(9.0) },
         loop_delay_ms: squall_report::Quantiles::default(),
         cpu_ratio: Some(0.31),
+        cpu_s: 37.2,
         stolen_ratio: Some(0.0),
         connections: 80,
         memory_mb: 61.0,
         tainted_s: 45,
         tainted_by: squall_report::TaintedBy { send_lag: 45, loop_delay: 3, stolen: 0 },
     }
+}
+
+/// What a run on AWS cost.
+fn cost() -> Cost {
+    let item = |what: &str, quantity: f64, unit: &str, price_usd: f64, per: u32, estimated: bool| CostItem {
+        what: what.to_owned(),
+        quantity,
+        unit: unit.to_owned(),
+        price_usd,
+        per,
+        usd: quantity * price_usd / f64::from(per),
+        estimated,
+    };
+    let items = vec![
+        item("generators", 5_182.4, "GB-s", 0.000_016_666_7, 1, false),
+        item("request data", 0.41, "GB", 0.09, 1, true),
+        item("bucket writes", 5_210.0, "requests", 0.005, 1_000, false),
+    ];
+    Cost::new(0.15, items, 1_000_000, "us-east-1, November 2026".to_owned())
 }
 
 /// A run in which nothing succeeded.

@@ -1,6 +1,7 @@
 //! What the template promises, and no emulator checks.
 
 use serde_yaml_ng::Value;
+use squall_fleet::sizing::Function;
 
 use super::TEMPLATE;
 
@@ -230,4 +231,11 @@ fn the_operators_policy_allows_what_the_emulator_does_not_ask_for() {
         assert!(actions.iter().any(|own| own == action), "{action}");
     }
     assert!(actions.iter().all(|action| !action.contains('*')), "{actions:?}");
+}
+
+#[test]
+fn what_is_deployed_unasked_is_what_estimates_assume() {
+    let (template, assumed) = (template(), Function::DEFAULT);
+    assert_eq!(at(&template, "Parameters/MemoryMb/Default").as_u64(), Some(assumed.memory_mb.into()));
+    assert_eq!(at(&template, "Parameters/Architecture/Default"), assumed.architecture.name());
 }
