@@ -25,7 +25,7 @@ use crate::pool::Pool;
 use crate::slice::{Prepared, SliceOrder, Stopper};
 use crate::traceparent::TraceIds;
 use crate::watchdog::Watchdog;
-use crate::worker::Worker;
+use crate::worker::{Worker, agent};
 use crate::{arrivals, auth, undo, users};
 
 /// How often a thread looks whether its tasks have to wait.
@@ -73,6 +73,7 @@ impl Core {
             let connect = Box::new(NetworkConnector::new(
                 &self.order.plan.http,
                 Arc::clone(&self.prepared.tls),
+                Arc::clone(&self.prepared.guard),
                 self.order.share.index() as usize,
             ));
             let worker = self.worker(clock, connect).ok_or(io::ErrorKind::InvalidInput)?;
@@ -94,6 +95,8 @@ impl Core {
         Some(Worker {
             target_host: host_header(&plan.target)?,
             target: Rc::new(self.prepared.target.clone()),
+            guard: Arc::clone(&self.prepared.guard),
+            agent: agent(&order.run.id),
             share: order.share,
             seed: order.seed,
             epoch: order.epoch,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use squall_engine::{Machine, Prepared, RunFacts, SliceOrder};
+use squall_engine::{Guard, Machine, Prepared, RunFacts, SliceOrder};
 use squall_fleet::{Clock, Load, Order, Secrets, Time};
 use squall_plan::{Plan, Secret, SecretValues};
 use tokio::time::{Instant, timeout};
@@ -20,8 +20,19 @@ pub async fn prepare<S: Secrets>(
     machine: Machine,
     secrets: &S,
 ) -> Result<impl FnOnce(Order) -> Result<Load, String> + use<S>, String> {
+    prepare_guarded(plan, machine, Guard::default(), secrets).await
+}
+
+/// The same where load may not go everywhere.
+pub async fn prepare_guarded<S: Secrets>(
+    plan: Arc<Plan>,
+    machine: Machine,
+    guard: Guard,
+    secrets: &S,
+) -> Result<impl FnOnce(Order) -> Result<Load, String> + use<S>, String> {
     let secrets = fetch(&plan, secrets).await?;
-    let prepared = squall_engine::prepare(&plan, machine, secrets).map_err(|error| error.to_string())?;
+    let prepared =
+        squall_engine::prepare(&plan, machine, guard, secrets).map_err(|error| error.to_string())?;
     Ok(move |order| start(order, &prepared))
 }
 
