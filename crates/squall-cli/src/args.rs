@@ -1,5 +1,7 @@
 //! What can be said on the command line: inert, checked where it is used.
 
+mod ceilings;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -10,6 +12,7 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use squall_plan::units::{Rate, UnitError, parse_duration};
 
+pub(crate) use self::ceilings::CeilingArgs;
 use crate::url;
 
 /// A serverless load-generator fleet: truthful numbers at any scale.
@@ -63,6 +66,8 @@ Exit codes:
     #[command(after_help = "Examples:
   squall deploy
   squall deploy --region eu-west-1 --memory 3538
+  squall deploy --lanes 4 --max-generators 200 --max-rate 5000
+  squall deploy --allow shop.example.com --allow '*.cdn.example.com'
   squall deploy --stack load-team --zip dist/bootstrap.zip")]
     Deploy(DeployArgs),
     /// Remove a fleet from AWS, with everything that was kept there.
@@ -270,6 +275,8 @@ pub(crate) struct DeployArgs {
     /// How long a generator may live, 1m to 15m. As before, or 15m, unless given.
     #[arg(long, value_name = "D", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) ceilings: CeilingArgs,
     /// Another template than the one that is built in, such as one with a permissions boundary.
     #[arg(long, value_name = "FILE")]
     pub(crate) template: Option<PathBuf>,

@@ -7,6 +7,7 @@
 //! **Invariants:** this crate is pure: no clock, socket, file or environment variable, and no runtime. A
 //! message that is duplicated, late, lost or foreign changes coverage, never arithmetic.
 
+pub mod ceilings;
 pub mod conformance;
 mod hold;
 mod judge;
@@ -20,7 +21,8 @@ mod seat;
 pub mod sizing;
 mod stop;
 
-pub use hold::{Hold, hold, is_held_by, release, run_under_way};
+pub use ceilings::{Beyond, CeilingError, Ceilings};
+pub use hold::{Hold, SAY_AGAIN, hold, hold_on, is_held_by, release, run_under_way};
 pub use judge::{Judge, Judged};
 pub use memory::{MemoryQueue, MemoryStore};
 pub use message::{

@@ -6,14 +6,17 @@ use std::time::Duration;
 use anyhow::anyhow;
 use serde::{Deserialize, Serialize};
 use squall_aws::operator::{Fleet, account, identity};
-use squall_fleet::sizing::{self, Concurrency};
 use squall_fleet::{
-    End, Hold, OrchestrateError, RunOrder, RunRecord, Settings, hold, is_held_by, orchestrate, release,
+    End, Hold, OrchestrateError, RunOrder, RunRecord, SAY_AGAIN, Settings, hold, is_held_by, orchestrate,
+    release, sizing,
 };
 use squall_plan::Plan;
 use squall_seat::SystemClock;
 use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
+use super::guard::{check_ceilings, declaration, in_words};
 use super::{Deployed, MOST_CLOCK_OFFSET_S, RAISE_QUOTA, SET_CLOCK, Site, block_on, told};
 use crate::args::AwsArgs;
 use crate::failure::Failure;
@@ -58,13 +61,15 @@ pub(crate) fn run(order: Order, args: &AwsArgs) -> Result<Finished, Failure> {
         check_clock(&site).await?;
         check_lifetime(plan, &deployed.fleet)?;
         check_connections(plan, seats, sizing::CONNECTIONS_OF_SEAT)?;
+        check_ceilings(plan, &deployed.fleet, seats)?;
         let spares = spares(&site, seats).await?;
         let begun = Begun::new(&order)?;
         let live = Live::begin(&begun, &order.loaded.plan, seats, &order.watch)?;
-        let (loaded, errands) = Errands::begin(order.loaded, &begun.id, begun.seed)?;
+        let (lanes, region) = (deployed.fleet.lanes.len(), site.session.region());
+        eprintln!("{}", declaration(plan, &begun.id, seats, lanes, region));
         take(&site, &deployed, &begun.id).await?;
-        match write_down(&site, &begun) {
-            Ok(()) => {
+        match get_ready(&site, &deployed, &begun, order.loaded).await {
+            Ok((loaded, errands)) => {
                 let prepared = Prepared { loaded, begun, errands, live, ready_within: order.ready_within };
                 Box::pin(run_taken(&site, &deployed, prepared, (seats, spares))).await
             }
@@ -75,6 +80,45 @@ pub(crate) fn run(order: Order, args: &AwsArgs) -> Result<Finished, Failure> {
             }
         }
     })
+}
+
+/// What is done on a fleet that was taken before anybody is invited: whatever a run that is over left on is switched
+/// off, and the steps of `setup` are taken. Meanwhile others are told that this run is about to begin.
+async fn get_ready(
+    site: &Site,
+    deployed: &Deployed,
+    begun: &Begun,
+    loaded: Loaded,
+) -> Result<(Loaded, Errands), Failure> {
+    write_down(site, begun)?;
+    let left = deployed.mappings.look().await.map_err(told)?;
+    if let Some(words) = in_words(left) {
+        eprintln!("a run that is over was not tidied up: {words}; switching that off");
+        deployed.mappings.close().await.map_err(told)?;
+    }
+    let (id, seed) = (begun.id.clone(), begun.seed);
+    // Steps take their time, and a thread.
+    let mut errands = spawn_blocking(move || Errands::begin(loaded, &id, seed));
+    loop {
+        match timeout(SAY_AGAIN, &mut errands).await {
+            Ok(ready) => {
+                let ready = ready??;
+                return if hold_on(deployed, begun).await? { Ok(ready) } else { Err(lost(site)) };
+            }
+            // That it cannot be said now may be mended until it matters.
+            Err(_) => drop(hold_on(deployed, begun).await),
+        }
+    }
+}
+
+async fn hold_on(deployed: &Deployed, begun: &Begun) -> Result<bool, Failure> {
+    squall_fleet::hold_on(&deployed.store, &SystemClock, &begun.id).await.map_err(told)
+}
+
+/// Somebody else has the fleet, who must have waited for longer than this run was silent.
+fn lost(site: &Site) -> Failure {
+    let what = anyhow!("another run has taken stack `{}` while this one was in `setup`", site.stack);
+    Failure::from(what).with_hint("try again when it is over, or deploy a fleet of your own")
 }
 
 /// Makes the run on a fleet that was taken for it, keeps its result, and closes the queue whatever happened.
@@ -105,10 +149,9 @@ async fn run_taken(
     let page = live.close();
     let finished = record.and_then(|mut record| {
         if record.epoch.is_none() && matches!(record.end, End::Failed(_)) {
-            eprintln!(
-                "hint: the log of function `{}` says why seats were not taken",
-                deployed.fleet.function
-            );
+            let functions: Vec<&str> =
+                deployed.fleet.lanes.iter().map(|lane| lane.function.as_str()).collect();
+            eprintln!("hint: the log of function `{}` says why seats were not taken", functions.join("`, `"));
         }
         let plan = errands.end(plan, &mut record)?;
         let place = Place { backend: "aws", region: site.session.region().to_owned() };
@@ -193,11 +236,11 @@ fn write_down(site: &Site, begun: &Begun) -> Result<(), Failure> {
 /// Drives the run, and opens the queue meanwhile: seats that are offered before it is open wait in it.
 async fn drive(deployed: &Deployed, order: RunOrder, live: &mut Live) -> Result<RunRecord, Failure> {
     let (run, seats) = (order.settings.run.clone(), order.settings.seats);
-    let concurrency = Concurrency::of(seats + order.settings.spares);
+    let offered = seats + order.settings.spares;
     eprintln!("run {run}: opening the queue for {seats} generators");
     let (fail, failed) = oneshot::channel();
     let open = async {
-        if let Err(error) = deployed.mapping.open(concurrency).await {
+        if let Err(error) = deployed.mappings.open(offered).await {
             // The other side ends with the run.
             let _ = fail.send(());
             return Some(error);
@@ -231,7 +274,7 @@ async fn close(deployed: &Deployed, run: &str) {
     let closed = match is_held_by(&deployed.store, run).await {
         Ok(false) => return,
         // Where that cannot be read, closed is the safer state.
-        Ok(true) | Err(_) => deployed.mapping.close().await,
+        Ok(true) | Err(_) => deployed.mappings.close().await,
     };
     if let Err(error) = closed {
         eprintln!("warning: the queue stays open: {}", error.explain());
