@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use squall_engine::{Machine, RunFacts, SliceOrder, prepare, start};
+use squall_engine::{Guard, Machine, RunFacts, SliceOrder, prepare, start};
 use squall_metrics::{Distribution, Interval, Recording};
 use squall_plan::{Bundle, Inputs, SecretValues, Share, compile};
 use squall_tests::target;
@@ -97,7 +97,7 @@ fn measured(url: &str, load: &str, names: usize, interval: Duration) -> Outcome<
     let compiled = compile(&Bundle::new("pacing.yaml", text.as_str(), Inputs::default()));
     let plan = compiled.map_err(|problems| problems.render(false))?.plan;
     let machine = Machine { cores: NonZeroU32::MIN, connections: 10_000 };
-    let prepared = prepare(&plan, machine, SecretValues::default())?;
+    let prepared = prepare(&plan, machine, Guard::default(), SecretValues::default())?;
     let epoch = tokio::time::Instant::now() + Duration::from_millis(200);
     let (plan, run) = (Arc::new(plan), RunFacts::default());
     let order = SliceOrder { plan, share: Share::WHOLE, seed: 1, run, epoch, from: Duration::ZERO, interval };

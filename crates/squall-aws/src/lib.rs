@@ -15,6 +15,6 @@ mod secrets;
 mod store;
 
 pub use connection::{Connection, Credentials};
-pub use queue::SqsQueue;
+pub use queue::{SqsLanes, SqsQueue};
 pub use secrets::AwsSecrets;
 pub use store::S3Store;

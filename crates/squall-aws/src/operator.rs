@@ -2,6 +2,7 @@
 
 mod bucket;
 mod facts;
+mod lanes;
 mod mapping;
 mod package;
 mod session;
@@ -10,8 +11,9 @@ mod template;
 
 pub use bucket::{empty, upload};
 pub use facts::{Account, Backlog, Identity, account, backlog, identity};
+pub use lanes::{Left, Mappings};
 pub use mapping::Mapping;
 pub use package::{Package, PackageError, read_package};
 pub use session::{Session, SessionError};
-pub use stack::{Change, Fleet, Progress, Stack, StackError, Stacks};
-pub use template::TEMPLATE;
+pub use stack::{Change, Fleet, Lane, Progress, Stack, StackError, Stacks};
+pub use template::{LaneError, MOST_LANES, TEMPLATE, with_lanes};

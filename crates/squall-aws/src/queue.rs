@@ -1,9 +1,11 @@
 //! SQS as a queue.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use futures_util::future::try_join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use squall_fleet::{Queue, StoreError, StoreErrorKind};
 
@@ -86,6 +88,44 @@ impl SqsQueue {
     }
 }
 
+/// The queues of a fleet with several lanes: messages are dealt to them in turn.
+#[derive(Debug)]
+pub struct SqsLanes {
+    queues: Vec<SqsQueue>,
+    /// Whose turn it is.
+    next: AtomicUsize,
+}
+
+impl SqsLanes {
+    /// The queues with those URLs.
+    #[must_use]
+    pub fn new(connection: &Connection, urls: impl IntoIterator<Item = String>) -> Self {
+        let queues = urls.into_iter().map(|url| SqsQueue::new(connection, url)).collect();
+        Self { queues, next: AtomicUsize::new(0) }
+    }
+
+    /// Which messages each queue gets, whoever has the first turn.
+    fn deal(&self, messages: Vec<String>) -> Vec<(&SqsQueue, Vec<String>)> {
+        let first = self.next.fetch_add(messages.len(), Ordering::Relaxed);
+        let mut dealt: Vec<(&SqsQueue, Vec<String>)> =
+            self.queues.iter().map(|queue| (queue, Vec::new())).collect();
+        for (turn, message) in messages.into_iter().enumerate() {
+            let lane = first.wrapping_add(turn) % self.queues.len().max(1);
+            if let Some((_, own)) = dealt.get_mut(lane) {
+                own.push(message);
+            }
+        }
+        dealt
+    }
+}
+
+impl Queue for SqsLanes {
+    async fn send(&self, messages: Vec<String>) -> Result<(), StoreError> {
+        let dealt = self.deal(messages).into_iter().filter(|(_, messages)| !messages.is_empty());
+        try_join_all(dealt.map(|(queue, messages)| queue.send(messages))).await.map(drop)
+    }
+}
+
 impl Queue for SqsQueue {
     async fn send(&self, messages: Vec<String>) -> Result<(), StoreError> {
         let messages = messages.as_slice();
@@ -110,6 +150,39 @@ mod tests {
         let asked = service.asked();
         assert!(asked[0].contains("first") && asked[0].contains("second"), "{}", asked[0]);
         assert!(!asked[1].contains("first") && asked[1].contains("second"), "{}", asked[1]);
+    }
+
+    #[test]
+    fn lanes_are_dealt_to_in_turn_over_all_that_is_ever_sent() {
+        let credentials =
+            crate::Credentials { access_key: String::new(), secret_key: String::new(), session_token: None };
+        let connection = Connection::new("eu-west-1".to_owned(), credentials, None);
+        let lanes = SqsLanes::new(&connection, ["q1", "q2", "q3"].map(str::to_owned));
+        let deal = |messages: std::ops::Range<u32>| -> Vec<Vec<String>> {
+            let dealt = lanes.deal(messages.map(|message| message.to_string()).collect());
+            assert!(dealt.iter().map(|(queue, _)| queue.url.as_str()).eq(["q1", "q2", "q3"]));
+            dealt.into_iter().map(|(_, own)| own).collect()
+        };
+        assert_eq!(deal(0..5), [vec!["0", "3"], vec!["1", "4"], vec!["2"]]);
+        assert_eq!(deal(5..6), [vec![], vec![], vec!["5"]]);
+        assert_eq!(deal(6..7), [vec!["6"], vec![], vec![]]);
+        assert_eq!(deal(7..7).concat(), Vec::<String>::new());
+        // Nobody has two more than another.
+        let many = deal(7..10_000);
+        assert!(many.iter().all(|own| (3_331..=3_332).contains(&own.len())), "{:?}", many.len());
+    }
+
+    #[tokio::test]
+    async fn each_lane_is_sent_its_own() {
+        let one = r#"{"Successful":[{"Id":"0","MessageId":"m","MD5OfMessageBody":"x"}],"Failed":[]}"#;
+        let service = Scripted::start(vec![(200, one), (200, one)]);
+        let lanes = SqsLanes::new(&service.connection, ["http://q1", "http://q2"].map(str::to_owned));
+        lanes.send(vec!["first".to_owned(), "second".to_owned()]).await.unwrap();
+        let mut asked = service.asked();
+        asked.sort_by_key(|asked| asked.contains("http://q2"));
+        assert!(asked[0].contains("http://q1") && asked[0].contains("first"), "{}", asked[0]);
+        assert!(asked[1].contains("http://q2") && asked[1].contains("second"), "{}", asked[1]);
+        assert!(!asked[0].contains("second") && !asked[1].contains("first"));
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! What can be said on the command line: inert, checked where it is used.
 
+mod ceilings;
 mod doctor;
 mod preview;
 
@@ -13,6 +14,7 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use squall_plan::units::{Rate, UnitError, parse_duration};
 
+pub(crate) use self::ceilings::CeilingArgs;
 pub(crate) use self::doctor::DoctorArgs;
 pub(crate) use self::preview::PreviewArgs;
 use crate::url;
@@ -69,6 +71,8 @@ Exit codes:
     #[command(after_help = "Examples:
   squall deploy
   squall deploy --region eu-west-1 --memory 3538
+  squall deploy --lanes 4 --max-generators 200 --max-rate 5000
+  squall deploy --allow shop.example.com --allow '*.cdn.example.com'
   squall deploy --stack load-team --zip dist/bootstrap.zip")]
     Deploy(DeployArgs),
     /// Remove a fleet from AWS, with everything that was kept there.
@@ -234,11 +238,18 @@ pub(crate) struct RunArgs {
     /// Give up if they are not all ready by then; unless given, what a fleet of their number takes at most.
     #[arg(long, value_name = "D", value_parser = duration)]
     pub(crate) ready_within: Option<Duration>,
+    /// When that time is over, begin with those that are ready if they are so many of all, and divide the load over them.
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub(crate) start_with: Option<f64>,
+    /// Let a generator run a slice for so long, and then another one; unless given, as long as it can live.
+    #[arg(long, value_name = "D", value_parser = duration)]
+    pub(crate) window: Option<Duration>,
     /// Refuse a run on AWS that is estimated to cost more dollars than these; `squall plan --backend aws` says how much.
     #[arg(long, value_name = "USD", value_parser = dollars, conflicts_with = "once")]
     pub(crate) max_cost: Option<f64>,
     /// No load: one user goes through every scenario once, and every exchange is printed in full.
-    #[arg(long, conflicts_with_all = ["backend", "stack", "region", "generators", "ready_within", "out"])]
+    #[arg(long, conflicts_with_all = ["backend", "stack", "region", "generators", "ready_within", "start_with", "window",
+                                    "out"])]
     pub(crate) once: bool,
     /// Repeat the journeys of the run that had this seed.
     #[arg(long, value_name = "HEX", value_parser = seed)]
@@ -303,6 +314,8 @@ pub(crate) struct DeployArgs {
     /// How long a generator may live, 1m to 15m. As before, or 15m, unless given.
     #[arg(long, value_name = "D", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) ceilings: CeilingArgs,
     /// Another template than the one that is built in, such as one with a permissions boundary.
     #[arg(long, value_name = "FILE")]
     pub(crate) template: Option<PathBuf>,
@@ -452,6 +465,12 @@ fn rate(text: &str) -> Result<Rate, String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|error| with_hint(&error))
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.trim_end_matches('%').parse::<f64>().ok();
+    let part = number.map(|number| number / 100.0).filter(|part| *part > 0.0 && *part <= 1.0);
+    part.ok_or_else(|| "a part is a number of percent above 0, such as 95%".to_owned())
 }
 
 fn dollars(text: &str) -> Result<f64, String> {

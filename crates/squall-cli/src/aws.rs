@@ -3,6 +3,7 @@
 mod deploy;
 mod destroy;
 mod doctor;
+mod guard;
 mod run;
 
 pub(crate) use deploy::command as deploy;
@@ -13,8 +14,8 @@ pub(crate) use run::{Look, MADE_ON, MadeOn, look, run};
 use std::future::Future;
 
 use anyhow::anyhow;
-use squall_aws::operator::{Change, Fleet, Mapping, Progress, Session, StackError, Stacks};
-use squall_aws::{S3Store, SqsQueue};
+use squall_aws::operator::{Change, Fleet, Mappings, Progress, Session, StackError, Stacks};
+use squall_aws::{S3Store, SqsLanes};
 use squall_fleet::{StoreError, StoreErrorKind};
 
 use crate::args::AwsArgs;
@@ -47,8 +48,8 @@ pub(crate) struct Site {
 pub(crate) struct Deployed {
     pub(crate) fleet: Fleet,
     pub(crate) store: S3Store,
-    pub(crate) queue: SqsQueue,
-    pub(crate) mapping: Mapping,
+    pub(crate) queue: SqsLanes,
+    pub(crate) mappings: Mappings,
 }
 
 impl Site {
@@ -103,8 +104,8 @@ impl Site {
         let connection = self.session.connection();
         Deployed {
             store: S3Store::new(connection, fleet.bucket.clone()),
-            queue: SqsQueue::new(connection, fleet.queue_url.clone()),
-            mapping: Mapping::new(connection, fleet.mapping.clone()),
+            queue: SqsLanes::new(connection, fleet.lanes.iter().map(|lane| lane.queue_url.clone())),
+            mappings: Mappings::new(connection, fleet.lanes.iter().map(|lane| lane.mapping.clone())),
             fleet,
         }
     }

@@ -14,6 +14,7 @@ use squall_seat::SystemClock;
 use crate::args::{Backend, DoctorArgs, Output, PlanArgs, RequestArgs};
 use crate::calibration::{bytes, keep};
 use crate::failure::Failure;
+use crate::fleet::Wishes;
 use crate::live::Watch;
 use crate::plan::{self, Loaded};
 use crate::run::{Order, rfc3339};
@@ -56,7 +57,7 @@ pub(crate) fn command(args: &DoctorArgs, file: &Path) -> Result<ExitCode, Failur
     let order = Order {
         loaded,
         generators: Some(1),
-        ready_within: None,
+        wishes: Wishes::default(),
         seed: None,
         out: None,
         watch: Watch::default(),

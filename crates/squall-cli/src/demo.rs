@@ -9,6 +9,7 @@ use squall_target::{Server, ServerOptions};
 
 use crate::args::DemoArgs;
 use crate::failure::Failure;
+use crate::fleet::Wishes;
 use crate::live::Watch;
 use crate::run::Order;
 use crate::{local, plan, run};
@@ -26,7 +27,7 @@ pub(crate) fn command(args: &DemoArgs) -> Result<ExitCode, Failure> {
     let finished = local::run(Order {
         loaded,
         generators: Some(GENERATORS),
-        ready_within: None,
+        wishes: Wishes::default(),
         seed: None,
         out: args.out.clone(),
         watch: Watch { ui: args.ui, ..Watch::default() },

@@ -17,6 +17,11 @@ impl Failure {
         Self { exit: ExitCode::Wrong, error: error.into(), hint: None }
     }
 
+    /// What went wrong, with its causes.
+    pub(crate) fn words(&self) -> String {
+        format!("{:#}", self.error)
+    }
+
     /// What the user can do about it, if that is known.
     pub(crate) fn hint(&self) -> Option<&str> {
         self.hint.as_deref()

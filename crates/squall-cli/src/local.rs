@@ -6,12 +6,13 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use anyhow::Context;
-use squall_fleet::{RunOrder, RunRecord, Settings, orchestrate};
+use squall_fleet::{RunOrder, RunRecord, orchestrate};
 use squall_local::{LocalFleet, LocalQueue, LocalStore};
 use squall_report::Cost;
 use squall_seat::{SystemClock, machine_of};
 
 use crate::failure::Failure;
+use crate::fleet::{Kind, settings};
 use crate::live::{Live, hand_over};
 use crate::plan::Loaded;
 use crate::run::{Begun, Finished, Order, Place, check_connections, check_slices, judge_of};
@@ -43,22 +44,18 @@ pub(crate) fn run(order: Order) -> Result<Finished, Failure> {
     let store = LocalStore::open(begun.folder.join(STORE)).context("cannot keep results")?;
     let (loaded, errands) = Errands::begin(order.loaded, &begun.id, begun.seed)?;
     let Loaded { plan, bundle } = loaded;
-    let settings = Settings {
-        run: begun.id.clone(),
-        name: plan.name.clone(),
-        bundle: bundle.sha256(),
-        seed: begun.seed,
+    let kind = Kind {
         seats: generators,
         spares: 0,
         interval_s: 1,
         poll: POLL,
-        gather: order.ready_within.unwrap_or(GATHER),
-        load: plan.latest_end(),
-        cleanup: plan.cleanup_time(),
+        gather: GATHER,
+        window: Duration::MAX,
     };
+    let settings = settings(&begun, &plan, &bundle, kind, order.wishes);
     let judge = judge_of(&plan, "local");
     let plan_sha256 = settings.bundle.clone();
-    let mut record = drive(&store, RunOrder { bundle, settings, judge }, &mut live)?;
+    let mut record = drive(&store, RunOrder { bundle, settings, judge, resumed: None }, &mut live)?;
     let page = live.close();
     let plan = errands.end(plan, &mut record)?;
     let place = Place { backend: "local", region: "local".to_owned(), cost: Cost::free() };

@@ -8,6 +8,7 @@ mod calibration;
 mod cost;
 mod demo;
 mod failure;
+mod fleet;
 mod init;
 mod live;
 mod local;

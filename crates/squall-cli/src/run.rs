@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use squall_fleet::{Clock, End, GeneratorRecord, Judge, Judged, RunRecord, Time, sizing};
@@ -19,6 +18,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::annotate::annotations;
 use crate::args::{Backend, Output, RunArgs};
 use crate::failure::Failure;
+use crate::fleet::Wishes;
 use crate::live::{Watch, end_stream};
 use crate::plan::{self, Loaded};
 use crate::{aws, local, once, surroundings};
@@ -31,8 +31,7 @@ pub(crate) struct Order {
     pub(crate) loaded: Loaded,
     /// How many, if somebody said so.
     pub(crate) generators: Option<u32>,
-    /// How long they may take to be ready, if somebody said so.
-    pub(crate) ready_within: Option<Duration>,
+    pub(crate) wishes: Wishes,
     pub(crate) seed: Option<u64>,
     pub(crate) out: Option<PathBuf>,
     pub(crate) watch: Watch,
@@ -72,7 +71,7 @@ pub(crate) fn command(args: &RunArgs) -> Result<ExitCode, Failure> {
     let order = Order {
         loaded,
         generators: args.generators.map(std::num::NonZero::get),
-        ready_within: args.ready_within,
+        wishes: Wishes { start_with: args.start_with, ready_within: args.ready_within, window: args.window },
         seed: args.seed,
         out: args.out.clone(),
         watch: Watch {
@@ -237,11 +236,13 @@ fn facts(
             assigned: seats.assigned,
             spare: seats.spare,
             lost: seats.lost,
-            replaced: 0,
+            replaced: seats.replaced,
+            handed_over: seats.handed_over,
             late: seats.late,
             duplicate: seats.duplicate,
         },
         missing: record.missing.clone(),
+        unknown_requests: record.unknown_requests,
         annotations: Vec::new(),
         thresholds: record.judged.iter().map(threshold).collect(),
         generators: record.generators.iter().map(generator).collect(),
@@ -279,7 +280,8 @@ pub(crate) fn threshold(judged: &Judged) -> Threshold {
 
 fn generator(record: &GeneratorRecord) -> GeneratorFacts {
     GeneratorFacts {
-        slice: record.slice.map(squall_plan::Share::index),
+        slice: record.slice().map(squall_plan::Share::index),
+        window: record.post.as_ref().map_or(0, |post| post.window),
         nonce: record.ready.nonce.clone(),
         region: record.ready.region.clone(),
         environment: record.ready.environment.clone(),

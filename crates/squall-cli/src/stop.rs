@@ -44,7 +44,7 @@ async fn stop_on_aws(run: &str, aws: &AwsArgs) -> Result<ExitCode, Failure> {
     let deployed = site.fleet_of_any_version().await?;
     let stopped = stop(&deployed.store, &SystemClock, run, PATIENCE).await.map_err(told)?;
     if run_under_way(&deployed.store, &SystemClock).await.map_err(told)?.is_none() {
-        deployed.mapping.close().await.map_err(told)?;
+        deployed.mappings.close().await.map_err(told)?;
     }
     say(run, stopped)
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use rustix::time::{ClockId, clock_gettime};
-use squall_engine::{Machine, RunFacts, SliceOrder, prepare, start};
+use squall_engine::{Guard, Machine, RunFacts, SliceOrder, prepare, start};
 use squall_plan::{Bundle, Inputs, SecretValues, Share, compile};
 use tokio::time::Instant;
 
@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut plan = compiled.plan;
     plan.keep_rows_of(share);
     let machine = Machine { cores: NonZeroU32::MIN, connections: 20_000 };
-    let prepared = prepare(&plan, machine, SecretValues::default())?;
+    let prepared = prepare(&plan, machine, Guard::default(), SecretValues::default())?;
     let order = SliceOrder {
         plan: Arc::new(plan),
         share,

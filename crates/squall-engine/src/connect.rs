@@ -2,6 +2,7 @@
 
 mod dial;
 mod dns;
+mod guard;
 mod network;
 mod proxy;
 mod tls;
@@ -9,7 +10,7 @@ mod tls;
 use std::cell::Cell;
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
@@ -18,6 +19,7 @@ use squall_metrics::Phases;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use guard::Guard;
 pub use network::NetworkConnector;
 pub use tls::{TlsError, client_config};
 
@@ -102,9 +104,9 @@ pub enum ConnectError {
     /// The TLS handshake failed.
     #[error("TLS handshake failed")]
     Tls(#[source] io::Error),
-    /// The name leads to where no load is ever to go, and where that is.
+    /// It leads to where no load is ever to go, and where that is.
     #[error("`{0}` is an address that no load may go to")]
-    Forbidden(IpAddr),
+    Forbidden(SocketAddr),
     /// The server does not speak what it should.
     #[error("server does not speak HTTP/2")]
     NoHttp2,

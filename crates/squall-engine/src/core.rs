@@ -26,7 +26,7 @@ use crate::pool::Pool;
 use crate::slice::{Prepared, SliceOrder, Stopper};
 use crate::traceparent::TraceIds;
 use crate::watchdog::Watchdog;
-use crate::worker::Worker;
+use crate::worker::{Worker, agent};
 use crate::{arrivals, auth, ending, undo, users};
 
 /// How often a thread looks whether its tasks have to wait.
@@ -74,6 +74,7 @@ impl Core {
             let connect = Box::new(NetworkConnector::new(
                 &self.order.plan.http,
                 Arc::clone(&self.prepared.tls),
+                Arc::clone(&self.prepared.guard),
                 self.order.share.index() as usize,
             ));
             let worker = self.worker(clock, connect).ok_or(io::ErrorKind::InvalidInput)?;
@@ -95,6 +96,8 @@ impl Core {
         Some(Worker {
             target_host: host_header(&plan.target)?,
             target: Rc::new(self.prepared.target.clone()),
+            guard: Arc::clone(&self.prepared.guard),
+            agent: agent(&order.run.id),
             share: order.share,
             slice: self.slice,
             seed: order.seed,

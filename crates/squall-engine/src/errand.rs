@@ -67,7 +67,8 @@ pub fn run_errand(
     runtime.map_err(StartError::Thread)?.block_on(async {
         let clock = Box::new(FineClock::start().map_err(StartError::Thread)?);
         let tls = Arc::clone(&core.prepared.tls);
-        let connect = Box::new(NetworkConnector::new(&order.plan.http, tls, 0));
+        let guard = Arc::clone(&core.prepared.guard);
+        let connect = Box::new(NetworkConnector::new(&order.plan.http, tls, guard, 0));
         let worker = core.worker(clock, connect);
         let mut worker = worker.ok_or_else(|| StartError::Target(order.plan.target.to_string()))?;
         // What is kept whole has its place in the time of the load.

@@ -183,13 +183,20 @@ impl User {
 
     /// The outcome of a request to a host that the plan does not allow.
     fn check_allowed(&self, request: &Request, origin: &Rc<Origin>) -> Result<(), Outcome> {
-        if Rc::ptr_eq(origin, &self.worker.target)
-            || **origin == *self.worker.target
-            || self.worker.plan.allow.allows(&origin.host)
-        {
+        let worker = &self.worker;
+        // The target was looked at before the load.
+        if Rc::ptr_eq(origin, &worker.target) || **origin == *worker.target {
             return Ok(());
         }
-        self.note(request, &format!("host `{}` is not in the plan's `allow`", origin.host));
+        let lists = if worker.plan.allow.allows(&origin.host) {
+            if worker.guard.allows(&origin.host) {
+                return Ok(());
+            }
+            "among the hosts that this fleet may send load to"
+        } else {
+            "in the plan's `allow`"
+        };
+        self.note(request, &format!("host `{}` is not {lists}", origin.host));
         Err(Outcome::Forbidden)
     }
 
@@ -276,7 +283,8 @@ impl User {
         // Without cookies the URL need not be made.
         let cookies = if self.cookies.borrow().is_empty() { None } else { message.url() }
             .and_then(|url| self.cookies.borrow().header(&url));
-        let mut outgoing = message.to_http(worker.headers.take(), cookies, connection);
+        let agent = (!request.own_agent).then_some(&worker.agent);
+        let mut outgoing = message.to_http(worker.headers.take(), agent, cookies, connection);
         message.identify(&mut outgoing, || worker.clock.unix_ms()).map_err(|problem| {
             self.note(request, &problem);
             Outcome::Expression

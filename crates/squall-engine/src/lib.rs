@@ -48,7 +48,7 @@ mod worker;
 
 pub use clock::{Clock, FineClock, TokioClock};
 pub use connect::{
-    Connect, ConnectError, Dialed, Io, NetworkConnector, Origin, ProxyForm, TlsError, client_config,
+    Connect, ConnectError, Dialed, Guard, Io, NetworkConnector, Origin, ProxyForm, TlsError, client_config,
 };
 pub use errand::{Done, Errand, run_errand, run_errand_apart};
 pub use once::{OnceOrder, once};

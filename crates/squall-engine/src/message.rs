@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::{
     AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST,
 };
-use http::header::{LOCATION, PROXY_AUTHORIZATION};
+use http::header::{LOCATION, PROXY_AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use http_body_util::Full;
 use squall_plan::expression::{EvalError, Template};
@@ -181,9 +181,13 @@ impl Message<'_> {
     pub(crate) fn to_http(
         &self,
         mut headers: HeaderMap,
+        agent: Option<&HeaderValue>,
         cookies: Option<HeaderValue>,
         connection: &Connection,
     ) -> http::Request<Full<Bytes>> {
+        if let Some(agent) = agent {
+            headers.append(USER_AGENT, agent.clone());
+        }
         for (name, value) in self.fixed {
             headers.append(name, value.clone());
         }

@@ -12,7 +12,7 @@ use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 use crate::clock::FineClock;
-use crate::connect::NetworkConnector;
+use crate::connect::{Guard, NetworkConnector};
 use crate::core::{Core, PROBE};
 use crate::gather::Gatherer;
 use crate::load::LoadRun;
@@ -49,7 +49,8 @@ pub fn once(
     runtime.map_err(StartError::Thread)?.block_on(async {
         let clock = Box::new(FineClock::start().map_err(StartError::Thread)?);
         let tls = Arc::clone(&core.prepared.tls);
-        let connect = Box::new(NetworkConnector::new(&order.plan.http, tls, 0));
+        let guard = Arc::clone(&core.prepared.guard);
+        let connect = Box::new(NetworkConnector::new(&order.plan.http, tls, guard, 0));
         let worker = core.worker(clock, connect);
         let mut worker = worker.ok_or_else(|| StartError::Target(order.plan.target.to_string()))?;
         worker.tracer = Some(Tracer::new(port, Arc::clone(&worker.masks)));
@@ -78,7 +79,7 @@ pub(crate) fn core_of(order: &OnceOrder) -> Result<Core, StartError> {
         slice: Share::WHOLE,
         part: 0,
         probe: PROBE,
-        prepared: prepare(&order.plan, machine, order.secrets.clone())?,
+        prepared: prepare(&order.plan, machine, Guard::default(), order.secrets.clone())?,
         stopper: Stopper::new(epoch, NonZeroU32::MIN),
         // What is measured is told with each request, and kept nowhere.
         gatherer: Arc::new(Gatherer::new(1, mpsc::unbounded().0, oneshot::channel().0)),

@@ -14,7 +14,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::bounds::Bounds;
-use crate::connect::{Origin, TlsError, client_config};
+use crate::connect::{Guard, Origin, TlsError, client_config};
 use crate::core::{Core, PROBE};
 use crate::gather::Gatherer;
 
@@ -120,6 +120,9 @@ pub enum StartError {
     /// The plan's target is no place to connect to.
     #[error("target `{0}` cannot be connected to")]
     Target(String),
+    /// The plan's target is a host that this generator may not send anything to.
+    #[error("host `{0}` is not among those that this generator may send load to")]
+    Host(String),
     /// There would be more slices than can be counted.
     #[error("slice cannot be divided over {0} processors")]
     Cores(NonZeroU32),
@@ -135,14 +138,24 @@ pub struct Prepared {
     pub(crate) target: Origin,
     pub(crate) secrets: Arc<SecretValues>,
     pub(crate) machine: Machine,
+    pub(crate) guard: Arc<Guard>,
 }
 
 /// Makes ready what a plan's slices need.
-pub fn prepare(plan: &Plan, machine: Machine, secrets: SecretValues) -> Result<Prepared, StartError> {
+pub fn prepare(
+    plan: &Plan,
+    machine: Machine,
+    guard: Guard,
+    secrets: SecretValues,
+) -> Result<Prepared, StartError> {
     let no_target = || StartError::Target(plan.target.to_string());
     let target = Origin::of(&plan.target).ok_or_else(no_target)?;
     host_header(&plan.target).ok_or_else(no_target)?;
-    Ok(Prepared { tls: client_config(plan, &secrets)?, target, secrets: Arc::new(secrets), machine })
+    if !guard.allows(&target.host) {
+        return Err(StartError::Host(target.host));
+    }
+    let (tls, secrets, guard) = (client_config(plan, &secrets)?, Arc::new(secrets), Arc::new(guard));
+    Ok(Prepared { tls, target, secrets, machine, guard })
 }
 
 /// Starts a slice, on a thread of its own for each processor.

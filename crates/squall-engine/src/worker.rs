@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::auth::Tokens;
 use crate::bounds::Bounds;
 use crate::clock::{self, Clock};
-use crate::connect::{Connect, Origin};
+use crate::connect::{Connect, Guard, Origin};
 use crate::connection::{Connection, Counted, Open};
 use crate::ending::Ending;
 use crate::outcome;
@@ -25,6 +25,9 @@ use crate::trace::{Event, Tracer};
 use crate::traceparent::TraceIds;
 use crate::undo::Undo;
 use crate::watchdog::Watchdog;
+
+/// Ids of runs are shorter; what somebody makes up is cut off.
+const MAX_RUN_IN_AGENT: usize = 64;
 
 pub(crate) struct Worker {
     pub(crate) plan: Arc<Plan>,
@@ -40,6 +43,10 @@ pub(crate) struct Worker {
     pub(crate) target: Rc<Origin>,
     /// The `Host` header of requests to the target.
     pub(crate) target_host: HeaderValue,
+    /// Where load may go, whatever the plan says.
+    pub(crate) guard: Arc<Guard>,
+    /// What requests say that sends them, where the plan does not.
+    pub(crate) agent: HeaderValue,
     pub(crate) constants: Arc<Constants>,
     pub(crate) clock: Box<dyn Clock>,
     pub(crate) connect: Box<dyn Connect>,
@@ -72,6 +79,15 @@ pub(crate) struct Worker {
     pub(crate) abort: RefCell<Option<String>>,
     /// Told when `abort` is set.
     pub(crate) aborted: Notify,
+}
+
+/// This tool's `User-Agent`: its version and the run, for whoever wonders where requests come from.
+pub(crate) fn agent(run: &str) -> HeaderValue {
+    const TOOL: &str = concat!("squall/", env!("CARGO_PKG_VERSION"));
+    let is_word = |c: &char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(c);
+    let run: String = run.chars().filter(is_word).take(MAX_RUN_IN_AGENT).collect();
+    let named = (!run.is_empty()).then(|| HeaderValue::try_from(format!("{TOOL} (run {run})")).ok());
+    named.flatten().unwrap_or(HeaderValue::from_static(TOOL))
 }
 
 impl Worker {
@@ -235,5 +251,20 @@ impl Worker {
     /// How many users are alive.
     pub(crate) fn users(&self) -> u32 {
         u32::try_from(self.lives.borrow().spans.len()).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_says_which_tool_and_which_run_it_is_of() {
+        let version = env!("CARGO_PKG_VERSION");
+        let check = |run: &str, expected: &str| assert_eq!(agent(run), format!("squall/{version}{expected}"));
+        check("20261126-101500-8f31c2", " (run 20261126-101500-8f31c2)");
+        check("", "");
+        check("a)\r\nX: (b", " (run aXb)");
+        check(&"r".repeat(100), &format!(" (run {})", "r".repeat(64)));
     }
 }

@@ -7,7 +7,7 @@ use squall_plan::Bundle;
 use thiserror::Error;
 
 use crate::message::{Assignment, Control, Manifest, Message, MessageError, State, Time};
-use crate::orchestrator::Settings;
+use crate::orchestrator::{Lasts, Settings};
 use crate::ports::{Clock, ETag, Fetched, Put, Store, StoreError, StoreErrorKind};
 use crate::{assignments, keys};
 
@@ -66,14 +66,9 @@ pub enum AttachError {
 }
 
 impl Manifest {
-    /// What a run is, with what only its plan says: how long load, what comes after it, and undoing last, and whether
-    /// slices can be taken over.
+    /// What a run is, with what only its plan says.
     #[must_use]
-    pub fn settings(
-        &self,
-        (load, graceful, cleanup): (Duration, Duration, Duration),
-        divisible: bool,
-    ) -> Settings {
+    pub fn settings(&self, lasts: Lasts) -> Settings {
         Settings {
             run: self.run.clone(),
             name: self.name.clone(),
@@ -86,10 +81,7 @@ impl Manifest {
             poll: Duration::from_millis(self.poll_ms),
             gather: Duration::from_millis(self.gather_ms),
             window: Duration::from_millis(self.window_ms),
-            load,
-            graceful,
-            cleanup,
-            divisible,
+            lasts,
         }
     }
 }

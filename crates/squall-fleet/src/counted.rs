@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::ports::{ETag, Fetched, Put, Store, StoreError};
+use crate::ports::{ETag, Fetched, Listed, Put, Store, StoreError};
 
 /// Names in one answer to a listing.
 pub(crate) const NAMES_IN_LISTING: usize = 1_000;
@@ -61,7 +61,7 @@ impl<S: Store> Store for Counted<'_, S> {
         fetched
     }
 
-    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, StoreError> {
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, StoreError> {
         let listed = self.store.list(prefix, after).await;
         let names = listed.as_ref().map_or(0, Vec::len);
         add(&self.writes, names.div_ceil(NAMES_IN_LISTING).max(1));

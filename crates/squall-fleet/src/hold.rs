@@ -12,6 +12,9 @@ use crate::ports::{Clock, ETag, Fetched, Put, Store, StoreError, StoreErrorKind}
 /// How long a run that has said nothing yet is believed to begin soon.
 const BEGINS_WITHIN: Duration = Duration::from_mins(1);
 
+/// How often a run that is not ready to begin says that it is about to.
+pub const SAY_AGAIN: Duration = Duration::from_secs(20);
+
 /// How much later than it is due a renewal may be seen.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -59,6 +62,20 @@ pub async fn hold(store: &impl Store, clock: &impl Clock, run: &str) -> Result<H
         }
     }
     Err(StoreError::new(StoreErrorKind::Unavailable, format!("write `{}`", keys::CURRENT)))
+}
+
+/// Says again that a run is about to begin on the fleet that it has taken; false if another one has it by now. Who gets
+/// ready for longer than others wait says so every [`SAY_AGAIN`].
+pub async fn hold_on(store: &impl Store, clock: &impl Clock, run: &str) -> Result<bool, StoreError> {
+    let (holder, tag) = holder(store).await?;
+    let Some((_, tag)) = holder.zip(tag).filter(|(holder, _)| holder.run == run) else { return Ok(false) };
+    let again = Holder { version: VERSION, run: run.to_owned(), since: clock.now() };
+    match store.put(keys::CURRENT, again.to_bytes(), Put::IfMatch(tag)).await {
+        Ok(_) => Ok(true),
+        // Somebody was faster, or this very write was answered twice.
+        Err(error) if error.kind == StoreErrorKind::ConditionFailed => is_held_by(store, run).await,
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether nobody has taken the fleet since this run did.
@@ -163,6 +180,23 @@ mod tests {
         orchestrator.abort();
         assert_eq!(hold(&*store, &clock, "b").await.unwrap(), Hold::Granted);
         assert!(is_held_by(&*store, "b").await.unwrap() && !is_held_by(&*store, "a").await.unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_that_takes_long_to_get_ready_holds_on_and_nobody_elses_fleet() {
+        let (store, clock) = (MemoryStore::default(), TestClock::start());
+        hold(&store, &clock, "a").await.unwrap();
+        for _ in 0..6 {
+            tokio::time::sleep(SAY_AGAIN).await;
+            assert!(hold_on(&store, &clock, "a").await.unwrap());
+            assert_eq!(hold(&store, &clock, "b").await.unwrap(), Hold::TakenBy("a".to_owned()));
+        }
+        assert!(!hold_on(&store, &clock, "b").await.unwrap());
+        // It was silent for too long.
+        tokio::time::sleep(BEGINS_WITHIN).await;
+        assert_eq!(hold(&store, &clock, "b").await.unwrap(), Hold::Granted);
+        assert!(!hold_on(&store, &clock, "a").await.unwrap());
+        assert!(is_held_by(&store, "b").await.unwrap());
     }
 
     #[tokio::test(start_paused = true)]

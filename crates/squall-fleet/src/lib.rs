@@ -9,6 +9,7 @@
 
 mod assignments;
 mod attach;
+pub mod ceilings;
 pub mod conformance;
 pub mod cost;
 mod counted;
@@ -27,8 +28,9 @@ mod stop;
 
 pub use assignments::shards;
 pub use attach::{AttachError, Attached, Resumed, attach};
+pub use ceilings::{Beyond, CeilingError, Ceilings};
 pub use counted::{Counted, StoreUse};
-pub use hold::{Hold, hold, is_held_by, release, run_under_way};
+pub use hold::{Hold, SAY_AGAIN, hold, hold_on, is_held_by, release, run_under_way};
 pub use judge::{Judge, Judged};
 pub use memory::{MemoryQueue, MemoryStore};
 pub use message::{
@@ -36,7 +38,7 @@ pub use message::{
     VERSION,
 };
 pub use orchestrate::{Observer, OrchestrateError, RunOrder, RunRecord, View, orchestrate};
-pub use orchestrator::{Command, End, Event, GeneratorRecord, Orchestrator, Phase, Seats, Settings};
+pub use orchestrator::{Command, End, Event, GeneratorRecord, Lasts, Orchestrator, Phase, Seats, Settings};
 pub use ports::{Clock, ETag, Fetched, Listed, Put, Queue, Secrets, Store, StoreError, StoreErrorKind};
 pub use seat::{Identity, Load, Order, Reins, SeatOutcome, sit};
 pub use squall_plan::SecretSource;

@@ -31,7 +31,7 @@ use std::time::Duration;
 use crate::message::{Assignment, Control, Ended, Final, Post, Ready, Relief, State, Time, VERSION};
 use crate::orchestrator::account::Told;
 use crate::orchestrator::posts::Slice;
-pub use crate::orchestrator::words::{Command, End, Event, GeneratorRecord, Phase, Seats, Settings};
+pub use crate::orchestrator::words::{Command, End, Event, GeneratorRecord, Lasts, Phase, Seats, Settings};
 
 /// How long control is valid without a newer word.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
@@ -176,7 +176,7 @@ impl Orchestrator {
         (machine.phase, machine.deadline) = match machine.control.state {
             State::Waiting => (Phase::Gathering, began_at.plus(settings.gather)),
             State::Running => {
-                let lasts = settings.load + settings.graceful + machine.margin();
+                let lasts = settings.lasts.load + settings.lasts.graceful + machine.margin();
                 (Phase::Running, Time(epoch.plus(lasts).0.saturating_sub(ahead_us)))
             }
             State::Aborting | State::Done => (Phase::Ending, now.plus(machine.margin())),
@@ -292,7 +292,7 @@ impl Orchestrator {
             clock_off_us: None,
         };
         self.generators.insert(nonce.clone(), record);
-        self.recall_one(now, nonce);
+        self.recall_one(now, &nonce);
         match problem {
             Some(problem) if !self.superseded => self.stop(now, End::Failed(problem)),
             None if gathering && !self.superseded => self.assign(now, false),
@@ -301,15 +301,15 @@ impl Orchestrator {
     }
 
     /// What another orchestrator had said to a generator.
-    fn recall_one(&mut self, now: Time, nonce: String) {
-        let Some((post, relief)) = self.recalled.remove(&nonce) else { return };
-        if let (Some(relief), Some(record)) = (relief, self.generators.get_mut(&nonce)) {
+    fn recall_one(&mut self, now: Time, nonce: &str) {
+        let Some((post, relief)) = self.recalled.remove(nonce) else { return };
+        if let (Some(relief), Some(record)) = (relief, self.generators.get_mut(nonce)) {
             record.relief = Some((relief, now));
         }
         let Some(post) = post else { return };
         let later = |slice: &Slice| slice.holder.is_some() && slice.window > post.window;
         let is_past = relief.is_some() || self.slices.get(post.share.index() as usize).is_some_and(later);
-        match self.generators.get_mut(&nonce).filter(|_| is_past) {
+        match self.generators.get_mut(nonce).filter(|_| is_past) {
             Some(record) => record.post = Some(post),
             None => self.take_post(nonce, post, now),
         }
@@ -332,7 +332,8 @@ impl Orchestrator {
     fn set_epoch(&mut self, now: Time) -> Vec<Command> {
         let to_epoch = self.to_epoch();
         self.control.epoch = Some(self.fleet_time(now).plus(to_epoch));
-        self.deadline = now.plus(to_epoch + self.settings.load + self.settings.graceful + self.margin());
+        self.deadline =
+            now.plus(to_epoch + self.settings.lasts.load + self.settings.lasts.graceful + self.margin());
         vec![self.write_control(now)]
     }
 
@@ -392,8 +393,9 @@ impl Orchestrator {
             }
             Phase::Inviting | Phase::Gathering if control.state == State::Running => {
                 self.phase = Phase::Running;
-                self.deadline =
-                    now.plus(self.settings.load + self.settings.graceful + self.margin() + self.to_epoch());
+                self.deadline = now.plus(
+                    self.settings.lasts.load + self.settings.lasts.graceful + self.margin() + self.to_epoch(),
+                );
             }
             Phase::Inviting | Phase::Gathering | Phase::Running => {}
         }
@@ -404,12 +406,12 @@ impl Orchestrator {
     fn read_on(&mut self, now: Time, assignments: &BTreeMap<u32, Assignment>) {
         self.recall(assignments);
         let known: Vec<String> = self.generators.keys().cloned().collect();
-        known.into_iter().for_each(|nonce| self.recall_one(now, nonce));
+        known.into_iter().for_each(|nonce| self.recall_one(now, &nonce));
     }
 
     /// How long what was measured last may be on its way.
     fn margin(&self) -> Duration {
-        MARGIN + self.settings.cleanup + Duration::from_secs(u64::from(self.settings.interval_s))
+        MARGIN + self.settings.lasts.cleanup + Duration::from_secs(u64::from(self.settings.interval_s))
     }
 
     /// What is due by itself: the end, giving up, the lease. Given up is only what a look did not find.

@@ -22,7 +22,7 @@ pub use self::world::Weather;
 use self::world::World;
 use crate::judge::Judge;
 use crate::orchestrate::{Observer, OrchestrateError, RunOrder, RunRecord, View, orchestrate};
-use crate::{AttachError, Clock, End, Settings, attach, sizing};
+use crate::{AttachError, Clock, End, Lasts, Settings, attach, sizing};
 
 /// What is simulated.
 #[derive(Debug, Clone, PartialEq)]
@@ -130,10 +130,7 @@ fn order(scenery: &Scenery, bundle: &Bundle) -> RunOrder {
         poll: sizing::poll(slices),
         gather: Duration::from_mins(1),
         window,
-        load,
-        graceful: Duration::ZERO,
-        cleanup: Duration::ZERO,
-        divisible: true,
+        lasts: Lasts { load, graceful: Duration::ZERO, cleanup: Duration::ZERO, divisible: true },
     };
     RunOrder { bundle: bundle.clone(), settings, judge: Judge::default(), resumed: None }
 }
@@ -155,10 +152,7 @@ async fn drive(world: Rc<World>, order: RunOrder) -> Result<RunRecord, String> {
     loop {
         match attach(&store, &clock, RUN).await {
             Ok(attached) => {
-                let settings = attached.manifest.settings(
-                    (order.settings.load, order.settings.graceful, order.settings.cleanup),
-                    order.settings.divisible,
-                );
+                let settings = attached.manifest.settings(order.settings.lasts);
                 let order = RunOrder {
                     bundle: attached.bundle,
                     settings,

@@ -17,7 +17,7 @@ pub use seats::{
     capacity, size,
 };
 
-use crate::orchestrator::{LEAST_TO_EPOCH, POLLS_TO_EPOCH};
+use crate::orchestrator::{LEAST_TO_EPOCH, POLLS_TO_EPOCH, Settings};
 
 /// Up to so many seats everybody looks once a second: S3 serves 5,500 reads a second under one prefix, and
 /// other users of the bucket are left their part.
@@ -44,6 +44,9 @@ const LEAST_POLLERS: u32 = 2;
 
 /// Seats beyond the first pollers' come at this rate.
 const MORE_SEATS_PER_MINUTE: u32 = 1_000;
+
+/// How long two generators of one slice are there at the same time, besides what the plan takes: invited, ready, waiting.
+const CHANGING: Duration = Duration::from_mins(1);
 
 /// How long seats may take that are there at once, the opening of the mapping included.
 const GATHER: Duration = Duration::from_mins(3);
@@ -106,6 +109,26 @@ pub fn interval_s(seats: u32) -> u32 {
 #[must_use]
 pub fn to_epoch(poll: Duration) -> Duration {
     LEAST_TO_EPOCH.max(poll * POLLS_TO_EPOCH)
+}
+
+/// How many invitations of a run may be answered at the same time: whoever goes on with a slice is there before the one
+/// who had it leaves. Boundaries are spread over half a window.
+#[must_use]
+pub fn at_once(settings: &Settings) -> u32 {
+    let Settings { seats, spares, window, lasts, .. } = settings;
+    let mut all = seats.saturating_add(*spares);
+    if lasts.divisible && lasts.load > *window {
+        let beside = CHANGING + lasts.graceful + lasts.cleanup;
+        let changing = f64::from(*seats) * beside.as_secs_f64() / (window.as_secs_f64() / 2.0).max(1.0);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "at most all seats again"
+        )]
+        let changing = changing.ceil().min(f64::from(*seats)) as u32;
+        all = all.saturating_add(changing);
+    }
+    all
 }
 
 /// How long seats may take to be ready.

@@ -1,13 +1,15 @@
 //! One invocation: a message, a seat, a slice.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use lambda_runtime::{Context, LambdaEvent};
 use serde::{Deserialize, Serialize};
 use squall_aws::{AwsSecrets, S3Store, SqsQueue};
-use squall_fleet::{Ended, Identity, SeatOutcome, Time, sit};
-use squall_seat::{SystemClock, machine_of_memory};
+use squall_fleet::ceilings::generators_of;
+use squall_fleet::{Ended, Identity, Load, Order, SeatOutcome, Time, sit};
+use squall_seat::{Machine, Plan, SystemClock, machine_of_memory};
 
 use crate::environment::Environment;
 
@@ -93,9 +95,35 @@ impl Handler {
         };
         let machine = machine_of_memory(self.environment.memory_mb);
         let sitting = sit(&self.store, &SystemClock, &record.body, &identity, |plan| {
-            squall_seat::prepare(plan, machine, &self.secrets)
+            self.prepare(plan, machine, &record.body)
         });
         Box::pin(sitting).await
+    }
+
+    /// Makes the engine ready for a plan, if this generator may run it: it believes what it was deployed with, and nobody
+    /// who writes a manifest, an invitation or an assignment.
+    async fn prepare(
+        &self,
+        plan: Arc<Plan>,
+        machine: Machine,
+        invitation: &str,
+    ) -> Result<impl FnOnce(Order) -> Result<Load, String> + use<>, String> {
+        let ceilings = self.environment.ceilings.clone();
+        // Only where it matters, for it is one more read.
+        let generators = match ceilings.generators {
+            None => 0,
+            Some(_) => match generators_of(&self.store, invitation).await {
+                Ok(generators) => generators.ok_or("manifest does not say how many generators there are")?,
+                Err(error) => return Err(error.explain()),
+            },
+        };
+        ceilings.check(&plan, generators).map_err(|beyond| beyond.to_string())?;
+        let guard = self.environment.guard();
+        let start = squall_seat::prepare_guarded(plan, machine, guard, &self.secrets).await?;
+        Ok(move |order: Order| {
+            ceilings.check_share(order.share).map_err(|beyond| beyond.to_string())?;
+            start(order)
+        })
     }
 }
 

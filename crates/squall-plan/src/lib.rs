@@ -5,6 +5,7 @@
 //! plan may know of the outside comes in as [`Inputs`]. The same text and the same inputs give the same
 //! plan on every machine, which is why a generator compiles the bundle that the command compiled.
 
+pub mod addresses;
 pub mod compile;
 pub mod data;
 mod dealing;

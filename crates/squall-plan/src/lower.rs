@@ -183,11 +183,6 @@ pub(crate) fn lower<'a>(
     (Some(plan), diagnostics)
 }
 
-/// What requests call themselves, unless they say otherwise.
-fn user_agent() -> Template {
-    Template::literal(concat!("squall/", env!("CARGO_PKG_VERSION")))
-}
-
 /// What the sections of a plan are lowered to.
 struct Parts {
     name: String,

@@ -1,6 +1,7 @@
 //! What a valid plan is. Only [`compile`](crate::compile()) makes one, so whoever holds a [`Plan`] holds
 //! one without mistakes.
 
+mod allow;
 mod auth;
 mod events;
 mod flow;
@@ -20,6 +21,7 @@ use crate::expression::Program;
 use crate::secrets::Secret;
 use crate::threshold::Threshold;
 
+pub use allow::*;
 pub use auth::*;
 pub use events::*;
 pub use flow::*;

@@ -29,7 +29,7 @@ fn main() {
     page("empty", &sample::empty());
     page("one", &sample::full(1, 1));
     page("errors", &sample::only_errors());
-    page("20x900", &sample::full(20, 900));
+    page("20x900", &RunResult { telemetry: sample::telemetry(900), ..sample::full(20, 900) });
     page("200x3600", &sample::full(200, 3_600));
     page("5000-names", &sample::full(5_000, 60));
     page("day", &sample::day());

@@ -33,6 +33,8 @@ pub struct Facts {
     pub seats: SeatCoverage,
     /// What is missing, in words.
     pub missing: Vec<String>,
+    /// Requests that may have been sent at most and that nobody has reported.
+    pub unknown_requests: u64,
     /// Who made the load.
     pub generators: Vec<GeneratorFacts>,
     /// What was asked for, and whether it held.
@@ -50,6 +52,8 @@ pub struct Facts {
 pub struct GeneratorFacts {
     /// Which slice.
     pub slice: Option<u32>,
+    /// Which window of it.
+    pub window: u32,
     /// Who.
     pub nonce: String,
     /// Where.
@@ -72,7 +76,13 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
     let duration_s = plan.duration().as_secs_f64();
     let elapsed_s = elapsed_s(merged, duration_s);
     let loads = loads(plan, merged);
-    let coverage = Coverage { load: together(&loads), loads, seats: facts.seats, missing: facts.missing };
+    let coverage = Coverage {
+        load: together(&loads),
+        loads,
+        seats: facts.seats,
+        missing: facts.missing,
+        unknown_requests: facts.unknown_requests,
+    };
     let totals = totals(merged, elapsed_s);
     let verdict = judge(&Findings {
         ending: &facts.ending,
@@ -279,7 +289,7 @@ fn generator(facts: GeneratorFacts, merged: &Merged) -> Generator {
     let [by_lag, by_delay, by_theft] = health.tainted_by;
     Generator {
         slice: facts.slice,
-        window: 0,
+        window: facts.window,
         nonce: facts.nonce,
         region: facts.region,
         environment: facts.environment,

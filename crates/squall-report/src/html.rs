@@ -134,7 +134,7 @@ fn timeline_data(result: &RunResult) -> serde_json::Value {
             let values = series.values.iter().map(|value| value.as_ref().map(rounded));
             values.map(|value| value.unwrap_or(serde_json::Value::Null)).collect::<Vec<_>>()
         });
-        (chart.id.to_owned(), json!({ "unit": chart.unit.name(), "values": values.collect::<Vec<_>>() }))
+        (chart.id.clone(), json!({ "unit": chart.unit.name(), "values": values.collect::<Vec<_>>() }))
     });
     let mut charts: serde_json::Map<_, _> = charts.collect();
     if let Some(heat) = heat::Heat::of(&result.timeline) {

@@ -164,6 +164,9 @@ pub struct Coverage {
     pub seats: SeatCoverage,
     /// What is missing, in words.
     pub missing: Vec<String>,
+    /// Requests that may have been sent at most and that nobody has reported, where generators were lost.
+    #[serde(default)]
+    pub unknown_requests: u64,
 }
 
 /// Arrivals (open model) or user-seconds (closed model).
@@ -197,8 +200,11 @@ pub struct SeatCoverage {
     pub spare: u32,
     /// Given a slice, and not heard to the end.
     pub lost: u32,
-    /// Replaced while load was made.
+    /// Times that somebody else went on with a slice because its generator was lost.
     pub replaced: u32,
+    /// Times that a slice was handed over at the end of a window.
+    #[serde(default)]
+    pub handed_over: u32,
     /// Taken too late.
     pub late: u32,
     /// Taken again.

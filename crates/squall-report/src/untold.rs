@@ -98,6 +98,7 @@ mod tests {
     fn generator(slice: u32, nonce: &str, snapshots: Option<u32>) -> GeneratorFacts {
         GeneratorFacts {
             slice: Some(slice),
+            window: 0,
             nonce: nonce.to_owned(),
             region: String::new(),
             environment: String::new(),

@@ -73,6 +73,7 @@ fn merged(recorders: impl IntoIterator<Item = Recorder>) -> Merged {
 
 fn facts(ending: Ending, missing: &[&str]) -> Facts {
     let generator = |slice: u32| GeneratorFacts {
+        window: 0,
         slice: Some(slice),
         nonce: format!("n{slice}"),
         region: "local".to_owned(),
@@ -98,6 +99,7 @@ fn facts(ending: Ending, missing: &[&str]) -> Facts {
         ending,
         seats: SeatCoverage { invited: 2, ready: 2, assigned: 2, ..SeatCoverage::default() },
         missing: missing.iter().map(|&missing| missing.to_owned()).collect(),
+        unknown_requests: 0,
         generators: vec![generator(0), generator(1)],
         thresholds: Vec::new(),
         annotations: Vec::new(),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use squall_engine::{Machine, Prepared, RunFacts, SliceOrder};
-use squall_fleet::{Clock, Load, Order, Secrets, Time};
+use squall_engine::{Guard, Machine, Prepared, RunFacts, SliceOrder, Stopper};
+use squall_fleet::{Clock, Load, Order, Reins, Secrets, Time};
 use squall_plan::{Plan, Secret, SecretValues};
 use tokio::time::{Instant, timeout};
 
@@ -20,8 +20,19 @@ pub async fn prepare<S: Secrets>(
     machine: Machine,
     secrets: &S,
 ) -> Result<impl FnOnce(Order) -> Result<Load, String> + use<S>, String> {
+    prepare_guarded(plan, machine, Guard::default(), secrets).await
+}
+
+/// The same where load may not go everywhere.
+pub async fn prepare_guarded<S: Secrets>(
+    plan: Arc<Plan>,
+    machine: Machine,
+    guard: Guard,
+    secrets: &S,
+) -> Result<impl FnOnce(Order) -> Result<Load, String> + use<S>, String> {
     let secrets = fetch(&plan, secrets).await?;
-    let prepared = squall_engine::prepare(&plan, machine, secrets).map_err(|error| error.to_string())?;
+    let prepared =
+        squall_engine::prepare(&plan, machine, guard, secrets).map_err(|error| error.to_string())?;
     Ok(move |order| start(order, &prepared))
 }
 
@@ -43,7 +54,7 @@ fn start(order: Order, prepared: &Prepared) -> Result<Load, String> {
         seed: order.seed,
         run: RunFacts { id: order.run, nonce: order.nonce, started_ms: order.epoch.0 / 1_000 },
         epoch: instant_of(order.epoch),
-        from: Duration::ZERO,
+        from: order.from,
         interval: order.interval,
     };
     let running = squall_engine::start(&slice, prepared).map_err(|error| error.to_string())?;
@@ -55,8 +66,25 @@ fn start(order: Order, prepared: &Prepared) -> Result<Load, String> {
                 Err(_) => Err("generator thread broke down".to_owned()),
             }
         }),
-        stop: Box::new(move || running.stopper.stop()),
+        reins: Box::new(EngineReins(running.stopper)),
     })
+}
+
+/// The engine's stopper, by the clock on the wall.
+struct EngineReins(Stopper);
+
+impl Reins for EngineReins {
+    fn stop(&self) {
+        self.0.stop();
+    }
+
+    fn end_at(&self, at: Time) {
+        self.0.end_at(instant_of(at));
+    }
+
+    fn allow_until(&self, until: Time) {
+        self.0.allow_until(instant_of(until));
+    }
 }
 
 /// The instant at which the clock on the wall will say, or said, that time.

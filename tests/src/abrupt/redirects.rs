@@ -65,6 +65,20 @@ fn hosts() -> Vec<Row> {
         forbidden("redirect-to-user-at-other-host", "http://127.0.0.1@forbidden.test:$OTHER/"),
         forbidden("redirect-without-scheme", "//forbidden.test:$OTHER/"),
         forbidden("redirect-to-host-below", "http://127.0.0.1.forbidden.test:$OTHER/"),
+        forbidden("redirect-to-metadata", "http://169.254.169.254/latest/meta-data/"),
+        forbidden("redirect-to-metadata-as-number", "http://2852039166/latest/meta-data/"),
+        forbidden("redirect-to-metadata-in-octal", "http://0251.0376.0251.0376/"),
+        forbidden("redirect-to-metadata-mapped", "http://[::ffff:169.254.169.254]/"),
+        forbidden("redirect-to-capitals-elsewhere", "HTTP://FORBIDDEN.TEST.:$OTHER/"),
+        Row::new("redirect-to-allowed-host-in-capitals", to("HTTP://ALLOWED.TEST:$OTHER/"), "200")
+            .http("resolve", RESOLVE)
+            .allow("allowed.test")
+            .other(reply(OK), 1)
+            .redirects(1),
+        Row::new("redirect-to-name-of-metadata", to("http://metadata.test/latest/"), "forbidden")
+            .http("dns", "{ servers: [ \"$DNS\" ], max_ttl: 0s }")
+            .allow(dns::METADATA)
+            .redirects(1),
     ]
 }
 
@@ -112,6 +126,7 @@ fn names() -> Vec<Row> {
         row("dns-fails-half-the-time", dns::FLAKY, "dns 200").each().received(Received::Answered),
         row("dns-without-such-name", dns::MISSING, "dns").unheard().unconnected(),
         row("dns-without-address", dns::EMPTY, "dns").unheard().unconnected(),
+        row("dns-to-metadata", dns::METADATA, "forbidden").unheard().unconnected(),
         row("dns-silent", dns::SILENT, "dns timeout").unheard().unconnected(),
         row("dns-garbage", dns::GARBAGE, "dns timeout").unheard().unconnected(),
         row("timeout-of-dns", dns::SILENT, "dns timeout")

@@ -22,6 +22,9 @@ pub const GARBAGE: &str = "garbage.test";
 /// A name that has no address.
 pub const EMPTY: &str = "empty.test";
 
+/// A name that leads to where a cloud keeps its metadata.
+pub const METADATA: &str = "metadata.test";
+
 const HEADER: usize = 12;
 const TYPE_A: u16 = 1;
 const NO_ERROR: u8 = 0;
@@ -111,7 +114,8 @@ fn answer(question: &[u8], asked: &mut u64) -> Option<Vec<u8>> {
     if has_address {
         // The name of the question; type A, class IN, no time to live, four bytes.
         answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);
-        answer.extend(Ipv4Addr::LOCALHOST.octets());
+        let address = if name == METADATA { Ipv4Addr::new(169, 254, 169, 254) } else { Ipv4Addr::LOCALHOST };
+        answer.extend(address.octets());
     }
     Some(answer)
 }

@@ -12,22 +12,33 @@ use tokio::time::Instant;
 use crate::Connection;
 use crate::failure::failure;
 
-/// How often it is looked whether a change is in force, and for how long.
+/// How often it is looked whether a change is in force, unless there are many to be looked at, and for how long.
 const LOOK: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_mins(5);
+
+/// An account may ask Lambda for 15 things a second, of all kinds; half of that is left to others.
+const LOOKED_AT_TOGETHER: u32 = 4;
 
 /// An event source mapping.
 #[derive(Debug, Clone)]
 pub struct Mapping {
     client: Client,
     id: String,
+    /// How often it is looked whether a change is in force.
+    look: Duration,
 }
 
 impl Mapping {
     /// The mapping with that id.
     #[must_use]
     pub fn new(connection: &Connection, id: impl Into<String>) -> Self {
-        Self { client: Client::new(&connection.config), id: id.into() }
+        Self::one_of(connection, id, 1)
+    }
+
+    /// One of so many that are looked at side by side: all together no more often than AWS lets everybody ask.
+    pub(super) fn one_of(connection: &Connection, id: impl Into<String>, count: u32) -> Self {
+        let look = LOOK * count.div_ceil(LOOKED_AT_TOGETHER).max(1);
+        Self { client: Client::new(&connection.config), id: id.into(), look }
     }
 
     /// Lets seats be taken, so many at once, and waits until that is in force. Limit and pollers exclude each
@@ -67,12 +78,8 @@ impl Mapping {
         self.update("close", |update| update.enabled(false)).await
     }
 
-    /// `Enabled`, `Disabled`, or on the way to one of them.
-    pub async fn state(&self) -> Result<String, StoreError> {
-        Ok(self.look().await?.state)
-    }
-
-    async fn look(&self) -> Result<Look, StoreError> {
+    /// How it is.
+    pub(super) async fn look(&self) -> Result<Look, StoreError> {
         let found = self.client.get_event_source_mapping().uuid(&self.id).send().await;
         let found =
             found.map_err(|error| failure(self.action("look at", "GetEventSourceMapping"), &error))?;
@@ -97,20 +104,25 @@ impl Mapping {
             if error.kind != StoreErrorKind::Unavailable || Instant::now() >= until {
                 return Err(error);
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(self.look).await;
         }
     }
 
     async fn wait_for(&self, state: &str) -> Result<(), StoreError> {
         let until = Instant::now() + PATIENCE;
-        while self.state().await? != state {
+        loop {
+            match self.look().await {
+                Ok(look) if look.state == state => return Ok(()),
+                // Who asks too often is told to wait.
+                Err(error) if error.kind != StoreErrorKind::Unavailable => return Err(error),
+                _ => {}
+            }
             if Instant::now() >= until {
                 let action = format!("wait until mapping `{}` is {state}", self.id);
                 return Err(StoreError::new(StoreErrorKind::Unavailable, action));
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(self.look).await;
         }
-        Ok(())
     }
 
     fn action(&self, verb: &str, permission: &str) -> String {
@@ -119,10 +131,20 @@ impl Mapping {
 }
 
 /// What is found of a mapping.
-struct Look {
-    state: String,
-    has_limit: bool,
-    has_pollers: bool,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Look {
+    /// `Enabled`, `Disabled`, or on the way to one of them.
+    pub(super) state: String,
+    pub(super) has_limit: bool,
+    /// Pollers are provided, which are paid for by the hour.
+    pub(super) has_pollers: bool,
+}
+
+impl Look {
+    /// Whether seats are taken, or soon will be.
+    pub(super) fn is_open(&self) -> bool {
+        !["Disabled", "Disabling"].contains(&self.state.as_str())
+    }
 }
 
 fn no_limit() -> ScalingConfig {

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::types::{Capability, Parameter, StackEvent};
-use squall_fleet::StoreError;
 use squall_fleet::sizing::{Architecture, Function};
+use squall_fleet::{CeilingError, Ceilings, StoreError};
 use thiserror::Error;
 
+use super::template::{MOST_LANES, name_in_lane};
 use crate::Connection;
 use crate::failure::{code, failure};
 
@@ -40,14 +41,10 @@ pub struct Stack {
 pub struct Fleet {
     /// Where everything is kept.
     pub bucket: String,
-    /// Where seats are offered.
-    pub queue_url: String,
+    /// Where seats are offered and taken. Never empty.
+    pub lanes: Vec<Lane>,
     /// Where seats are kept that could not be taken.
     pub dead_letter_queue_url: String,
-    /// The function's name.
-    pub function: String,
-    /// The event source mapping's id.
-    pub mapping: String,
     /// Of the command that deployed it.
     pub version: String,
     /// How long a generator may live.
@@ -56,6 +53,19 @@ pub struct Fleet {
     pub memory_mb: u32,
     /// Processors of a generator.
     pub architecture: Architecture,
+    /// What its generators may do at most, as far as the stack's parameters say.
+    pub ceilings: Result<Ceilings, CeilingError>,
+}
+
+/// A lane: a queue, and who answers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lane {
+    /// Where its seats are offered.
+    pub queue_url: String,
+    /// The function's name.
+    pub function: String,
+    /// The event source mapping's id.
+    pub mapping: String,
 }
 
 /// Something that happened to a part of a stack.
@@ -125,17 +135,31 @@ impl Stack {
     #[must_use]
     pub fn fleet(&self) -> Option<Fleet> {
         let output = |name: &str| self.outputs.get(name).cloned();
+        // A template of one's own may know of no lanes.
+        let lanes: u32 = output("Lanes").map_or(Some(1), |lanes| lanes.parse().ok())?;
+        let lane = |lane| {
+            let output = |name| output(&name_in_lane(name, lane));
+            Some(Lane {
+                queue_url: output("QueueUrl")?,
+                function: output("Function")?,
+                mapping: output("Mapping")?,
+            })
+        };
         Some(Fleet {
             bucket: output("Bucket")?,
-            queue_url: output("QueueUrl")?,
+            lanes: (1..=lanes.clamp(1, MOST_LANES)).map(lane).collect::<Option<_>>()?,
             dead_letter_queue_url: output("DeadLetterQueueUrl")?,
-            function: output("Function")?,
-            mapping: output("Mapping")?,
             version: output("Version")?,
             timeout: Duration::from_secs(output("TimeoutS")?.parse().ok()?),
             memory_mb: output("MemoryMb")?.parse().ok()?,
             architecture: output("Architecture").and_then(|name| Architecture::of(&name)).unwrap_or(DEFAULT),
+            ceilings: self.ceilings(),
         })
+    }
+
+    fn ceilings(&self) -> Result<Ceilings, CeilingError> {
+        let parameter = |name: &str| self.parameters.get(name).map_or("", String::as_str);
+        Ceilings::from_texts(parameter("AllowedHosts"), parameter("MaxRate"), parameter("MaxGenerators"))
     }
 
     /// Whether it was made from this project's template, whole or not.
@@ -414,4 +438,50 @@ fn in_its_form(parameters: &BTreeMap<String, String>) -> Vec<Parameter> {
 
 fn pairs<T>(all: Vec<T>, pair: impl Fn(T) -> (Option<String>, Option<String>)) -> BTreeMap<String, String> {
     all.into_iter().map(pair).filter_map(|(key, value)| Some((key?, value?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stack(outputs: &[&str], lanes: Option<&str>) -> Stack {
+        let own = outputs.iter().map(|name| ((*name).to_owned(), format!("the {name}")));
+        let others = [("TimeoutS", Some("900")), ("MemoryMb", Some("1769")), ("Lanes", lanes)];
+        let others =
+            others.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+        Stack {
+            id: "id".to_owned(),
+            status: "CREATE_COMPLETE".to_owned(),
+            outputs: own.chain(others).collect(),
+            parameters: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_fleet_is_whole_when_all_its_lanes_are_there() {
+        let one = ["Bucket", "DeadLetterQueueUrl", "Version", "QueueUrl", "Function", "Mapping"];
+        let two = [&one[..], &["QueueUrl2", "Function2", "Mapping2"]].concat();
+        let lanes = |outputs: &[&str], lanes| stack(outputs, lanes).fleet().map(|fleet| fleet.lanes.len());
+        assert_eq!(lanes(&one, None), Some(1));
+        assert_eq!(lanes(&one, Some("1")), Some(1));
+        assert_eq!(lanes(&two, Some("1")), Some(1));
+        assert_eq!(lanes(&two, Some("2")), Some(2));
+        assert_eq!(lanes(&one, Some("2")), None);
+        assert_eq!(lanes(&two, Some("many")), None);
+        assert_eq!(lanes(&one[1..], None), None);
+        let second = stack(&two, Some("2")).fleet().unwrap().lanes.pop().unwrap();
+        assert_eq!((second.queue_url.as_str(), second.function.as_str()), ("the QueueUrl2", "the Function2"));
+    }
+
+    #[test]
+    fn a_stacks_parameters_say_what_its_generators_may_do() {
+        let mut stack = stack(&[], None);
+        assert_eq!(stack.ceilings().unwrap(), Ceilings::default());
+        for (name, value) in [("AllowedHosts", "shop.test"), ("MaxRate", "5"), ("MaxGenerators", "0")] {
+            stack.parameters.insert(name.to_owned(), value.to_owned());
+        }
+        let ceilings = stack.ceilings().unwrap();
+        assert_eq!(ceilings.rate.map(std::num::NonZeroU32::get), Some(5));
+        assert!(ceilings.hosts.is_some() && ceilings.generators.is_none());
+    }
 }

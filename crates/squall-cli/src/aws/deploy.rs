@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use squall_aws::operator::{Mapping, Package, Stack, StackError, TEMPLATE, read_package, upload};
+use squall_aws::operator::{Package, Stack, StackError, TEMPLATE, read_package, upload, with_lanes};
 use squall_fleet::run_under_way;
 use squall_report::ExitCode;
 use squall_seat::SystemClock;
@@ -27,8 +28,13 @@ pub(crate) fn command(args: &DeployArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::wrong(anyhow!("a generator can live 1 to 15 minutes"))
             .with_hint("give --timeout 1m to 15m"));
     }
-    let package = package(args.zip.as_deref())?;
     let template = template(args.template.as_deref())?;
+    if args.ceilings.print_template {
+        let lanes = args.ceilings.lanes.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
+        surroundings::print(&of_lanes(&template, lanes)?);
+        return Ok(ExitCode::Passed);
+    }
+    let package = package(args.zip.as_deref())?;
     block_on(async {
         let site = Site::open(&args.aws).await?;
         deploy(&site, args, package, &template).await
@@ -49,7 +55,9 @@ async fn deploy(
     refuse_under_way(site, existing.as_ref()).await?;
     let region = site.session.region();
     eprintln!("deploying stack `{name}` in {region}");
-    let mut parameters = parameters(args, existing.as_ref(), &package);
+    let mut parameters = parameters(args, existing.as_ref(), &package, template)?;
+    let lanes = parameters.get("Lanes").and_then(|lanes| lanes.parse().ok());
+    let template = &of_lanes(template, lanes.unwrap_or(NonZeroU32::MIN))?;
     // What is not there yet is made in two steps: the code needs the bucket, and the function the code.
     let bucket = match existing.and_then(|stack| stack.outputs.get("Bucket").cloned()) {
         Some(bucket) => bucket,
@@ -70,14 +78,16 @@ async fn deploy(
     parameters.insert("CodeKey".to_owned(), key);
     let stack = stacks.apply(name, template, &parameters, &mut Told).await.map_err(told_of_stack)?;
     let fleet = stack.fleet().ok_or_else(|| anyhow!("stack `{name}` is no whole fleet"))?;
-    // Whatever an earlier run that died has left open.
-    Mapping::new(site.session.connection(), fleet.mapping).close().await.map_err(told)?;
+    let (version, memory, life) = (fleet.version.clone(), fleet.memory_mb, fleet.timeout.as_secs());
+    let lanes = match fleet.lanes.len() {
+        1 => String::new(),
+        lanes => format!(", {lanes} lanes"),
+    };
+    // Whatever an earlier run that died has left on.
+    site.deployed(fleet).mappings.close().await.map_err(told)?;
     println!(
-        "stack `{name}` in {region} is up to date: version {}, {}, {} MB, {} s",
-        fleet.version,
+        "stack `{name}` in {region} is up to date: version {version}, {}, {memory} MB, {life} s{lanes}",
         package.architecture.name(),
-        fleet.memory_mb,
-        fleet.timeout.as_secs()
     );
     eprintln!("run on it with `squall run PLAN --backend aws`; `squall destroy` removes it");
     Ok(ExitCode::Passed)
@@ -92,31 +102,58 @@ async fn refuse_under_way(site: &Site, existing: Option<&Stack>) -> Result<(), F
     }
 }
 
+/// The parameters that a template of one's own may leave out, with what they are where nobody says anything.
+const ADDED: [(&str, &str); 4] =
+    [("Lanes", "1"), ("AllowedHosts", ""), ("MaxRate", "0"), ("MaxGenerators", "0")];
+
 /// What was asked for, else what the stack has, else what the template says.
-fn parameters(args: &DeployArgs, existing: Option<&Stack>, package: &Package) -> BTreeMap<String, String> {
-    let mut parameters: BTreeMap<String, String> = [
+fn parameters(
+    args: &DeployArgs,
+    existing: Option<&Stack>,
+    package: &Package,
+    template: &str,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let defaults = [
         ("CodeKey", ""),
         ("SquallVersion", VERSION),
         ("Architecture", package.architecture.name()),
         ("MemoryMb", "1769"),
         ("TimeoutS", "900"),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .into();
+    ];
+    let mut parameters: BTreeMap<String, String> =
+        defaults.into_iter().chain(ADDED).map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     let before = existing.map(|stack| &stack.parameters);
-    let kept =
-        ["CodeKey", "MemoryMb", "TimeoutS"].map(|key| (key, before.and_then(|before| before.get(key))));
+    let added = ADDED.map(|(key, _)| key);
+    let kept = ["CodeKey", "MemoryMb", "TimeoutS"].into_iter().chain(added);
+    let kept = kept.map(|key| (key, before.and_then(|before| before.get(key)).cloned()));
     let asked = [
         ("MemoryMb", args.memory.map(|memory| memory.to_string())),
         ("TimeoutS", args.timeout.map(|timeout| timeout.as_secs().to_string())),
     ];
-    let kept = kept.into_iter().map(|(key, value)| (key, value.cloned()));
-    for (key, value) in kept.chain(asked) {
+    for (key, value) in kept.chain(asked).chain(args.ceilings.parameters()) {
         if let Some(value) = value {
             parameters.insert(key.to_owned(), value);
         }
     }
-    parameters
+    for (key, default) in ADDED {
+        let declared = [format!("  {key}:"), format!("\"{key}\"")].iter().any(|form| template.contains(form));
+        if declared {
+            continue;
+        }
+        if let Some(value) = parameters.remove(key).filter(|value| value != default) {
+            let what = anyhow!("template has no parameter `{key}`, which is to be `{value}`");
+            let hint = "take it over from infra/squall.yaml, with what hands it to the function";
+            return Err(Failure::wrong(what).with_hint(hint));
+        }
+    }
+    Ok(parameters)
+}
+
+/// The template with so many lanes.
+fn of_lanes(template: &str, lanes: NonZeroU32) -> Result<String, Failure> {
+    with_lanes(template, lanes).map_err(|error| {
+        Failure::wrong(error).with_hint("take the marks over from infra/squall.yaml, or deploy one lane")
+    })
 }
 
 fn package(asked: Option<&Path>) -> Result<Package, Failure> {

@@ -8,6 +8,7 @@ use squall_fleet::{StoreErrorKind, run_under_way, stop};
 use squall_report::ExitCode;
 use squall_seat::SystemClock;
 
+use super::guard::in_words;
 use super::{Site, Told, block_on, told, told_of_stack};
 use crate::args::DestroyArgs;
 use crate::failure::Failure;
@@ -51,8 +52,14 @@ async fn destroy(site: &Site, force: bool) -> Result<ExitCode, Failure> {
             None => {}
         }
         if let Some(fleet) = stack.fleet() {
+            let mappings = site.deployed(fleet).mappings;
+            if let Ok(left) = mappings.look().await
+                && let Some(words) = in_words(left)
+            {
+                eprintln!("a run that is over was not tidied up: {words}; switching that off");
+            }
             // What fails here goes away with the stack.
-            let _ = site.deployed(fleet).mapping.close().await;
+            let _ = mappings.close().await;
         }
         let objects = empty(site.session.connection(), bucket).await.map_err(told)?;
         eprintln!("removing stack `{name}` in {region}\n  {:<16} {objects} objects deleted", "Bucket");

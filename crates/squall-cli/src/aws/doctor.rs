@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 use squall_aws::operator::{Fleet, Identity, account, backlog, identity};
-use squall_fleet::{StoreError, run_under_way};
+use squall_fleet::{Ceilings, StoreError, run_under_way};
 use squall_report::ExitCode;
 use squall_seat::SystemClock;
 
 use super::{
     BRING_TO_VERSION, COMPLETE, DEPLOY_ONE, Deployed, MOST_CLOCK_OFFSET_S, RAISE_QUOTA, SET_CLOCK, Site,
-    VERSION, block_on,
+    VERSION, block_on, guard,
 };
 use crate::args::{DoctorArgs, Output};
 use crate::failure::Failure;
@@ -87,6 +87,7 @@ async fn examine(site: &Site, generators: u32) -> Vec<Check> {
         }
     };
     checks.push(version(&deployed.fleet));
+    checks.push(ceilings(&deployed.fleet));
     checks.push(mapping(&deployed).await);
     checks.push(queue(site, &deployed.fleet).await);
     checks.push(dead_letters(site, &deployed.fleet).await);
@@ -139,7 +140,12 @@ async fn stack(site: &Site) -> Result<(Check, Deployed), Check> {
             }
             Some(fleet) => {
                 let life = fleet.timeout.as_secs();
-                let finding = format!("`{stack}`: {}, {} MB, lives {life} s", found.status, fleet.memory_mb);
+                let lanes = match fleet.lanes.len() {
+                    1 => String::new(),
+                    lanes => format!(", {lanes} lanes"),
+                };
+                let finding =
+                    format!("`{stack}`: {}, {} MB, lives {life} s{lanes}", found.status, fleet.memory_mb);
                 Ok((Check::good(name, finding), site.deployed(fleet)))
             }
         },
@@ -162,32 +168,61 @@ async fn mapping(deployed: &Deployed) -> Check {
         Ok(under_way) => under_way,
         Err(error) => return Check::failed(name, error),
     };
-    match (deployed.mapping.state().await, under_way) {
-        (Err(error), _) => Check::failed(name, error),
-        (Ok(state), Some(run)) => Check::good(name, format!("{state}; run {run} is under way")),
-        (Ok(state), None) if ["Disabled", "Disabling"].contains(&state.as_str()) => {
-            Check::good(name, format!("{state}, as between runs"))
+    let left = match deployed.mappings.look().await {
+        Ok(left) => left,
+        Err(error) => return Check::failed(name, error),
+    };
+    match (guard::in_words(left), under_way) {
+        (_, Some(run)) => {
+            Check::good(name, format!("{} of {} open; run {run} is under way", left.open, left.lanes))
         }
-        (Ok(state), None) => Check::bad(
+        (None, None) => Check::good(name, "closed, as between runs"),
+        (Some(words), None) => Check::bad(
             name,
-            format!("{state}, although no run is under way"),
-            "`squall deploy` closes it; so does the next run when it ends",
+            format!("{words}, although no run is under way"),
+            "`squall deploy` switches that off; so does the next run when it begins",
         ),
     }
 }
 
+/// What the generators may do at most.
+fn ceilings(fleet: &Fleet) -> Check {
+    let name = "ceilings";
+    let ceilings = match guard::ceilings(fleet) {
+        Ok(ceilings) => ceilings,
+        Err(failure) => return Check::bad(name, failure.words(), failure.hint().unwrap_or_default()),
+    };
+    let Ceilings { hosts, rate, generators } = ceilings;
+    let parts = [
+        rate.map(|rate| format!("{rate} iterations/s")),
+        generators.map(|generators| format!("{generators} generators")),
+        hosts.as_ref().map(|hosts| format!("hosts {}", hosts.hosts().collect::<Vec<_>>().join(", "))),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    let none = || "none: any host, any rate, any number of generators".to_owned();
+    Check::good(name, if parts.is_empty() { none() } else { parts.join(" · ") })
+}
+
+/// The queues of all lanes together.
 async fn queue(site: &Site, fleet: &Fleet) -> Check {
-    match backlog(site.session.connection(), &fleet.queue_url).await {
-        Err(error) => Check::failed("queue", error),
-        Ok(backlog) if backlog.waiting == 0 => {
-            Check::good("queue", format!("empty, {} seats taken", backlog.in_flight))
+    let (mut waiting, mut taken) = (0, 0);
+    for lane in &fleet.lanes {
+        match backlog(site.session.connection(), &lane.queue_url).await {
+            Err(error) => return Check::failed("queue", error),
+            Ok(backlog) => {
+                waiting += backlog.waiting;
+                taken += backlog.in_flight;
+            }
         }
-        Ok(backlog) => Check::bad(
-            "queue",
-            format!("{} seats wait for nobody, {} are taken", backlog.waiting, backlog.in_flight),
-            "they expire by themselves; a run that begins now is not harmed, only slowed",
-        ),
     }
+    if waiting == 0 {
+        return Check::good("queue", format!("empty, {taken} seats taken"));
+    }
+    Check::bad(
+        "queue",
+        format!("{waiting} seats wait for nobody, {taken} are taken"),
+        "they expire by themselves; a run that begins now is not harmed, only slowed",
+    )
 }
 
 async fn dead_letters(site: &Site, fleet: &Fleet) -> Check {

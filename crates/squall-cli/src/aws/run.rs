@@ -10,18 +10,22 @@ use squall_aws::operator::{Fleet, account, identity};
 use squall_fleet::cost::{Expected, Used, actual, estimate, total};
 use squall_fleet::sizing::{self, Concurrency, Function};
 use squall_fleet::{
-    Clock, Counted, End, Hold, OrchestrateError, RunOrder, RunRecord, Settings, StoreUse, Time, hold,
+    Clock, Counted, End, Hold, Lasts, OrchestrateError, RunOrder, RunRecord, SAY_AGAIN, StoreUse, Time, hold,
     is_held_by, orchestrate, release,
 };
 use squall_plan::Plan;
 use squall_report::Cost;
 use squall_seat::SystemClock;
 use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
+use super::guard::{check_ceilings, declaration, in_words};
 use super::{Deployed, MOST_CLOCK_OFFSET_S, RAISE_QUOTA, SET_CLOCK, Site, block_on, told};
 use crate::args::AwsArgs;
 use crate::cost::{self, check_max};
 use crate::failure::Failure;
+use crate::fleet::{Kind, Wishes, check_windows, settings};
 use crate::live::{Live, hand_over};
 use crate::plan::Loaded;
 use crate::run::{Begun, Finished, Order, Place, check_connections, check_slices, judge_of, write};
@@ -32,11 +36,14 @@ use crate::size::{Sized, generators};
 /// The file in a run's folder that says which fleet it is made on.
 pub(crate) const MADE_ON: &str = "fleet.json";
 
-/// Queues of a fleet.
-const LANES: u32 = 1;
-
 /// What a generator's life holds besides load: the way to the epoch, and getting out what was measured.
 const BESIDES_LOAD: Duration = Duration::from_secs(40);
+
+/// How long one that is to go on with a slice may have waited for it.
+const WAITING: Duration = Duration::from_mins(1);
+
+/// Slices that change hands more often than that do nothing else.
+const LEAST_WINDOW: Duration = Duration::from_secs(30);
 
 /// Which fleet a run is made on, for those who want to stop it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -52,7 +59,8 @@ struct Prepared {
     begun: Begun,
     errands: Errands,
     live: Live,
-    ready_within: Option<Duration>,
+    kind: Kind,
+    wishes: Wishes,
     estimated_usd: f64,
 }
 
@@ -68,29 +76,34 @@ pub(crate) fn run(order: Order, args: &AwsArgs, max_cost: Option<f64>) -> Result
         let seats = sized.generators;
         check_slices(seats, plan.most_slices())?;
         check_clock(&site).await?;
-        check_lifetime(plan, &deployed.fleet)?;
+        let window = window(plan, &deployed.fleet, seats, order.wishes.window)?;
         check_connections(plan, seats, sizing::CONNECTIONS_OF_SEAT)?;
+        check_ceilings(plan, &deployed.fleet, seats)?;
         let spares = spares(&site, seats).await?;
-        let expected = Expected::of(plan, function, (seats, spares, LANES), sized.calibration());
+        let kind = Kind {
+            seats,
+            spares,
+            interval_s: sizing::interval_s(seats),
+            poll: sizing::poll(seats),
+            gather: sizing::gather(seats),
+            window,
+        };
+        let lanes = u32::try_from(deployed.fleet.lanes.len()).unwrap_or(1);
+        let expected = Expected::of(plan, function, (seats, spares, lanes), sized.calibration());
         let estimated = estimate(&expected);
         check_max(&estimated, max_cost)?;
         tell(&sized, order.generators.is_some(), &cost::in_words(&expected, &estimated));
         let begun = Begun::new(&order)?;
         let live = Live::begin(&begun, &order.loaded.plan, seats, &order.watch)?;
-        let (loaded, errands) = Errands::begin(order.loaded, &begun.id, begun.seed)?;
+        let (queues, region) = (deployed.fleet.lanes.len(), site.session.region());
+        eprintln!("{}", declaration(plan, &begun.id, seats, queues, region));
         take(&site, &deployed, &begun.id).await?;
-        match write_down(&site, &begun) {
-            Ok(()) => {
+        match get_ready(&site, &deployed, &begun, order.loaded).await {
+            Ok((loaded, errands)) => {
                 let estimated_usd = total(&estimated);
-                let prepared = Prepared {
-                    loaded,
-                    begun,
-                    errands,
-                    live,
-                    ready_within: order.ready_within,
-                    estimated_usd,
-                };
-                Box::pin(run_taken(&site, &deployed, prepared, (seats, spares))).await
+                let prepared =
+                    Prepared { loaded, begun, errands, live, kind, wishes: order.wishes, estimated_usd };
+                Box::pin(run_taken(&site, &deployed, prepared)).await
             }
             Err(failure) => {
                 // What is not given back is free within a minute.
@@ -101,42 +114,65 @@ pub(crate) fn run(order: Order, args: &AwsArgs, max_cost: Option<f64>) -> Result
     })
 }
 
-/// Makes the run on a fleet that was taken for it, keeps its result, and closes the queue whatever happened.
-async fn run_taken(
+/// What is done on a fleet that was taken before anybody is invited: whatever a run that is over left on is switched
+/// off, and the steps of `setup` are taken. Meanwhile others are told that this run is about to begin.
+async fn get_ready(
     site: &Site,
     deployed: &Deployed,
-    prepared: Prepared,
-    (seats, spares): (u32, u32),
-) -> Result<Finished, Failure> {
-    let Prepared { loaded: Loaded { plan, bundle }, begun, errands, mut live, ready_within, estimated_usd } =
-        prepared;
+    begun: &Begun,
+    loaded: Loaded,
+) -> Result<(Loaded, Errands), Failure> {
+    write_down(site, begun)?;
+    let left = deployed.mappings.look().await.map_err(told)?;
+    if let Some(words) = in_words(left) {
+        eprintln!("a run that is over was not tidied up: {words}; switching that off");
+        deployed.mappings.close().await.map_err(told)?;
+    }
+    let (id, seed) = (begun.id.clone(), begun.seed);
+    // Steps take their time, and a thread.
+    let mut errands = spawn_blocking(move || Errands::begin(loaded, &id, seed));
+    loop {
+        match timeout(SAY_AGAIN, &mut errands).await {
+            Ok(ready) => {
+                let ready = ready??;
+                return if hold_on(deployed, begun).await? { Ok(ready) } else { Err(lost(site)) };
+            }
+            // That it cannot be said now may be mended until it matters.
+            Err(_) => drop(hold_on(deployed, begun).await),
+        }
+    }
+}
+
+async fn hold_on(deployed: &Deployed, begun: &Begun) -> Result<bool, Failure> {
+    squall_fleet::hold_on(&deployed.store, &SystemClock, &begun.id).await.map_err(told)
+}
+
+/// Somebody else has the fleet, who must have waited for longer than this run was silent.
+fn lost(site: &Site) -> Failure {
+    let what = anyhow!("another run has taken stack `{}` while this one was in `setup`", site.stack);
+    Failure::from(what).with_hint("try again when it is over, or deploy a fleet of your own")
+}
+
+/// Makes the run on a fleet that was taken for it, keeps its result, and closes the queue whatever happened.
+async fn run_taken(site: &Site, deployed: &Deployed, prepared: Prepared) -> Result<Finished, Failure> {
+    let Prepared { loaded, begun, errands, mut live, kind, wishes, estimated_usd } = prepared;
+    let Loaded { plan, bundle } = loaded;
     let run = begun.id.clone();
-    let settings = Settings {
-        run: run.clone(),
-        name: plan.name.clone(),
-        bundle: bundle.sha256(),
-        seed: begun.seed,
-        seats,
-        spares,
-        interval_s: sizing::interval_s(seats),
-        poll: sizing::poll(seats),
-        gather: ready_within.unwrap_or_else(|| sizing::gather(seats)),
-        load: plan.latest_end(),
-        cleanup: plan.cleanup_time(),
-    };
+    let settings = settings(&begun, &plan, &bundle, kind, wishes);
     let judge = judge_of(&plan, site.session.region());
     let plan_sha256 = settings.bundle.clone();
     let (poll, opened_at) = (settings.poll, SystemClock.now());
     let store = Counted::new(&deployed.store);
-    let record = Box::pin(drive(deployed, &store, RunOrder { bundle, settings, judge }, &mut live)).await;
+    let record =
+        Box::pin(drive(deployed, &store, RunOrder { bundle, settings, judge, resumed: None }, &mut live))
+            .await;
     let page = live.close();
     let finished = record.and_then(|mut record| {
         let cost = cost_of(deployed, &record, (opened_at, poll), store.used(), estimated_usd);
         if record.epoch.is_none() && matches!(record.end, End::Failed(_)) {
-            eprintln!(
-                "hint: the log of function `{}` says why seats were not taken",
-                deployed.fleet.function
-            );
+            let functions: Vec<&str> =
+                deployed.fleet.lanes.iter().map(|lane| lane.function.as_str()).collect();
+            eprintln!("hint: the log of function `{}` says why seats were not taken", functions.join("`, `"));
         }
         let plan = errands.end(plan, &mut record)?;
         let place = Place { backend: "aws", region: site.session.region().to_owned(), cost };
@@ -194,11 +230,10 @@ fn cost_of(
         function: fleet.runs_on(),
         timeout: fleet.timeout,
         concurrency: Concurrency::of(record.seats.invited),
-        lanes: LANES,
+        lanes: u32::try_from(fleet.lanes.len()).unwrap_or(1),
         open: ended_at.since(opened_at),
         poll,
         invited: record.seats.invited,
-        epoch: record.epoch,
         ended_at,
         generators: &record.generators,
         command,
@@ -220,25 +255,27 @@ async fn check_clock(site: &Site) -> Result<(), Failure> {
     }
 }
 
-/// A generator must outlive its load.
-fn check_lifetime(plan: &Plan, fleet: &Fleet) -> Result<(), Failure> {
-    let load = plan.latest_request();
-    if load + BESIDES_LOAD <= fleet.timeout {
-        return Ok(());
+/// How long a generator can run a slice: what comes before and after it takes a part of its life.
+fn window(plan: &Plan, fleet: &Fleet, seats: u32, asked: Option<Duration>) -> Result<Duration, Failure> {
+    let lasts = Lasts::of(plan, seats);
+    let besides = lasts.graceful + lasts.cleanup + BESIDES_LOAD;
+    let most = fleet.timeout.saturating_sub(besides);
+    // What is handed over has been waited for by somebody who lived meanwhile.
+    let window = if lasts.load <= most { most } else { most.saturating_sub(WAITING) };
+    let window = asked.unwrap_or(window).min(most);
+    if lasts.load > window && window < LEAST_WINDOW {
+        let what = anyhow!(
+            "a generator lives {} s, of which {} are for other things than load: too little to hand it over",
+            fleet.timeout.as_secs(),
+            besides.as_secs()
+        );
+        return Err(Failure::wrong(what).with_hint(
+            "let generators live longer: `squall deploy --timeout 15m`; or make the load, its window or its graceful \
+             stop shorter or longer",
+        ));
     }
-    let s = |duration: Duration| duration.as_secs();
-    let what = anyhow!(
-        "the load lasts {} s with its graceful stop, and a generator lives {} s, of which {} are for other things",
-        s(load),
-        s(fleet.timeout),
-        s(BESIDES_LOAD)
-    );
-    let hint = if fleet.timeout < Duration::from_mins(15) {
-        "make the load shorter, or the generators' life longer: `squall deploy --timeout 15m`"
-    } else {
-        "make the load shorter with --duration, or split it into several runs"
-    };
-    Err(Failure::wrong(what).with_hint(hint))
+    check_windows(plan, seats, window)?;
+    Ok(window)
 }
 
 /// How many spares the account has room for. A throttled queue would slow down the whole start, so what it
@@ -285,11 +322,11 @@ async fn drive(
     live: &mut Live,
 ) -> Result<RunRecord, Failure> {
     let (run, seats) = (order.settings.run.clone(), order.settings.seats);
-    let concurrency = Concurrency::of(seats + order.settings.spares);
+    let offered = sizing::at_once(&order.settings);
     eprintln!("run {run}: opening the queue for {seats} generators");
     let (fail, failed) = oneshot::channel();
     let open = async {
-        if let Err(error) = deployed.mapping.open(concurrency).await {
+        if let Err(error) = deployed.mappings.open(offered).await {
             // The other side ends with the run.
             let _ = fail.send(());
             return Some(error);
@@ -323,7 +360,7 @@ async fn close(deployed: &Deployed, run: &str) {
     let closed = match is_held_by(&deployed.store, run).await {
         Ok(false) => return,
         // Where that cannot be read, closed is the safer state.
-        Ok(true) | Err(_) => deployed.mapping.close().await,
+        Ok(true) | Err(_) => deployed.mappings.close().await,
     };
     if let Err(error) = closed {
         eprintln!("warning: the queue stays open: {}", error.explain());

@@ -192,7 +192,7 @@ impl Camera {
 
     fn generators(&self, view: &View<'_>) -> Generators {
         let seats = view.orchestrator.seats();
-        let all = view.orchestrator.generators().values().filter(|record| record.slice.is_some());
+        let all = view.orchestrator.generators().values().filter(|record| record.post.is_some());
         let ended = all.clone().filter(|record| record.last_word.is_some()).count();
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         Generators {

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,11 +20,9 @@ use crate::clock::in_micros;
 
 use super::dial::dial;
 use super::dns::Resolver;
+use super::guard::Guard;
 use super::proxy::{Proxy, tunnel};
 use super::{Connect, ConnectError, Dialed, Io, Origin, ProxyForm};
-
-/// Where AWS keeps an instance's metadata, in IPv6.
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
 /// What ALPN calls HTTP/2.
 const H2: &[u8] = b"h2";
@@ -43,13 +40,19 @@ struct Way {
     version: HttpVersion,
     server_name: Option<String>,
     proxy: Option<Proxy>,
+    guard: Arc<Guard>,
 }
 
 impl NetworkConnector {
     /// With the TLS configuration of the whole slice. Slices with different turns begin with different addresses of a
     /// name. Must be called within a runtime.
     #[must_use]
-    pub fn new(settings: &HttpSettings, tls: Arc<ClientConfig>, first_turn: usize) -> Self {
+    pub fn new(
+        settings: &HttpSettings,
+        tls: Arc<ClientConfig>,
+        guard: Arc<Guard>,
+        first_turn: usize,
+    ) -> Self {
         let way = Way {
             tls: TlsConnector::from(tls),
             resolver: Resolver::new(settings, first_turn),
@@ -57,6 +60,7 @@ impl NetworkConnector {
             version: settings.version,
             server_name: settings.server_name.clone(),
             proxy: settings.proxy.as_ref().and_then(Proxy::of),
+            guard,
         };
         Self { way: Rc::new(way) }
     }
@@ -96,6 +100,9 @@ impl Way {
     /// Boxed is what few connections need: many are made at the same time.
     async fn connect(&self, origin: &Origin, phases: &Cell<Phases>) -> Result<Dialed, ConnectError> {
         let (host, port) = self.next_hop(origin);
+        if self.proxy.is_some() {
+            self.guard.check_behind_proxy(origin)?;
+        }
         let addresses = match self.resolver.known(host) {
             Some(addresses) => addresses,
             None => {
@@ -103,9 +110,8 @@ impl Way {
                 timed(phases, Phase::Dns, self.timeouts.dns, found).await.map_err(ConnectError::Dns)?
             }
         };
-        if let Some(forbidden) = addresses.iter().find(|address| is_never_a_target(**address)) {
-            return Err(ConnectError::Forbidden(*forbidden));
-        }
+        // Each of them may be dialled, and nothing else is.
+        addresses.iter().try_for_each(|address| self.guard.check(*address, port))?;
         let connected = timed(phases, Phase::Connect, self.timeouts.connect, dial(addresses, port)).await;
         let (mut stream, remote) = connected.map_err(ConnectError::Tcp)?;
         let mut form = None;
@@ -162,14 +168,6 @@ impl Way {
     }
 }
 
-/// Link-local addresses, where clouds keep their metadata, and addresses that stand for none.
-fn is_never_a_target(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => v4.is_link_local() || v4.is_unspecified() || v4.is_broadcast(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.is_unspecified() || v6 == METADATA_V6,
-    }
-}
-
 /// Does a phase's work within its limit, and keeps how long it took, also where it is given up.
 async fn timed<T>(
     phases: &Cell<Phases>,
@@ -198,20 +196,79 @@ async fn timed<T>(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::net::SocketAddr;
 
-    #[test]
-    fn metadata_is_never_a_target_in_whatever_notation() {
-        let check = |address: &str, never| {
-            assert_eq!(is_never_a_target(address.parse().unwrap()), never, "{address}");
-        };
-        for address in
-            ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "0.0.0.0", "::", "fd00:ec2::254"]
-        {
-            check(address, true);
+    use squall_plan::{Bundle, Inputs, compile};
+    use tokio::net::TcpListener;
+    use url::Url;
+
+    use super::*;
+    use crate::connect::client_config;
+
+    /// Connects to a URL as a plan with those settings does.
+    async fn connect(http: &str, guard: Guard, url: &str) -> Result<Dialed, ConnectError> {
+        let text = format!(
+            "target: http://127.0.0.1:1\nhttp: {{ {http} }}\nload: {{ users: 1, duration: 1s }}\n\
+             scenarios: {{ a: {{ steps: [ {{ get: / }} ] }} }}"
+        );
+        let compiled = compile(&Bundle::new("p.yaml", text.as_str(), Inputs::default()));
+        let plan = compiled.unwrap_or_else(|problems| panic!("{}", problems.render(false))).plan;
+        let tls = client_config(&plan, &squall_plan::SecretValues::default()).unwrap();
+        let connector = NetworkConnector::new(&plan.http, tls, Arc::new(guard), 0);
+        let origin = Origin::of(&Url::parse(url).unwrap()).unwrap();
+        connector.connect(&origin, Rc::default()).await
+    }
+
+    async fn check_forbidden(http: &str, guard: Guard, url: &str, expected: &str) {
+        match connect(http, guard, url).await {
+            Err(ConnectError::Forbidden(address)) => {
+                assert_eq!(address, expected.parse::<SocketAddr>().unwrap(), "{url}");
+            }
+            other => panic!("{url}: {:?}", other.err()),
         }
-        for address in ["127.0.0.1", "::1", "10.0.0.1", "192.0.2.1", "2001:db8::1"] {
-            check(address, false);
+    }
+
+    #[tokio::test]
+    async fn what_no_load_may_go_to_is_not_dialled_however_its_url_is_written() {
+        let forbidden =
+            async |url: &str, expected: &str| check_forbidden("", Guard::default(), url, expected).await;
+        for host in ["169.254.169.254", "2852039166", "0xa9fea9fe", "0251.0376.0251.0376", "169.254.43518"] {
+            forbidden(&format!("http://{host}/latest/meta-data/"), "169.254.169.254:80").await;
+            forbidden(&format!("https://{host}/"), "169.254.169.254:443").await;
         }
+        forbidden("http://[::ffff:169.254.169.254]:8/", "[::ffff:a9fe:a9fe]:8").await;
+        forbidden("http://[64:ff9b::a9fe:a9fe]/", "[64:ff9b::a9fe:a9fe]:80").await;
+        forbidden("http://[fd00:ec2::254]/", "[fd00:ec2::254]:80").await;
+        forbidden("http://0/", "0.0.0.0:80").await;
+        forbidden("http://[::]/", "[::]:80").await;
+    }
+
+    #[tokio::test]
+    async fn a_proxy_is_no_way_around() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = listener.local_addr().unwrap();
+        let http = format!("proxy: \"http://{proxy}\"");
+        for url in ["http://169.254.169.254/", "https://2852039166/", "http://[::ffff:a9fe:a9fe]/"] {
+            assert!(matches!(connect(&http, Guard::default(), url).await, Err(ConnectError::Forbidden(_))));
+        }
+        // Nor is the proxy itself where nobody may go.
+        let closed = Guard { closed: vec![proxy], ..Guard::default() };
+        check_forbidden(&http, closed, "http://192.0.2.1/", &proxy.to_string()).await;
+        assert!(connect(&http, Guard::default(), "http://192.0.2.1/").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn services_of_the_environment_are_not_dialled_and_their_neighbours_are() {
+        let (runtime, target) = (
+            TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap(),
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        );
+        let guard = || Guard { closed: vec![runtime], ..Guard::default() };
+        check_forbidden("", guard(), &format!("http://{runtime}/"), &runtime.to_string()).await;
+        let http = "resolve: { \"api.test\": 127.0.0.1 }";
+        let port = runtime.port();
+        check_forbidden(http, guard(), &format!("http://api.test:{port}/"), &runtime.to_string()).await;
+        let target = target.local_addr().unwrap();
+        assert!(connect("", guard(), &format!("http://{target}/")).await.is_ok());
     }
 }

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::clock::TokioClock;
-use crate::connect::{ConnectError, Dialed, Origin};
+use crate::connect::{ConnectError, Dialed, Guard, Origin};
 use crate::slice::{Finished, Machine, RunFacts, prepare, start};
 
 mod auth;
@@ -174,7 +174,7 @@ fn core_of(
         part: 0,
         // Virtual time would be spent on little else.
         probe: Duration::from_secs(1),
-        prepared: prepare(plan, machine, SecretValues::default()).unwrap(),
+        prepared: prepare(plan, machine, Guard::default(), SecretValues::default()).unwrap(),
         stopper,
         gatherer: Arc::new(Gatherer::new(1, sender, oneshot::channel().0)),
     }
@@ -646,7 +646,7 @@ fn a_slice_on_three_processors_is_one_slice() {
     std::thread::spawn(move || serve_each(&listener));
     let plan = compile(&Bundle::new("p.yaml", text.as_str(), Inputs::default())).unwrap().plan;
     let machine = Machine { cores: NonZeroU32::new(3).unwrap(), connections: 300 };
-    let prepared = prepare(&plan, machine, SecretValues::default()).unwrap();
+    let prepared = prepare(&plan, machine, Guard::default(), SecretValues::default()).unwrap();
     let epoch = Instant::now() + Duration::from_millis(100);
     let (plan, interval) = (Arc::new(plan), Duration::from_secs(1));
     let (share, run) = (Share::try_new(1, 2).unwrap(), RunFacts::default());

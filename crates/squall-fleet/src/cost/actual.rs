@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::estimate::{billed_s, poller_hours, queue_requests};
 use super::{Billed, Item, bill};
 use crate::counted::StoreUse;
-use crate::message::Time;
+use crate::message::{Relief, Time};
 use crate::orchestrator::GeneratorRecord;
 use crate::sizing::{Concurrency, Function};
 
@@ -29,8 +29,6 @@ pub struct Used<'a> {
     pub poll: Duration,
     /// Invitations that were sent.
     pub invited: u32,
-    /// When the load began, if it did, by the generators' clocks.
-    pub epoch: Option<Time>,
     /// When the run was over.
     pub ended_at: Time,
     /// Everybody who took a seat.
@@ -54,7 +52,7 @@ pub fn actual(used: &Used<'_>) -> Vec<Item> {
         read += READS_BESIDES_CONTROL + life.billed.as_secs_f64() / used.poll.as_secs_f64().max(0.001);
         // That it is ready, and then its snapshots and its last word.
         written += 1.0 + record.last_word.as_ref().map_or(0.0, |last| f64::from(last.snapshots) + 1.0);
-        silent |= record.slice.is_some() && record.last_word.is_none();
+        silent |= record.post.is_some() && record.last_word.is_none();
     }
     let time = Billed::GeneratorTime(used.function.architecture);
     let [known, unknown] = seconds.map(|seconds| seconds * used.function.gigabytes());
@@ -92,11 +90,11 @@ impl Used<'_> {
         Life { billed: end.since(begin).min(self.timeout) + init, is_known: told.is_some() }
     }
 
-    /// When one without a last word was gone. A spare leaves when others begin, one that comes later at its next look; of one
-    /// that was lost nobody knows more than that the run is over.
+    /// When one without a last word was gone. Who was not needed leaves a look after it was told so; of one that was lost
+    /// nobody knows more than that the run is over.
     fn latest_end(&self, record: &GeneratorRecord) -> Time {
-        match self.epoch {
-            Some(epoch) if record.slice.is_none() => epoch.max(record.ready.clock.plus(self.poll)),
+        match record.relief {
+            Some((Relief::Leave, at)) if record.post.is_none() => at.plus(self.poll).max(record.ready.clock),
             _ => self.ended_at.max(record.ready.clock),
         }
     }
@@ -108,7 +106,7 @@ mod tests {
 
     use super::*;
     use crate::cost::{quantity, total};
-    use crate::message::{Ended, Final, Ready, VERSION};
+    use crate::message::{Ended, Final, Post, Ready, VERSION};
     use crate::sizing::Architecture;
 
     const TIMEOUT: Duration = Duration::from_mins(15);
@@ -141,8 +139,16 @@ mod tests {
             start_skew_ms: 0.0,
             clock: Some(at(ms)),
         });
-        let slice = slice.and_then(|index| Share::try_new(index, 2));
-        GeneratorRecord { slice, ready, ready_ms: 200.0, last_word }
+        let share = slice.and_then(|index| Share::try_new(index, 2));
+        GeneratorRecord {
+            ready,
+            ready_ms: 200.0,
+            post: share.map(|share| Post { share, window: 0, from_us: 0, after: None }),
+            relief: share.is_none().then(|| (Relief::Leave, at(3_000))),
+            heard_at: at(200),
+            last_word,
+            clock_off_us: None,
+        }
     }
 
     fn used(generators: &[GeneratorRecord]) -> Used<'_> {
@@ -154,7 +160,6 @@ mod tests {
             open: Duration::from_secs(40),
             poll: Duration::from_secs(1),
             invited: 3,
-            epoch: Some(at(4_000)),
             ended_at: at(16_000),
             generators,
             command: StoreUse { writes: 70, reads: 50, bytes_read: 2_000_000 },
@@ -176,7 +181,7 @@ mod tests {
             let found = of(billed, is_estimated);
             assert!((found - by_hand).abs() < 1e-9, "{billed:?}: {found}");
         };
-        // Two that lived for 14.05 s, and a spare that left at the epoch; two gigabytes each.
+        // Two that lived for 14.05 s, and a spare that left a look after it was told to; two gigabytes each.
         check(TIME, false, 2.0 * 14.05 * 2.0);
         check(TIME, true, 4.05 * 2.0);
         check(Billed::Invocations, false, 3.0);
@@ -209,9 +214,10 @@ mod tests {
         // Lost: until the end of the run, and no longer than it may live.
         check(generator(Some(0), None), |_| (), 16.05);
         check(generator(Some(0), None), |used| used.ended_at = at(9_000_000), 900.05);
-        // A run that never began; a seat that was taken after the epoch, and left at the next look.
-        check(generator(None, None), |used| used.epoch = None, 16.05);
-        check(generator(None, None), |used| used.epoch = Some(at(-5_000)), 1.25);
+        // Ready to the end and never needed; told to leave before it was there.
+        check(GeneratorRecord { relief: None, ..generator(None, None) }, |_| (), 16.05);
+        let at_once = Some((Relief::Leave, at(-5_000)));
+        check(GeneratorRecord { relief: at_once, ..generator(None, None) }, |_| (), 0.25);
         // Without a deadline it is as old as its first word, and a part of a millisecond is a whole one.
         let mut local = generator(Some(0), Some(1_000));
         (local.ready.deadline, local.ready.init_ms) = (None, 0.1);

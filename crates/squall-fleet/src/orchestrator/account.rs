@@ -141,7 +141,7 @@ impl Orchestrator {
         let told = self.told_by(record);
         match &record.last_word {
             None => {
-                let from_s = self.unknown_from(record, merged);
+                let from_s = unknown_from(record, merged);
                 let most = self.unknown_of(record, merged);
                 Some(format!(
                     "slice {slice}: not heard of from {from_s} s on; up to {most} requests are unknown"
@@ -171,32 +171,35 @@ impl Orchestrator {
         self.posted().filter(|record| !self.is_in(record)).map(|record| self.unknown_of(record, merged)).sum()
     }
 
-    fn unknown_from(&self, record: &GeneratorRecord, merged: &Merged) -> u64 {
-        let told = merged.generators().get(&record.ready.nonce).map(|totals| totals.told_until);
-        let from = record.post.as_ref().map_or(0, |post| post.from_us / 1_000_000);
-        told.and_then(|told| u64::try_from(told).ok()).unwrap_or(0).max(from)
-    }
-
     fn unknown_of(&self, record: &GeneratorRecord, merged: &Merged) -> u64 {
         if let Some(last) = &record.last_word {
             return last.requests.saturating_sub(self.told_by(record).requests);
         }
         let Some(epoch) = self.control.epoch else { return 0 };
-        let end = self.settings.load + self.settings.graceful + self.settings.cleanup;
+        let end = self.settings.lasts.load + self.settings.lasts.graceful + self.settings.lasts.cleanup;
         let end_us = match record.relief {
             // Within a poll and a look it has heard of it, or it has stopped behind the fence.
             Some((Relief::Leave, at)) => {
                 let stopped = self.fleet_time(at.plus(FENCE + self.settings.poll * 2));
                 micros(stopped.since(epoch)).min(micros(end))
             }
-            Some((Relief::HandOver { at_us }, _)) => at_us.saturating_add(micros(self.settings.graceful)),
+            Some((Relief::HandOver { at_us }, _)) => {
+                at_us.saturating_add(micros(self.settings.lasts.graceful))
+            }
             None => micros(end),
         };
-        let from_us = self.unknown_from(record, merged).saturating_mul(1_000_000);
+        let from_us = unknown_from(record, merged).saturating_mul(1_000_000);
         // Requests that were under way when it was last heard of are a second's more.
         let seconds = end_us.saturating_sub(from_us).div_ceil(1_000_000).saturating_add(1);
         seconds.saturating_mul(self.peak_rps)
     }
+}
+
+/// In seconds since the epoch, up to when a generator has told what it did.
+fn unknown_from(record: &GeneratorRecord, merged: &Merged) -> u64 {
+    let told = merged.generators().get(&record.ready.nonce).map(|totals| totals.told_until);
+    let from = record.post.as_ref().map_or(0, |post| post.from_us / 1_000_000);
+    told.and_then(|told| u64::try_from(told).ok()).unwrap_or(0).max(from)
 }
 
 fn second(offset_us: u64) -> i32 {

@@ -45,7 +45,7 @@ impl Orchestrator {
         self.compare_clocks();
         let wanted = self.settings.seats as usize;
         let epoch = self.fleet_time(now).plus(self.to_epoch());
-        let first_window = self.settings.load.min(self.settings.window);
+        let first_window = self.settings.lasts.load.min(self.settings.window);
         let mut nonces: Vec<(u32, String)> = self
             .generators
             .iter()
@@ -126,7 +126,7 @@ impl Orchestrator {
     /// Whether there is time for anybody to go on with a slice.
     fn can_change(&self, now_us: i64) -> bool {
         let from = u64::try_from(now_us).unwrap_or(0).saturating_add(micros(self.lead() + LEAST));
-        self.settings.divisible && from < micros(self.settings.load)
+        self.settings.lasts.divisible && from < micros(self.settings.lasts.load)
     }
 
     /// From the decision to its effect: everybody has heard of it, or has stopped behind the fence, and whoever
@@ -264,7 +264,7 @@ impl Orchestrator {
     /// However much goes wrong, no more are invited than twice what a run without trouble needs, and each slice's
     /// replacements.
     fn most_invited(&self) -> u32 {
-        let windows = self.settings.load.as_micros() / self.settings.window.as_micros().max(1) + 2;
+        let windows = self.settings.lasts.load.as_micros() / self.settings.window.as_micros().max(1) + 2;
         let each = u32::try_from(windows).unwrap_or(u32::MAX).saturating_add(MAX_REPLACED);
         self.settings.seats.saturating_add(self.settings.spares).saturating_mul(each).saturating_mul(2)
     }
@@ -294,26 +294,26 @@ impl Orchestrator {
     }
 
     fn post(&mut self, changes: &mut Assignment, nonce: String, post: Post, now: Time) {
-        changes.posts.insert(nonce.clone(), post.clone());
-        self.take_post(nonce, post, now);
+        self.take_post(&nonce, post.clone(), now);
+        changes.posts.insert(nonce, post);
     }
 
     /// A generator has a slice from now on.
-    pub(super) fn take_post(&mut self, nonce: String, post: Post, now: Time) {
+    pub(super) fn take_post(&mut self, nonce: &str, post: Post, now: Time) {
         let life_us = self
             .generators
-            .get(&nonce)
+            .get(nonce)
             .zip(self.control.epoch)
             .map_or(u64::MAX, |(record, epoch)| self.life_us(record, epoch));
         let boundary_us = self.boundary_us(post.share, post.from_us).min(life_us);
-        let is_last = boundary_us.saturating_add(micros(LEAST)) >= micros(self.settings.load);
+        let is_last = boundary_us.saturating_add(micros(LEAST)) >= micros(self.settings.lasts.load);
         if let Some(slice) = self.slices.get_mut(post.share.index() as usize) {
-            slice.holder = Some(nonce.clone());
+            slice.holder = Some(nonce.to_owned());
             slice.before = None;
             slice.window = post.window;
             slice.boundary_us = (!is_last).then_some(boundary_us);
         }
-        if let Some(record) = self.generators.get_mut(&nonce) {
+        if let Some(record) = self.generators.get_mut(nonce) {
             record.post = Some(post);
             record.heard_at = now;
         }
@@ -340,7 +340,7 @@ impl Orchestrator {
 
     /// How long after the epoch a generator can run a slice: what comes after it needs time, too.
     fn life_us(&self, record: &GeneratorRecord, epoch: Time) -> u64 {
-        let after = self.settings.graceful + self.settings.cleanup + FLUSH;
+        let after = self.settings.lasts.graceful + self.settings.lasts.cleanup + FLUSH;
         record.ready.deadline.map_or(u64::MAX, |deadline| micros(deadline.minus(after).since(epoch)))
     }
 

@@ -17,10 +17,12 @@ fn settings(seats: u32) -> Settings {
         poll: Duration::from_millis(100),
         gather: Duration::from_secs(10),
         window: Duration::from_hours(1),
-        load: Duration::from_secs(20),
-        graceful: Duration::ZERO,
-        cleanup: Duration::ZERO,
-        divisible: true,
+        lasts: Lasts {
+            load: Duration::from_secs(20),
+            graceful: Duration::ZERO,
+            cleanup: Duration::ZERO,
+            divisible: true,
+        },
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use squall_plan::Share;
+use squall_plan::{Load, PlacedLoad, Plan, Share};
 
 use crate::assignments::shards;
 use crate::message::{Assignment, Control, Final, Invitation, Manifest, Post, Ready, Relief, Time, VERSION};
@@ -33,6 +33,13 @@ pub struct Settings {
     pub gather: Duration,
     /// How long a generator runs a slice at most before another one goes on.
     pub window: Duration,
+    /// What only the plan says.
+    pub lasts: Lasts,
+}
+
+/// How long a plan's load lasts, and whether it can change hands meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lasts {
     /// How long load is made.
     pub load: Duration,
     /// How long what was begun may take to end after that, or after a slice was handed over.
@@ -41,6 +48,21 @@ pub struct Settings {
     pub cleanup: Duration,
     /// Whether somebody else can go on with a slice: not where it is a number of iterations.
     pub divisible: bool,
+}
+
+impl Lasts {
+    /// Of a plan on so many generators.
+    #[must_use]
+    pub fn of(plan: &Plan, seats: u32) -> Self {
+        let has_number =
+            |placed: &PlacedLoad| matches!(&placed.load, Load::Closed(load) if load.iterations.is_some());
+        Self {
+            load: plan.duration(),
+            graceful: plan.latest_end().saturating_sub(plan.duration()) + plan.handover_spread(seats),
+            cleanup: plan.cleanup_time(),
+            divisible: !plan.loads.iter().any(has_number),
+        }
+    }
 }
 
 impl Settings {

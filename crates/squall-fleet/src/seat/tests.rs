@@ -13,7 +13,7 @@ use super::*;
 use crate::judge::Judge;
 use crate::message::Control;
 use crate::orchestrate::{Observer, RunOrder, RunRecord, View, orchestrate};
-use crate::orchestrator::{End, Settings};
+use crate::orchestrator::{End, Lasts, Settings};
 use crate::{MemoryQueue, MemoryStore, Put, Queue};
 
 /// tokio's virtual time as the clock on the wall.
@@ -75,10 +75,7 @@ pub(crate) fn order(seats: u32, load: Duration) -> RunOrder {
         poll: Duration::from_millis(100),
         gather: Duration::from_secs(10),
         window: Duration::from_hours(24),
-        load,
-        graceful: Duration::ZERO,
-        cleanup: Duration::ZERO,
-        divisible: true,
+        lasts: Lasts { load, graceful: Duration::ZERO, cleanup: Duration::ZERO, divisible: true },
     };
     RunOrder { bundle, settings, judge: Judge::default(), resumed: None }
 }
@@ -323,7 +320,7 @@ async fn a_generator_ends_its_load_before_its_environment_ends_it() {
     world.deadline = Some(world.clock.now().plus(Duration::from_secs(30)));
     let (queue, store, clock) = (Arc::clone(&world.queue), Arc::clone(&world.store), world.clock);
     let mut short = order(1, world.load);
-    short.settings.load = Duration::from_secs(5);
+    short.settings.lasts.load = Duration::from_secs(5);
     let mut nobody = Nobody;
     let mut driven = pin!(orchestrate(&*queue, &*store, &clock, short, &mut nobody, std::future::pending()));
     let record = loop {

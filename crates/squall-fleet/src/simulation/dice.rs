@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-/// A sequence of draws: SplitMix64 (Steele, Lea and Flood, 2014).
+/// A sequence of draws: `SplitMix64` (Steele, Lea and Flood, 2014).
 #[derive(Debug)]
 pub struct Dice {
     state: Cell<u64>,

@@ -1,6 +1,6 @@
 //! Who asks.
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, Method};
 use minijinja::Value;
 use serde_json_path::JsonPath;
@@ -13,9 +13,9 @@ use crate::model::{
 };
 use crate::yaml::Node;
 
+use super::Lowering;
 use super::fields::Fields;
 use super::values::{HeaderList, Manner};
-use super::{Lowering, user_agent};
 
 /// How a part of a plan says who asks.
 pub(super) enum Who {
@@ -154,7 +154,6 @@ impl Lowering<'_> {
         mut headers: Headers,
         form: &[(String, Template)],
     ) -> Option<Request> {
-        headers.set(&USER_AGENT, &user_agent());
         headers.set(&ACCEPT, &Template::literal("application/json"));
         headers.set(&CONTENT_TYPE, &Template::literal("application/x-www-form-urlencoded"));
         let capture = |variable: &str, default: Option<&str>| {
@@ -179,6 +178,7 @@ impl Lowering<'_> {
             url,
             fixed_path: None,
             headers,
+            own_agent: false,
             auth: None,
             body: Body::Form(UrlTemplate::form(form)),
             compress: None,

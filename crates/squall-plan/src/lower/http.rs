@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use url::{Host, Url};
 
+use crate::addresses::never_a_target;
 use crate::keys;
 use crate::model::{
     AllowList, Compression, Connections, DnsSettings, HttpSettings, HttpVersion, Roots, Timeouts,
@@ -131,7 +132,17 @@ impl Lowering<'_> {
         if address.is_none() {
             self.no_address(node, &text);
         }
+        self.check_address(node, &text);
         address
+    }
+
+    /// An address that no load may go to is told before there is any.
+    pub(super) fn check_address(&mut self, node: &Node, host: &str) {
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+        if let Some((address, kind)) = address.and_then(|address| Some((address, never_a_target(address)?))) {
+            let message = format!("`{address}` is an address that no load may go to: {kind}");
+            self.error(node.span.clone(), "never-a-target", message, None);
+        }
     }
 
     fn no_address(&mut self, node: &Node, text: &str) {
@@ -161,6 +172,9 @@ impl Lowering<'_> {
             self.error(node.span.clone(), "bad-proxy", "not the URL of an HTTP proxy".to_owned(), hint);
             return None;
         }
+        if let Some(host) = url.as_ref().and_then(Url::host_str) {
+            self.check_address(node, host);
+        }
         url
     }
 
@@ -169,14 +183,15 @@ impl Lowering<'_> {
         let hosts = self.optional(fields, "allow", |this, node| {
             Some(this.list(node, |this, node| {
                 let text = this.text(node)?;
-                let name = text.strip_prefix("*.").unwrap_or(&text);
-                let host = name.parse::<IpAddr>().map(|address| address.to_string()).ok();
-                let host = host.or_else(|| Host::parse(name).ok().map(|host| host.to_string()));
-                if host.is_none() {
-                    let hint = Some("write a name or an address, without scheme and port".to_owned());
-                    this.error(node.span.clone(), "bad-name", format!("`{text}` is no host"), hint);
+                let entry = AllowList::entry(&text);
+                match &entry {
+                    Some(host) => this.check_address(node, host),
+                    None => {
+                        let hint = Some("write a name or an address, without scheme and port".to_owned());
+                        this.error(node.span.clone(), "bad-name", format!("`{text}` is no host"), hint);
+                    }
                 }
-                host.map(|host| if text.starts_with("*.") { format!("*.{host}") } else { host })
+                entry
             }))
         });
         let own = target.host_str().map(|host| host.trim_matches(['[', ']']).to_owned());

@@ -84,6 +84,9 @@ impl Lowering<'_> {
                 let hint = Some("write an address such as `https://staging.example.com`".to_owned());
                 this.error(node.span.clone(), "bad-target", format!("target `{text}` {message}"), hint);
             }
+            if let Some(host) = url.as_ref().ok().and_then(Url::host_str) {
+                this.check_address(node, host);
+            }
             url.ok()
         })
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderValue, Method, Uri};
 use url::Url;
 
@@ -82,6 +82,7 @@ impl Lowering<'_> {
         if let Some((_, host)) = self.base.as_ref().filter(|_| fixed_path.is_some() && !headers.has(&HOST)) {
             headers.fixed.insert(HOST, host.clone());
         }
+        let own_agent = headers.has(&USER_AGENT);
         let looks_at = LooksAt {
             headers: expect.looks_at_headers() || captures.iter().any(|capture| !capture.source.is_body()),
             body: expect.looks_at_body() || captures.iter().any(|capture| capture.source.is_body()),
@@ -100,6 +101,7 @@ impl Lowering<'_> {
             url,
             fixed_path,
             headers,
+            own_agent,
             auth: manner.auth,
             body,
             compress,
@@ -210,6 +212,7 @@ impl Lowering<'_> {
             let hint = Some(format!("write `allow: [ {host} ]` in the plan"));
             self.error(node.span.clone(), "forbidden-host", format!("host `{host}` is not allowed"), hint);
         }
+        self.check_address(node, &host);
     }
 
     /// The body and its content type; `None` if it is wrong.

@@ -1,17 +1,15 @@
 //! Scenarios and tasks.
 
-use http::header::USER_AGENT;
-
 use crate::keys;
 use crate::model::{
     Flow, Load, MeasureKind, PlacedLoad, Purpose, SETUP, Scenario, Step, TEARDOWN, Task, Users,
 };
 use crate::yaml::{Node, Scalar, Value};
 
+use super::Lowering;
 use super::fields::Fields;
 use super::steps::Home;
 use super::values::Manner;
-use super::{Lowering, user_agent};
 
 impl Lowering<'_> {
     pub(super) fn scenarios(
@@ -69,10 +67,8 @@ impl Lowering<'_> {
         let auth = self.optional(&fields, "auth", Self::auth);
         let own =
             self.optional(&fields, "headers", |this, node| Some(this.sent_headers(node))).unwrap_or_default();
-        let headers =
-            std::iter::once((USER_AGENT, user_agent())).chain(of_plan.headers.iter().cloned()).collect();
         let tags = self.tags(&fields, &of_plan.tags);
-        let base = Manner { headers, tags, ..of_plan.clone() };
+        let base = Manner { tags, ..of_plan.clone() };
         let with_own = base.within(auth, own);
         let steps = |this: &mut Self, key: &'static str, purpose: Purpose, manner: &Manner| {
             let home = Home { scenario: name, purpose, manner };

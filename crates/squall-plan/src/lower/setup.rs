@@ -28,7 +28,6 @@ impl Lowering<'_> {
 
     fn errand(&mut self, fields: &Fields<'_>, key: &'static str, manner: &Manner) -> Vec<Step> {
         let Some(node) = fields.get(key) else { return Vec::new() };
-        let manner = &manner.within(None, vec![(http::header::USER_AGENT, super::user_agent())]);
         self.within(key, |this| {
             this.check_errand(node, key);
             this.is_setup = key == SETUP;

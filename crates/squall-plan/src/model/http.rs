@@ -115,34 +115,6 @@ pub struct DnsSettings {
     pub max_ttl: Option<Duration>,
 }
 
-/// The hosts that requests may go to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AllowList {
-    hosts: Vec<String>,
-}
-
-impl AllowList {
-    /// Of these hosts; `*.example.com` stands for all names below that one.
-    pub fn new(hosts: impl IntoIterator<Item = String>) -> Self {
-        Self { hosts: hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect() }
-    }
-
-    /// The hosts, as they were given.
-    pub fn hosts(&self) -> impl Iterator<Item = &str> {
-        self.hosts.iter().map(String::as_str)
-    }
-
-    /// Whether requests may go to a host: a name, or an address without brackets.
-    #[must_use]
-    pub fn allows(&self, host: &str) -> bool {
-        let host = host.to_ascii_lowercase();
-        self.hosts.iter().any(|allowed| match allowed.strip_prefix('*') {
-            Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
-            None => host == *allowed,
-        })
-    }
-}
-
 /// Certificates, besides those that everybody has.
 #[derive(Debug, Clone, Default)]
 pub struct TlsSettings {

@@ -25,6 +25,8 @@ pub struct Request {
     pub fixed_path: Option<Uri>,
     /// Its headers, with those of scenario and plan that it does not replace.
     pub headers: Headers,
+    /// Whether they say what sends it (`User-Agent`); if not, the engine says that it is this tool, and which run.
+    pub own_agent: bool,
     /// Who asks, where that is more than one of the headers: an index into [`Plan::auths`](super::Plan::auths).
     pub auth: Option<usize>,
     /// What is sent.

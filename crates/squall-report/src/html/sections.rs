@@ -189,6 +189,7 @@ pub(super) fn coverage(html: &mut Html, result: &RunResult) {
         (seats.spare, "spare"),
         (seats.lost, "lost"),
         (seats.replaced, "replaced"),
+        (seats.handed_over, "handed over"),
         (seats.late, "late"),
         (seats.duplicate, "taken again"),
     ];

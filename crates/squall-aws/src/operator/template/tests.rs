@@ -239,3 +239,104 @@ fn what_is_deployed_unasked_is_what_estimates_assume() {
     assert_eq!(at(&template, "Parameters/MemoryMb/Default").as_u64(), Some(assumed.memory_mb.into()));
     assert_eq!(at(&template, "Parameters/Architecture/Default"), assumed.architecture.name());
 }
+
+fn with(lanes: u32) -> String {
+    super::with_lanes(TEMPLATE, std::num::NonZeroU32::new(lanes).unwrap()).unwrap()
+}
+
+/// Where a value mentions parts of the stack.
+fn mentions(value: &Value) -> Vec<String> {
+    match value {
+        Value::Tagged(tagged) if tagged.tag == "Ref" || tagged.tag == "GetAtt" => {
+            let text = tagged.value.as_str().unwrap();
+            vec![text.split('.').next().unwrap().to_owned()]
+        }
+        Value::Tagged(tagged) => mentions(&tagged.value),
+        Value::Sequence(values) => values.iter().flat_map(mentions).collect(),
+        Value::Mapping(entries) => entries.values().flat_map(mentions).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn each_lane_has_a_queue_a_function_and_a_mapping_of_its_own_and_shares_the_rest() {
+    assert_eq!(with(1), TEMPLATE);
+    let one = template();
+    let names = |template: &Value| -> std::collections::BTreeSet<String> {
+        let resources = at(template, "Resources").as_mapping().unwrap();
+        resources.keys().map(|key| key.as_str().unwrap().to_owned()).collect()
+    };
+    for lanes in [2, 3, super::MOST_LANES] {
+        let text = with(lanes);
+        let many: Value = serde_yaml_ng::from_str(&text).unwrap();
+        let mut expected = names(&one);
+        for lane in 2..=lanes {
+            for part in ["Queue", "Function", "Mapping"] {
+                expected.insert(format!("{part}{lane}"));
+                // But for the numbers it is what the first one is.
+                let own = at(&many, &format!("Resources/{part}{lane}"));
+                let as_first = serde_yaml_ng::to_string(own).unwrap().replace(&lane.to_string(), "");
+                let first = serde_yaml_ng::to_string(at(&one, &format!("Resources/{part}"))).unwrap();
+                assert_eq!(as_first, first.replace(&lane.to_string(), ""), "{part}{lane}");
+            }
+            let of = |part: &str| mentions(at(&many, &format!("Resources/{part}{lane}/Properties")));
+            let (queue, function) = (format!("Queue{lane}"), format!("Function{lane}"));
+            assert!(of("Queue").contains(&"DeadLetterQueue".to_owned()));
+            assert!(of("Function").contains(&queue) && !of("Function").contains(&"Queue".to_owned()));
+            assert!(
+                of("Function").contains(&"Role".to_owned()) && of("Function").contains(&"Logs".to_owned())
+            );
+            assert_eq!(of("Mapping"), [queue.clone(), function.clone()]);
+            for (output, part) in [("QueueUrl", "Queue"), ("Function", "Function"), ("Mapping", "Mapping")] {
+                assert_eq!(
+                    *at(&many, &format!("Outputs/{output}{lane}/Value")),
+                    format!("{part}{lane}").as_str()
+                );
+            }
+        }
+        assert_eq!(names(&many), expected);
+        let statements = at(
+            &at(&many, "Resources/Role/Properties/Policies").as_sequence().unwrap()[0],
+            "PolicyDocument/Statement",
+        );
+        for name in ["GiveBackSeats", "ReceiveSeats"] {
+            let statement =
+                statements.as_sequence().unwrap().iter().find(|one| at(one, "Sid") == name).unwrap();
+            let arns: Vec<String> =
+                (1..=lanes).map(|lane| format!("{}.Arn", super::name_in_lane("Queue", lane))).collect();
+            assert_eq!(texts(at(statement, "Resource")), arns);
+        }
+        // CloudFormation takes no more in a request.
+        assert!(text.len() < 51_200, "{lanes} lanes are {} bytes", text.len());
+    }
+}
+
+#[test]
+fn a_template_that_does_not_say_what_a_lane_is_has_one() {
+    use super::LaneError::{NoMarks, Order};
+    let two = std::num::NonZeroU32::new(2).unwrap();
+    let check = |text: &str, error| assert_eq!(super::with_lanes(text, two), Err(error), "{text}");
+    check("Resources: {}\n", NoMarks);
+    check("# lane:begin\nQueue: 1\n", Order);
+    check("# lane:end\n", Order);
+    check("# lane:begin\n# lane:begin\n# lane:end\n", Order);
+    assert_eq!(super::with_lanes("Resources: {}\n", std::num::NonZeroU32::MIN).unwrap(), "Resources: {}\n");
+    let text = "a\n  # lane:begin\n  # of each\n  Queue: { T: AWS::SQS::Queue, U: !Ref Queue, D: DeadLetterQueue, F: FunctionName }\n  # lane:end\nb";
+    let expected = "a\n  # of each\n  Queue: { T: AWS::SQS::Queue, U: !Ref Queue, D: DeadLetterQueue, F: FunctionName }\n  Queue2: { T: AWS::SQS::Queue, U: !Ref Queue2, D: DeadLetterQueue, F: FunctionName }\nb";
+    assert_eq!(super::with_lanes(text, two).unwrap(), expected);
+}
+
+#[test]
+fn generators_are_told_what_they_may_do_and_by_default_may_do_anything() {
+    let template = template();
+    let variables = at(&template, "Resources/Function/Properties/Environment/Variables");
+    for (variable, parameter, default) in [
+        ("SQUALL_ALLOWED_HOSTS", "AllowedHosts", Value::from("")),
+        ("SQUALL_MAX_RATE", "MaxRate", Value::from(0)),
+        ("SQUALL_MAX_GENERATORS", "MaxGenerators", Value::from(0)),
+    ] {
+        assert_eq!(at(variables, variable), parameter);
+        assert_eq!(*at(&template, &format!("Parameters/{parameter}/Default")), default);
+    }
+    assert_eq!(*at(&template, "Parameters/Lanes/MaxValue"), super::MOST_LANES);
+}
