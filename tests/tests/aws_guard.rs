@@ -66,9 +66,12 @@ fn what_goes_beyond_the_ceilings_of_a_fleet_is_refused_before_anybody_is_invited
     check_refused(&run(&aws, "2"), &["go on as fast as answers come", "think: pace(1s)"]);
     let name = format!("http://localhost:{}", server.address().port());
     plan(&aws, &name, OPEN, "");
-    check_refused(&run(&aws, "2"), &["the plan's target `localhost`", "(127.0.0.1)", "deploy --allow HOST"]);
+    check_refused(
+        &run(&aws, "2"),
+        &["`localhost` in the plan's `target`", "(127.0.0.1)", "deploy --allow HOST"],
+    );
     plan(&aws, &target, OPEN, "allow: [ elsewhere.test ]");
-    check_refused(&run(&aws, "2"), &["the plan's `allow`, with `elsewhere.test`"]);
+    check_refused(&run(&aws, "2"), &["`elsewhere.test` in the plan's `allow`"]);
     assert!(aws.keys().iter().all(|key| key.starts_with("code/")), "{:?}", aws.keys());
     // What stays within is run, and said before.
     plan(&aws, &target, OPEN, "");
@@ -112,7 +115,7 @@ fn generators_believe_what_they_were_deployed_with_and_no_manifest_or_invitation
     plan(&aws, &target, OPEN, "");
     refused("3", "the run has 3 generators, and this fleet may have 2");
     plan(&aws, &format!("http://localhost:{}", server.address().port()), OPEN, "");
-    refused("2", "the plan's target `localhost`, is not among the hosts that this fleet may send load to");
+    refused("2", "`localhost` in the plan's `target` is not among the hosts of this fleet");
     plan(&aws, &target, OPEN, "");
     let ran = run(&aws, "2");
     assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
