@@ -2,6 +2,9 @@
 
 #![expect(clippy::disallowed_methods, reason = "a real process is timed by a real clock")]
 
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -238,4 +241,58 @@ fn setup_is_done_on_a_fleet_that_was_taken_and_a_failed_one_gives_it_back() {
     plan(&aws, &url(&server), OPEN, "");
     let ran = run(&aws, "2");
     assert_eq!(ran.code, 0, "the fleet is free at once: {}", ran.stderr);
+}
+
+/// Where Lambda talks to the generators that this emulator has started.
+fn runtime_apis(aws: &Aws) -> Vec<String> {
+    let endpoint = format!("AWS_ENDPOINT_URL={}", aws.endpoint());
+    let processes = fs::read_dir("/proc").map(|all| all.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    let variables = processes.iter().filter_map(|process| fs::read(process.path().join("environ")).ok());
+    let own = variables.filter_map(|variables| {
+        let variables = String::from_utf8_lossy(&variables).into_owned();
+        let has_endpoint = variables.split('\0').any(|variable| variable == endpoint);
+        let api = variables.split('\0').find_map(|variable| variable.strip_prefix("AWS_LAMBDA_RUNTIME_API="));
+        api.filter(|_| has_endpoint).map(str::to_owned)
+    });
+    own.collect()
+}
+
+/// Sends everybody who asks to where Lambda talks to one of the generators, until it is asked for the last time.
+fn redirect_to_runtime(listener: &TcpListener, aws: &Aws) {
+    for turn in 0.. {
+        let Ok((mut stream, _)) = listener.accept() else { return };
+        let mut head = [0; 4_096];
+        let read = stream.read(&mut head).unwrap_or(0);
+        if read == 0 {
+            return;
+        }
+        let apis = runtime_apis(aws);
+        let location = apis.get(turn % apis.len().max(1)).map_or("", String::as_str);
+        let answer = format!(
+            "HTTP/1.1 302 Found\r\nLocation: http://{location}/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        // Who has left does not want to know.
+        let _ = stream.write_all(answer.as_bytes());
+    }
+}
+
+#[test]
+fn no_load_goes_to_where_lambda_talks_to_its_generator() {
+    let aws = Aws::start();
+    aws.deploy();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    plan(&aws, &format!("http://{address}"), "{ rate: 10/s, duration: 4s, max_users: 9 }", "");
+    let ran = std::thread::scope(|scope| {
+        scope.spawn(|| redirect_to_runtime(&listener, &aws));
+        let ran = run(&aws, "1");
+        drop(TcpStream::connect(address));
+        ran
+    });
+    let result = aws.place.result("out");
+    // Another generator's is as good as any service of this machine here; on Lambda it is on another machine.
+    assert!(number(&result, "/outcomes/forbidden") > 0, "{}\n{}", ran.stdout, ran.stderr);
+    assert!(result["outcomes"]["200"].is_null(), "{}", result["outcomes"]);
+    let problems = result["problems"].to_string();
+    assert!(problems.contains("is an address that no load may go to"), "{problems}");
 }
