@@ -2,9 +2,11 @@
 
 #![expect(clippy::disallowed_methods, reason = "a real process is timed by a real clock")]
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -94,6 +96,7 @@ fn what_goes_beyond_the_ceilings_of_a_fleet_is_refused_before_anybody_is_invited
     let zip = squall_tests::aws::zip();
     let lost = aws.run(&["deploy", "--zip", &zip.to_string_lossy(), "--template", "own.yaml"]);
     check_refused(&lost, &["template has no parameter `MaxGenerators`, which is to be `2`"]);
+    aws.deploy_with(&["--template", "own.yaml", "--max-generators", "0"]);
 }
 
 #[test]
@@ -215,6 +218,51 @@ fn a_fleet_with_two_lanes_has_generators_from_both_and_is_tidied_up_after_a_run_
     );
     let queues = aws.ask("sqs", "Action=ListQueues&Version=2012-11-05");
     assert!(!queues.contains("<QueueUrl>"), "{queues}");
+}
+
+/// What mappings were asked to become, by the id of each, in the order of the questions.
+fn changes(aws: &Aws) -> BTreeMap<String, Vec<Value>> {
+    let mut changes: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for seen in aws.proxy().seen() {
+        let id = seen.path.split_once("/event-source-mappings/").map(|(_, id)| id.to_owned());
+        if let Some(id) = id.filter(|_| seen.method == "PUT") {
+            changes.entry(id).or_default().push(serde_json::from_str(&seen.body).unwrap_or_default());
+        }
+    }
+    changes
+}
+
+#[test]
+fn pollers_are_asked_for_in_each_lane_and_a_run_that_fails_or_is_interrupted_closes_all() {
+    let (aws, server) = (Aws::behind_a_proxy(), target(false));
+    aws.deploy_with(&["--lanes", "2"]);
+    let deployed = changes(&aws).values().map(Vec::len).max().unwrap_or(0);
+    let users = "{ users: 240, duration: 5s }";
+    plan(&aws, &url(&server), users, "");
+    // Two lanes of 118 and 117 seats; the emulator has no pollers and takes five at a time.
+    let many = [&RUN[..], &["--generators", "230", "--ready-within", "2s"]].concat();
+    let failed = aws.run(&many);
+    assert_eq!(failed.code, 98, "{}\n{}", failed.stdout, failed.stderr);
+    let mut child = aws.spawn(&[&RUN[..], &["--generators", "230"]].concat());
+    let mut progress = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(progress.any(|line| line.unwrap().contains("of 230 generators ready")), "it never began");
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    // Whoever writes to nobody would fail.
+    let rest = std::thread::spawn(move || progress.count());
+    assert_eq!(child.wait().unwrap().code(), Some(105));
+    rest.join().unwrap();
+    let open =
+        json!({ "Enabled": true, "ProvisionedPollerConfig": { "MinimumPollers": 12, "MaximumPollers": 12 } });
+    let close = json!({ "Enabled": false });
+    let changes = changes(&aws);
+    assert_eq!(changes.len(), 2);
+    for changes in changes.values() {
+        assert_eq!(changes[deployed..], [open.clone(), close.clone(), open.clone(), close.clone()]);
+    }
+    assert_eq!(server.counts().total, 0);
+    let doctor = aws.run(&["doctor"]);
+    assert!(doctor.stdout.contains("✓ mapping      closed, as between runs"), "{}", doctor.stdout);
 }
 
 #[test]
