@@ -2,6 +2,11 @@
 
 #![expect(clippy::disallowed_methods, reason = "a real process is timed by a real clock")]
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -66,9 +71,12 @@ fn what_goes_beyond_the_ceilings_of_a_fleet_is_refused_before_anybody_is_invited
     check_refused(&run(&aws, "2"), &["go on as fast as answers come", "think: pace(1s)"]);
     let name = format!("http://localhost:{}", server.address().port());
     plan(&aws, &name, OPEN, "");
-    check_refused(&run(&aws, "2"), &["the plan's target `localhost`", "(127.0.0.1)", "deploy --allow HOST"]);
+    check_refused(
+        &run(&aws, "2"),
+        &["`localhost` in the plan's `target`", "(127.0.0.1)", "deploy --allow HOST"],
+    );
     plan(&aws, &target, OPEN, "allow: [ elsewhere.test ]");
-    check_refused(&run(&aws, "2"), &["the plan's `allow`, with `elsewhere.test`"]);
+    check_refused(&run(&aws, "2"), &["`elsewhere.test` in the plan's `allow`"]);
     assert!(aws.keys().iter().all(|key| key.starts_with("code/")), "{:?}", aws.keys());
     // What stays within is run, and said before.
     plan(&aws, &target, OPEN, "");
@@ -88,6 +96,7 @@ fn what_goes_beyond_the_ceilings_of_a_fleet_is_refused_before_anybody_is_invited
     let zip = squall_tests::aws::zip();
     let lost = aws.run(&["deploy", "--zip", &zip.to_string_lossy(), "--template", "own.yaml"]);
     check_refused(&lost, &["template has no parameter `MaxGenerators`, which is to be `2`"]);
+    aws.deploy_with(&["--template", "own.yaml", "--max-generators", "0"]);
 }
 
 #[test]
@@ -112,7 +121,7 @@ fn generators_believe_what_they_were_deployed_with_and_no_manifest_or_invitation
     plan(&aws, &target, OPEN, "");
     refused("3", "the run has 3 generators, and this fleet may have 2");
     plan(&aws, &format!("http://localhost:{}", server.address().port()), OPEN, "");
-    refused("2", "the plan's target `localhost`, is not among the hosts that this fleet may send load to");
+    refused("2", "`localhost` in the plan's `target` is not among the hosts of this fleet");
     plan(&aws, &target, OPEN, "");
     let ran = run(&aws, "2");
     assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
@@ -211,6 +220,51 @@ fn a_fleet_with_two_lanes_has_generators_from_both_and_is_tidied_up_after_a_run_
     assert!(!queues.contains("<QueueUrl>"), "{queues}");
 }
 
+/// What mappings were asked to become, by the id of each, in the order of the questions.
+fn changes(aws: &Aws) -> BTreeMap<String, Vec<Value>> {
+    let mut changes: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for seen in aws.proxy().seen() {
+        let id = seen.path.split_once("/event-source-mappings/").map(|(_, id)| id.to_owned());
+        if let Some(id) = id.filter(|_| seen.method == "PUT") {
+            changes.entry(id).or_default().push(serde_json::from_str(&seen.body).unwrap_or_default());
+        }
+    }
+    changes
+}
+
+#[test]
+fn pollers_are_asked_for_in_each_lane_and_a_run_that_fails_or_is_interrupted_closes_all() {
+    let (aws, server) = (Aws::behind_a_proxy(), target(false));
+    aws.deploy_with(&["--lanes", "2"]);
+    let deployed = changes(&aws).values().map(Vec::len).max().unwrap_or(0);
+    let users = "{ users: 240, duration: 5s }";
+    plan(&aws, &url(&server), users, "");
+    // Two lanes of 118 and 117 seats; the emulator has no pollers and takes five at a time.
+    let many = [&RUN[..], &["--generators", "230", "--ready-within", "2s"]].concat();
+    let failed = aws.run(&many);
+    assert_eq!(failed.code, 98, "{}\n{}", failed.stdout, failed.stderr);
+    let mut child = aws.spawn(&[&RUN[..], &["--generators", "230"]].concat());
+    let mut progress = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(progress.any(|line| line.unwrap().contains("of 230 generators ready")), "it never began");
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    // Whoever writes to nobody would fail.
+    let rest = std::thread::spawn(move || progress.count());
+    assert_eq!(child.wait().unwrap().code(), Some(105));
+    rest.join().unwrap();
+    let open =
+        json!({ "Enabled": true, "ProvisionedPollerConfig": { "MinimumPollers": 12, "MaximumPollers": 12 } });
+    let close = json!({ "Enabled": false });
+    let changes = changes(&aws);
+    assert_eq!(changes.len(), 2);
+    for changes in changes.values() {
+        assert_eq!(changes[deployed..], [open.clone(), close.clone(), open.clone(), close.clone()]);
+    }
+    assert_eq!(server.counts().total, 0);
+    let doctor = aws.run(&["doctor"]);
+    assert!(doctor.stdout.contains("✓ mapping      closed, as between runs"), "{}", doctor.stdout);
+}
+
 #[test]
 fn setup_is_done_on_a_fleet_that_was_taken_and_a_failed_one_gives_it_back() {
     let (aws, server) = (Aws::start(), target(false));
@@ -235,4 +289,58 @@ fn setup_is_done_on_a_fleet_that_was_taken_and_a_failed_one_gives_it_back() {
     plan(&aws, &url(&server), OPEN, "");
     let ran = run(&aws, "2");
     assert_eq!(ran.code, 0, "the fleet is free at once: {}", ran.stderr);
+}
+
+/// Where Lambda talks to the generators that this emulator has started.
+fn runtime_apis(aws: &Aws) -> Vec<String> {
+    let endpoint = format!("AWS_ENDPOINT_URL={}", aws.endpoint());
+    let processes = fs::read_dir("/proc").map(|all| all.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    let variables = processes.iter().filter_map(|process| fs::read(process.path().join("environ")).ok());
+    let own = variables.filter_map(|variables| {
+        let variables = String::from_utf8_lossy(&variables).into_owned();
+        let has_endpoint = variables.split('\0').any(|variable| variable == endpoint);
+        let api = variables.split('\0').find_map(|variable| variable.strip_prefix("AWS_LAMBDA_RUNTIME_API="));
+        api.filter(|_| has_endpoint).map(str::to_owned)
+    });
+    own.collect()
+}
+
+/// Sends everybody who asks to where Lambda talks to one of the generators, until it is asked for the last time.
+fn redirect_to_runtime(listener: &TcpListener, aws: &Aws) {
+    for turn in 0.. {
+        let Ok((mut stream, _)) = listener.accept() else { return };
+        let mut head = [0; 4_096];
+        let read = stream.read(&mut head).unwrap_or(0);
+        if read == 0 {
+            return;
+        }
+        let apis = runtime_apis(aws);
+        let location = apis.get(turn % apis.len().max(1)).map_or("", String::as_str);
+        let answer = format!(
+            "HTTP/1.1 302 Found\r\nLocation: http://{location}/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        // Who has left does not want to know.
+        let _ = stream.write_all(answer.as_bytes());
+    }
+}
+
+#[test]
+fn no_load_goes_to_where_lambda_talks_to_its_generator() {
+    let aws = Aws::start();
+    aws.deploy();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    plan(&aws, &format!("http://{address}"), "{ rate: 10/s, duration: 4s, max_users: 9 }", "");
+    let ran = std::thread::scope(|scope| {
+        scope.spawn(|| redirect_to_runtime(&listener, &aws));
+        let ran = run(&aws, "1");
+        drop(TcpStream::connect(address));
+        ran
+    });
+    let result = aws.place.result("out");
+    // Another generator's is as good as any service of this machine here; on Lambda it is on another machine.
+    assert!(number(&result, "/outcomes/forbidden") > 0, "{}\n{}", ran.stdout, ran.stderr);
+    assert!(result["outcomes"]["200"].is_null(), "{}", result["outcomes"]);
+    let problems = result["problems"].to_string();
+    assert!(problems.contains("is an address that no load may go to"), "{problems}");
 }

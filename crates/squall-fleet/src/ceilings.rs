@@ -32,10 +32,12 @@ pub struct Ceilings {
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum Beyond {
     /// To a host that the fleet is not for.
-    #[error("{what} is not among the hosts that this fleet may send load to ({})", hosts.join(", "))]
+    #[error("`{host}` in the plan's `{key}` is not among the hosts of this fleet ({})", hosts.join(", "))]
     Host {
-        /// What in the plan leads there.
-        what: String,
+        /// Where the plan leads to.
+        host: String,
+        /// Where it says so.
+        key: &'static str,
         /// Where it may go.
         hosts: Vec<String>,
     },
@@ -133,24 +135,16 @@ impl Ceilings {
     /// The hosts of requests; and where the plan itself says what a name leads to, or what is in between, that too.
     fn check_hosts(&self, plan: &Plan) -> Result<(), Beyond> {
         let Some(allowed) = &self.hosts else { return Ok(()) };
-        let own = plan.target.host_str().map(|host| ("the plan's target", host.trim_matches(['[', ']'])));
-        let others = plan.allow.hosts().map(|host| ("the plan's `allow`, with", host));
+        let bare = |host: &str| host.trim_matches(['[', ']']).to_owned();
+        let own = plan.target.host_str().map(|host| ("target", bare(host)));
+        let others = plan.allow.hosts().map(|host| ("allow", host.to_owned()));
         let proxy = plan.http.proxy.as_ref().and_then(|proxy| proxy.host_str());
-        let proxy = proxy.map(|host| ("the plan's `proxy`", host.trim_matches(['[', ']'])));
-        let named = own.into_iter().chain(others).chain(proxy);
-        let named = named.map(|(what, host)| (what, host.to_owned()));
-        let resolved = plan
-            .http
-            .resolve
-            .values()
-            .flatten()
-            .map(|address| ("the plan's `resolve`, with", address.to_string()));
-        let servers =
-            plan.http.dns.servers.iter().map(|server| ("the plan's name server", server.ip().to_string()));
-        let beyond = named.chain(resolved).chain(servers).find(|(_, host)| !allowed.covers(host));
-        beyond.map_or(Ok(()), |(what, host)| {
-            let hosts = allowed.hosts().map(str::to_owned).collect();
-            Err(Beyond::Host { what: format!("{what} `{host}`,"), hosts })
+        let proxy = proxy.map(|host| ("http.proxy", bare(host)));
+        let resolved = plan.http.resolve.values().flatten().map(|ip| ("http.resolve", ip.to_string()));
+        let servers = plan.http.dns.servers.iter().map(|server| ("http.dns", server.ip().to_string()));
+        let all = own.into_iter().chain(others).chain(proxy).chain(resolved).chain(servers);
+        all.into_iter().find(|(_, host)| !allowed.covers(host)).map_or(Ok(()), |(key, host)| {
+            Err(Beyond::Host { host, key, hosts: allowed.hosts().map(str::to_owned).collect() })
         })
     }
 }
@@ -268,22 +262,28 @@ mod tests {
         check("target: http://shop.test", "");
         check("target: https://SHOP.test.:8443/api", "");
         check("target: http://shop.test\nallow: [ a.cdn.test, '*.b.cdn.test', 10.0.0.1 ]", "");
-        check("target: http://evil.test", "the plan's target `evil.test`, is not among the hosts");
-        check("target: http://shop.test.evil.test", "the plan's target `shop.test.evil.test`");
-        check("target: http://shop.test\nallow: [ evil.test ]", "the plan's `allow`, with `evil.test`");
+        check(
+            "target: http://evil.test",
+            "`evil.test` in the plan's `target` is not among the hosts of this fleet",
+        );
+        check("target: http://shop.test.evil.test", "`shop.test.evil.test` in the plan's `target`");
+        check("target: http://shop.test\nallow: [ evil.test ]", "`evil.test` in the plan's `allow`");
         check("target: http://shop.test\nallow: [ '*.shop.test' ]", "`*.shop.test`");
         check("target: http://shop.test\nallow: [ cdn.test ]", "(shop.test, *.cdn.test, 10.0.0.1)");
         // A name that is allowed, led to where nobody allowed anything.
         check("target: http://shop.test\nhttp: { resolve: { shop.test: 10.0.0.1 } }", "");
         check(
             "target: http://shop.test\nhttp: { resolve: { shop.test: [10.0.0.1, 10.0.0.2] } }",
-            "`resolve`, with `10.0.0.2`",
+            "`10.0.0.2` in the plan's `http.resolve`",
         );
         check(
             "target: http://shop.test\nhttp: { dns: { servers: [ '10.0.0.2:53' ] } }",
-            "name server `10.0.0.2`",
+            "`10.0.0.2` in the plan's `http.dns`",
         );
-        check("target: http://shop.test\nhttp: { proxy: 'http://evil.test:3128' }", "`proxy` `evil.test`");
+        check(
+            "target: http://shop.test\nhttp: { proxy: 'http://evil.test:3128' }",
+            "`evil.test` in the plan's `http.proxy`",
+        );
         check("target: http://shop.test\nhttp: { proxy: 'http://10.0.0.1:3128' }", "");
     }
 

@@ -56,7 +56,15 @@ fn hosts() -> Vec<Row> {
     };
     let forbidden =
         |id, location| Row::new(id, to(location), "forbidden").http("resolve", RESOLVE).other(reply(OK), 0);
+    let computed = |id, url: &str| {
+        let steps =
+            format!("{{ set: {{ h: '{{{{ env.NOBODY | default(2852039166) }}}}' }} }}, {{ get: \"{url}\" }}");
+        Row::new(id, reply(OK), "forbidden").steps(steps).unheard().unconnected()
+    };
     vec![
+        computed("computed-url-of-metadata", "{{ 'http://' ~ h ~ '/latest' }}"),
+        computed("computed-host-of-metadata", "http://{{ h }}/latest"),
+        computed("computed-user-at-metadata", "http://127.0.0.1@{{ h }}/latest"),
         allowed("redirect-to-allowed-host", "301 Moved Permanently"),
         allowed("redirect-of-post-303", "303 See Other").steps("{ post: $URL/, body: once }"),
         allowed("redirect-of-post-307", "307 Temporary Redirect").steps("{ post: $URL/, body: again }"),
