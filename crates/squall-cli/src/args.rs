@@ -3,6 +3,7 @@
 mod ceilings;
 mod doctor;
 mod preview;
+mod run;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use squall_plan::units::{Rate, UnitError, parse_duration};
 pub(crate) use self::ceilings::CeilingArgs;
 pub(crate) use self::doctor::DoctorArgs;
 pub(crate) use self::preview::PreviewArgs;
+pub(crate) use self::run::{AttachArgs, RunArgs, StatusArgs, StopArgs};
 use crate::url;
 
 /// A serverless load-generator fleet: truthful numbers at any scale.
@@ -57,6 +59,17 @@ Exit codes:
   0 passed · 98 not valid · 99 failed · 104 plan or settings wrong
   105 interrupted · 106 aborted · 1 anything else")]
     Run(RunArgs),
+    /// Say where a run stands, from any machine.
+    #[command(after_help = "Examples:
+  squall status                            # the run that is under way on the fleet on AWS
+  squall status 20261124-141200-8f31c2
+  squall status --stack load-team --region eu-west-1 --output json")]
+    Status(StatusArgs),
+    /// Take a run over whose command is gone, was detached, or is to go: watch it to its end, and make its report.
+    #[command(after_help = "Examples:
+  squall attach 20261124-141200-8f31c2
+  squall attach 20261124-141200-8f31c2 --stack squall --region eu-west-1   # from another machine")]
+    Attach(AttachArgs),
     /// End the load of a run, from any terminal: within a poll, and its report is still made.
     #[command(after_help = "Examples:
   squall stop 20261124-141200-8f31c2
@@ -222,57 +235,6 @@ impl AwsArgs {
     }
 }
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct RunArgs {
-    #[command(flatten)]
-    pub(crate) plan: PlanArgs,
-    /// Where generators run.
-    #[arg(long, value_enum, default_value = "local")]
-    pub(crate) backend: Backend,
-    #[command(flatten)]
-    pub(crate) aws: AwsArgs,
-    /// Divide the load over so many generators; unless given, one for each processor, and on AWS as many as
-    /// the plan's users or arrivals need.
-    #[arg(long, value_name = "N")]
-    pub(crate) generators: Option<NonZeroU32>,
-    /// Give up if they are not all ready by then; unless given, what a fleet of their number takes at most.
-    #[arg(long, value_name = "D", value_parser = duration)]
-    pub(crate) ready_within: Option<Duration>,
-    /// When that time is over, begin with those that are ready if they are so many of all, and divide the load over them.
-    #[arg(long, value_name = "PERCENT", value_parser = percent)]
-    pub(crate) start_with: Option<f64>,
-    /// Let a generator run a slice for so long, and then another one; unless given, as long as it can live.
-    #[arg(long, value_name = "D", value_parser = duration)]
-    pub(crate) window: Option<Duration>,
-    /// Refuse a run on AWS that is estimated to cost more dollars than these; `squall plan --backend aws` says how much.
-    #[arg(long, value_name = "USD", value_parser = dollars, conflicts_with = "once")]
-    pub(crate) max_cost: Option<f64>,
-    /// No load: one user goes through every scenario once, and every exchange is printed in full.
-    #[arg(long, conflicts_with_all = ["backend", "stack", "region", "generators", "ready_within", "start_with", "window",
-                                    "out"])]
-    pub(crate) once: bool,
-    /// Repeat the journeys of the run that had this seed.
-    #[arg(long, value_name = "HEX", value_parser = seed)]
-    pub(crate) seed: Option<u64>,
-    /// Keep the results there instead of under .squall/runs.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-    /// In which form data goes to standard output: the report at the end, or a JSON object each second and the
-    /// result in the last one.
-    #[arg(long, value_enum, default_value = "text")]
-    pub(crate) output: Output,
-    /// How the run is shown while it goes on, on standard error.
-    #[arg(long, value_enum, default_value = "auto", conflicts_with = "once")]
-    pub(crate) progress: Progress,
-    /// Show it in a browser, too: serve a page on this loopback port, or on any.
-    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "0",
-          conflicts_with = "once")]
-    pub(crate) ui: Option<u16>,
-    /// Make each line that is added to this file while the run goes on an annotation: what a deployment says, for one.
-    #[arg(long, value_name = "FILE", conflicts_with = "once")]
-    pub(crate) annotations: Option<PathBuf>,
-}
-
 /// How a run is shown while it goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Progress {
@@ -282,14 +244,6 @@ pub(crate) enum Progress {
     Lines,
     /// Not at all.
     None,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct StopArgs {
-    /// The run's id, or its folder.
-    pub(crate) run: String,
-    #[command(flatten)]
-    pub(crate) aws: AwsArgs,
 }
 
 #[derive(Debug, clap::Args)]

@@ -18,6 +18,8 @@ pub(crate) struct Wishes {
     pub(crate) ready_within: Option<Duration>,
     /// How long one runs a slice.
     pub(crate) window: Option<Duration>,
+    /// Whether the command leaves as soon as load is certain to begin.
+    pub(crate) detach: bool,
 }
 
 /// What a kind of fleet is like.
@@ -49,6 +51,7 @@ pub(crate) fn settings(begun: &Begun, plan: &Plan, bundle: &Bundle, kind: Kind, 
         gather: wishes.ready_within.unwrap_or(gather),
         window: wishes.window.map_or(window, |asked| asked.min(window)),
         lasts: Lasts::of(plan, seats),
+        detached: wishes.detach,
     }
 }
 
@@ -77,6 +80,31 @@ pub(crate) fn check_windows(plan: &Plan, seats: u32, window: Duration) -> Result
     );
     Err(Failure::wrong(what)
         .with_hint("give the load a `duration` instead of iterations, or make it shorter"))
+}
+
+/// Whether a run can be left alone: within one window nobody has to hand anything over.
+pub(crate) fn check_detached(
+    plan: &Plan,
+    seats: u32,
+    window: Duration,
+    wishes: Wishes,
+) -> Result<(), Failure> {
+    let load = Lasts::of(plan, seats).load;
+    if !wishes.detach {
+        return Ok(());
+    }
+    if load > window {
+        let what = anyhow!(
+            "the load lasts {} s and a generator runs {} s of it, and without the command nobody hands it over",
+            load.as_secs(),
+            window.as_secs()
+        );
+        return Err(Failure::wrong(what).with_hint("leave out --detach, or make the load shorter"));
+    }
+    if plan.thresholds.iter().any(|threshold| threshold.abort) {
+        eprintln!("warning: thresholds with `abort` are judged by a command: until `squall attach` by none");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod annotate;
 mod args;
+mod attach;
 mod aws;
 mod calibrate;
 mod calibration;
@@ -13,6 +14,7 @@ mod init;
 mod live;
 mod local;
 mod once;
+mod place;
 mod plan;
 mod preview;
 mod report;
@@ -21,6 +23,7 @@ mod secrets;
 mod setup;
 mod signals;
 mod size;
+mod status;
 mod stop;
 mod surroundings;
 mod target;
@@ -50,6 +53,8 @@ fn main() -> ExitCode {
     let result = match args.command {
         Command::Run(args) => run::command(&args),
         Command::Stop(args) => stop::command(&args),
+        Command::Status(args) => status::command(&args),
+        Command::Attach(args) => attach::command(&args),
         Command::Annotate(args) => annotate::command(&args),
         Command::Deploy(args) => aws::deploy(&args),
         Command::Destroy(args) => aws::destroy(&args),

@@ -17,6 +17,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::annotate::annotations;
 use crate::args::{Backend, Output, RunArgs};
+use crate::aws::Driven;
 use crate::failure::Failure;
 use crate::fleet::Wishes;
 use crate::live::{Watch, end_stream};
@@ -43,7 +44,7 @@ pub(crate) struct Begun {
     pub(crate) seed: u64,
     pub(crate) folder: PathBuf,
     /// The plan's text.
-    plan: String,
+    pub(crate) plan: String,
 }
 
 /// Where a run was made.
@@ -71,7 +72,12 @@ pub(crate) fn command(args: &RunArgs) -> Result<ExitCode, Failure> {
     let order = Order {
         loaded,
         generators: args.generators.map(std::num::NonZero::get),
-        wishes: Wishes { start_with: args.start_with, ready_within: args.ready_within, window: args.window },
+        wishes: Wishes {
+            start_with: args.start_with,
+            ready_within: args.ready_within,
+            window: args.window,
+            detach: args.detach,
+        },
         seed: args.seed,
         out: args.out.clone(),
         watch: Watch {
@@ -89,8 +95,16 @@ pub(crate) fn command(args: &RunArgs) -> Result<ExitCode, Failure> {
             .with_hint("add --backend aws, or leave it out"));
     }
     let finished = match args.backend {
+        Backend::Local if args.detach => {
+            let what =
+                anyhow!("generators of the local backend are threads of this command, and end with it");
+            return Err(Failure::wrong(what).with_hint("leave out --detach, or add --backend aws"));
+        }
         Backend::Local => local::run(order)?,
-        Backend::Aws => aws::run(order, &args.aws, args.max_cost)?,
+        Backend::Aws => match aws::run(order, &args.aws, args.max_cost)? {
+            Driven::Ended(finished) => *finished,
+            Driven::Detached => return Ok(ExitCode::Passed),
+        },
     };
     match args.output {
         Output::Text => print(&finished),
@@ -225,7 +239,7 @@ fn facts(
         },
         plan_text: String::new(),
         ending: match record.end.clone() {
-            End::Finished => Ending::Finished,
+            End::Finished | End::Detached => Ending::Finished,
             End::Interrupted => Ending::Interrupted,
             End::Aborted(reason) => Ending::Aborted(reason),
             End::Failed(reason) => Ending::Broken(reason),

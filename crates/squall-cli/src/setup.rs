@@ -45,6 +45,14 @@ impl Errands {
         Ok((loaded, errands))
     }
 
+    /// Of a run whose `setup` somebody else has done.
+    pub(crate) fn again(plan: &Plan, id: &str, seed: u64) -> Result<Self, Failure> {
+        let run =
+            RunFacts { id: id.to_owned(), nonce: String::new(), started_ms: SystemClock.now().0 / 1_000 };
+        let secrets = if plan.teardown.is_empty() { SecretValues::default() } else { secrets::of(plan)? };
+        Ok(Self { run, seed, secrets, setup: None })
+    }
+
     /// Takes the steps of `teardown`, and adds what both measured to the rest.
     pub(crate) fn end(mut self, plan: Plan, record: &mut RunRecord) -> Result<Plan, Failure> {
         if let Some(done) = self.setup.take() {

@@ -82,6 +82,7 @@ impl Manifest {
             gather: Duration::from_millis(self.gather_ms),
             window: Duration::from_millis(self.window_ms),
             lasts,
+            detached: false,
         }
     }
 }

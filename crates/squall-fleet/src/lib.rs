@@ -24,6 +24,7 @@ mod ports;
 mod seat;
 pub mod simulation;
 pub mod sizing;
+mod status;
 mod stop;
 
 pub use assignments::shards;
@@ -42,4 +43,5 @@ pub use orchestrator::{Command, End, Event, GeneratorRecord, Lasts, Orchestrator
 pub use ports::{Clock, ETag, Fetched, Listed, Put, Queue, Secrets, Store, StoreError, StoreErrorKind};
 pub use seat::{Identity, Load, Order, Reins, SeatOutcome, sit};
 pub use squall_plan::SecretSource;
+pub use status::{Status, status};
 pub use stop::{Stop, stop};

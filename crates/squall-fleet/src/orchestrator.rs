@@ -202,7 +202,7 @@ impl Orchestrator {
             Event::Begin | Event::Tick | Event::Superseded(_) => Vec::new(),
             Event::Renewed { lease_until } => {
                 self.lease_until = Some(lease_until);
-                Vec::new()
+                self.leave_if_detached()
             }
             Event::Ready { ready, stored_at } => self.ready(now, ready, stored_at),
             Event::Merged { nonce, requests, interval } => {
@@ -220,6 +220,15 @@ impl Orchestrator {
         };
         commands.extend(self.progress(now, looked));
         commands
+    }
+
+    /// Whoever detaches has said how long load may last, and is not needed for it.
+    fn leave_if_detached(&mut self) -> Vec<Command> {
+        if !self.settings.detached || self.phase != Phase::Running {
+            return Vec::new();
+        }
+        self.phase = Phase::Done;
+        vec![Command::End(End::Detached)]
     }
 
     /// Everything that was there has been told.
@@ -448,6 +457,10 @@ impl Orchestrator {
         self.phase = Phase::Done;
         let posted = || self.posted().filter(|record| record.last_word.is_none());
         self.seats.lost = u32::try_from(posted().count()).unwrap_or(u32::MAX);
+        // The load of those whose orchestrator has left, or was lost late enough, was over all the same.
+        if self.end == End::Failed(ORPHANED.to_owned()) && self.all_have_finished() {
+            self.end = End::Finished;
+        }
         if self.end == End::Finished && self.all_have_expired() {
             self.end = End::Failed(NOT_RENEWED.to_owned());
         }
@@ -467,7 +480,13 @@ impl Orchestrator {
     fn write_control(&mut self, now: Time) -> Command {
         self.renewed_at = now;
         self.control.said_at = self.fleet_time(now);
-        self.control.lease_until = self.control.said_at.plus(LEASE);
+        self.control.lease_until = match self.control.epoch {
+            Some(epoch) if self.settings.detached && self.control.state == State::Running => {
+                let lasts = self.settings.lasts;
+                epoch.plus(lasts.load + lasts.graceful + lasts.cleanup + LEASE)
+            }
+            _ => self.control.said_at.plus(LEASE),
+        };
         Command::WriteControl(self.control.clone())
     }
 

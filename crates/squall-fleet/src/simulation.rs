@@ -131,6 +131,7 @@ fn order(scenery: &Scenery, bundle: &Bundle) -> RunOrder {
         gather: Duration::from_mins(1),
         window,
         lasts: Lasts { load, graceful: Duration::ZERO, cleanup: Duration::ZERO, divisible: true },
+        detached: false,
     };
     RunOrder { bundle: bundle.clone(), settings, judge: Judge::default(), resumed: None }
 }

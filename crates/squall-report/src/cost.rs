@@ -57,10 +57,10 @@ impl Cost {
 
     /// Of a run that was to cost so much, used these items, and made so many requests.
     #[must_use]
-    pub fn new(estimated_usd: f64, items: Vec<CostItem>, requests: u64, prices: String) -> Self {
+    pub fn new(estimated_usd: Option<f64>, items: Vec<CostItem>, requests: u64, prices: String) -> Self {
         let actual: f64 = items.iter().map(|item| item.usd).sum();
         Self {
-            estimated_usd: Some(estimated_usd),
+            estimated_usd,
             actual_usd: Some(actual),
             per_million_requests_usd: (requests > 0).then(|| actual * 1e6 / requests as f64),
             prices,

@@ -349,7 +349,7 @@ fn what_a_run_on_aws_cost_is_said_with_what_of_it_was_computed() {
     let mut result = hostile();
     let item = |usd, estimated| CostItem { usd, estimated, ..CostItem::default() };
     let items = vec![item(0.086_37, false), item(0.036_9, true)];
-    result.cost = Cost::new(0.15, items, 1_000_000, "us-east-1, November 2026".to_owned());
+    result.cost = Cost::new(Some(0.15), items, 1_000_000, "us-east-1, November 2026".to_owned());
     let text = terminal(&result, Style::default());
     let said = " cost: $0.12 ($0.15 estimated before) · $0.12 per million requests\n   \
                 $0.037 of it computed, the rest counted · prices of us-east-1, November 2026";

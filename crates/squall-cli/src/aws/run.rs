@@ -1,5 +1,6 @@
 //! A run on a fleet that was deployed on AWS.
 
+use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -23,10 +24,11 @@ use tokio::time::timeout;
 use super::guard::{check_ceilings, declaration, in_words};
 use super::{Deployed, MOST_CLOCK_OFFSET_S, RAISE_QUOTA, SET_CLOCK, Site, block_on, told};
 use crate::args::AwsArgs;
+use crate::attach::{Taken, take_over};
 use crate::cost::{self, check_max};
 use crate::failure::Failure;
-use crate::fleet::{Kind, Wishes, check_windows, settings};
-use crate::live::{Live, hand_over};
+use crate::fleet::{Kind, Wishes, check_detached, check_windows, settings};
+use crate::live::{Live, Watch, hand_over};
 use crate::plan::Loaded;
 use crate::run::{Begun, Finished, Order, Place, check_connections, check_slices, judge_of, write};
 use crate::secrets::check_for_aws;
@@ -65,7 +67,7 @@ struct Prepared {
 }
 
 /// Runs a plan to its end and keeps its result.
-pub(crate) fn run(order: Order, args: &AwsArgs, max_cost: Option<f64>) -> Result<Finished, Failure> {
+pub(crate) fn run(order: Order, args: &AwsArgs, max_cost: Option<f64>) -> Result<Driven, Failure> {
     block_on(async {
         check_for_aws(&order.loaded.plan)?;
         let site = Site::open(args).await?;
@@ -77,6 +79,7 @@ pub(crate) fn run(order: Order, args: &AwsArgs, max_cost: Option<f64>) -> Result
         check_slices(seats, plan.most_slices())?;
         check_clock(&site).await?;
         let window = window(plan, &deployed.fleet, seats, order.wishes.window)?;
+        check_detached(plan, seats, window, order.wishes)?;
         check_connections(plan, seats, sizing::CONNECTIONS_OF_SEAT)?;
         check_ceilings(plan, &deployed.fleet, seats)?;
         let spares = spares(&site, seats).await?;
@@ -155,18 +158,55 @@ fn lost(site: &Site) -> Failure {
 
 /// Makes the run on a fleet that was taken for it, keeps its result, and closes the queue whatever happened.
 async fn run_taken(site: &Site, deployed: &Deployed, prepared: Prepared) -> Result<Finished, Failure> {
-    let Prepared { loaded, begun, errands, mut live, kind, wishes, estimated_usd } = prepared;
-    let Loaded { plan, bundle } = loaded;
-    let run = begun.id.clone();
+    let Prepared { loaded: Loaded { plan, bundle }, begun, errands, live, kind, wishes, estimated_usd } =
+        prepared;
     let settings = settings(&begun, &plan, &bundle, kind, wishes);
     let judge = judge_of(&plan, site.session.region());
-    let plan_sha256 = settings.bundle.clone();
-    let (poll, opened_at) = (settings.poll, SystemClock.now());
+    let order = RunOrder { bundle: bundle.clone(), settings, judge, resumed: None };
+    let taken = Taken { begun, errands, live, loaded: Loaded { plan, bundle }, order };
+    Box::pin(drive_to_end(site, deployed, taken, Some(estimated_usd))).await
+}
+
+/// Takes over a run on a fleet, and drives it to its end.
+pub(crate) async fn attach_on_aws(
+    run: &str,
+    fleet: &AwsArgs,
+    out: Option<PathBuf>,
+    watch: &Watch,
+) -> Result<Finished, Failure> {
+    let site = Site::open(fleet).await?;
+    let deployed = site.fleet().await?;
+    let taken = take_over(&deployed.store, (run, site.session.region()), out, watch).await?;
+    write_where(&site, &taken.begun)?;
+    match Box::pin(drive_to_end(&site, &deployed, taken, None)).await? {
+        Driven::Ended(finished) => Ok(*finished),
+        Driven::Detached => Err(anyhow!("a run that was taken over goes on without its orchestrator").into()),
+    }
+}
+
+/// What became of a run.
+pub(crate) enum Driven {
+    Ended(Box<Finished>),
+    /// It goes on, and nobody drives it.
+    Detached,
+}
+
+/// Drives a run to its end, keeps its result, and closes the queue whatever happened.
+async fn drive_to_end(
+    site: &Site,
+    deployed: &Deployed,
+    taken: Taken,
+    estimated_usd: Option<f64>,
+) -> Result<Driven, Failure> {
+    let Taken { begun, errands, mut live, loaded: Loaded { plan, bundle }, order } = taken;
+    let run = begun.id.clone();
+    let (poll, opened_at) = (order.settings.poll, SystemClock.now());
     let store = Counted::new(&deployed.store);
-    let record =
-        Box::pin(drive(deployed, &store, RunOrder { bundle, settings, judge, resumed: None }, &mut live))
-            .await;
+    let record = Box::pin(drive(deployed, &store, order, &mut live)).await;
     let page = live.close();
+    if matches!(&record, Ok(record) if record.end == End::Detached) {
+        return Ok(Driven::Detached);
+    }
     let finished = record.and_then(|mut record| {
         let cost = cost_of(deployed, &record, (opened_at, poll), store.used(), estimated_usd);
         if record.epoch.is_none() && matches!(record.end, End::Failed(_)) {
@@ -176,13 +216,13 @@ async fn run_taken(site: &Site, deployed: &Deployed, prepared: Prepared) -> Resu
         }
         let plan = errands.end(plan, &mut record)?;
         let place = Place { backend: "aws", region: site.session.region().to_owned(), cost };
-        begun.finish(&plan, plan_sha256, place, &record)
+        begun.finish(&plan, bundle.sha256(), place, &record)
     });
     close(deployed, &run).await;
     if let Ok(finished) = &finished {
         hand_over(page, finished);
     }
-    finished
+    finished.map(|finished| Driven::Ended(Box::new(finished)))
 }
 
 /// What is there to make runs on.
@@ -221,7 +261,7 @@ fn cost_of(
     record: &RunRecord,
     (opened_at, poll): (Time, Duration),
     command: StoreUse,
-    estimated_usd: f64,
+    estimated_usd: Option<f64>,
 ) -> Cost {
     let fleet = &deployed.fleet;
     let ended_at = SystemClock.now();
@@ -309,6 +349,10 @@ async fn take(site: &Site, deployed: &Deployed, run: &str) -> Result<(), Failure
 /// Makes the run's folder, which says where the run is made.
 fn write_down(site: &Site, begun: &Begun) -> Result<(), Failure> {
     begun.make_folder()?;
+    write_where(site, begun)
+}
+
+fn write_where(site: &Site, begun: &Begun) -> Result<(), Failure> {
     let made_on =
         MadeOn { run: begun.id.clone(), stack: site.stack.clone(), region: site.session.region().to_owned() };
     write(&begun.folder, MADE_ON, &serde_json::to_string_pretty(&made_on)?)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use squall_metrics::Merged;
 use squall_plan::Share;
 
-use super::posts::micros;
+use super::posts::{Slice, micros};
 use super::{GeneratorRecord, Orchestrator, Sweep};
 use crate::message::{Ended, Final, Relief, Time};
 use crate::seat::FENCE;
@@ -77,6 +77,16 @@ impl Orchestrator {
             record.last_word.as_ref().is_some_and(|last| last.ended == Ended::LeaseExpired)
         };
         self.posted().next().is_some() && self.posted().all(expired)
+    }
+
+    /// Whether every slice was run to its end.
+    pub(super) fn all_have_finished(&self) -> bool {
+        let has_finished = |slice: &Slice| {
+            let holder = slice.holder.as_ref().and_then(|holder| self.generators.get(holder));
+            let last_word = holder.and_then(|record| record.last_word.as_ref());
+            last_word.is_some_and(|last| last.ended == Ended::Finished)
+        };
+        !self.slices.is_empty() && self.slices.iter().all(has_finished)
     }
 
     /// Why there was no load.

@@ -69,7 +69,8 @@ impl Orchestrator {
             let Some(share) = Share::try_new(index, count) else { continue };
             self.post(&mut changes, nonce, Post { share, window: 0, from_us: 0, after: None }, now);
         }
-        self.dismiss_surplus(&mut changes, now, self.settings.spares as usize);
+        let spares = if self.settings.detached { 0 } else { self.settings.spares as usize };
+        self.dismiss_surplus(&mut changes, now, spares);
         let mut commands = self.next_generation(changes);
         commands.extend(self.set_epoch(now));
         commands

@@ -23,6 +23,7 @@ fn settings(seats: u32) -> Settings {
             cleanup: Duration::ZERO,
             divisible: true,
         },
+        detached: false,
     }
 }
 

@@ -35,6 +35,9 @@ pub struct Settings {
     pub window: Duration,
     /// What only the plan says.
     pub lasts: Lasts,
+    /// Whether the orchestrator leaves as soon as the load is certain to begin. It then lasts without a word, nobody is
+    /// replaced, and whoever takes the run over adds it up.
+    pub detached: bool,
 }
 
 /// How long a plan's load lasts, and whether it can change hands meanwhile.
@@ -174,6 +177,8 @@ pub enum End {
     Aborted(String),
     /// It could not go on, and why.
     Failed(String),
+    /// It goes on, without an orchestrator.
+    Detached,
 }
 
 /// Where the state machine stands.

@@ -76,6 +76,7 @@ pub(crate) fn order(seats: u32, load: Duration) -> RunOrder {
         gather: Duration::from_secs(10),
         window: Duration::from_hours(24),
         lasts: Lasts { load, graceful: Duration::ZERO, cleanup: Duration::ZERO, divisible: true },
+        detached: false,
     };
     RunOrder { bundle, settings, judge: Judge::default(), resumed: None }
 }

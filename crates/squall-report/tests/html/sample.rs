@@ -362,7 +362,7 @@ fn cost() -> Cost {
         item("request data", 0.41, "GB", 0.09, 1, true),
         item("bucket writes", 5_210.0, "requests", 0.005, 1_000, false),
     ];
-    Cost::new(0.15, items, 1_000_000, "us-east-1, November 2026".to_owned())
+    Cost::new(Some(0.15), items, 1_000_000, "us-east-1, November 2026".to_owned())
 }
 
 /// A run in which nothing succeeded.

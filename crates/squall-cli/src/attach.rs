@@ -1,0 +1,107 @@
+//! `squall attach`: a run whose orchestrator is gone, or is to go, gets another one.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use squall_fleet::{AttachError, Attached, Lasts, RunOrder, Store, attach, orchestrate};
+use squall_local::{LocalQueue, LocalStore};
+use squall_plan::compile;
+use squall_report::{Cost, ExitCode};
+use squall_seat::SystemClock;
+
+use crate::args::{AttachArgs, Output};
+use crate::aws::{attach_on_aws, block_on};
+use crate::failure::Failure;
+use crate::live::{Live, Watch, end_stream, hand_over};
+use crate::place::{self, Place};
+use crate::plan::Loaded;
+use crate::run::{self, Begun, Finished, RUNS, exit_code, judge_of, print};
+use crate::setup::Errands;
+
+pub(crate) fn command(args: &AttachArgs) -> Result<ExitCode, Failure> {
+    let watch = Watch {
+        progress: args.progress,
+        output: args.output,
+        ui: args.ui,
+        annotations: args.annotations.clone(),
+    };
+    let finished = match place::find(&args.run, &args.aws)? {
+        Place::Local(store) => block_on(attach_locally(&args.run, store, args.out.clone(), &watch))?,
+        Place::Aws { run, fleet } => block_on(attach_on_aws(&run, &fleet, args.out.clone(), &watch))?,
+    };
+    match args.output {
+        Output::Text => print(&finished),
+        Output::Json => end_stream(&finished.result),
+    }
+    exit_code(&finished.result)
+}
+
+/// A run that was taken over, ready to be driven on.
+pub(crate) struct Taken {
+    pub(crate) begun: Begun,
+    pub(crate) errands: Errands,
+    pub(crate) live: Live,
+    pub(crate) loaded: Loaded,
+    pub(crate) order: RunOrder,
+}
+
+/// Takes a run over in its store.
+pub(crate) async fn take_over(
+    store: &impl Store,
+    (run, region): (&str, &str),
+    out: Option<PathBuf>,
+    watch: &Watch,
+) -> Result<Taken, Failure> {
+    let Attached { manifest, bundle, resumed } = attach(store, &SystemClock, run).await.map_err(told)?;
+    let compiled =
+        compile(&bundle).map_err(|problems| Failure::wrong(anyhow!("{}", problems.render(false))))?;
+    let plan = compiled.plan;
+    let folder = out.unwrap_or_else(|| PathBuf::from(RUNS).join(run));
+    let begun = Begun { id: run.to_owned(), seed: manifest.seed, folder, plan: bundle.text.clone() };
+    begun.make_folder()?;
+    eprintln!("run {run}: taken over");
+    let live = Live::begin(&begun, &plan, manifest.seats, watch)?;
+    let errands = Errands::again(&plan, run, begun.seed)?;
+    let settings = manifest.settings(Lasts::of(&plan, manifest.seats));
+    let judge = judge_of(&plan, region);
+    let order = RunOrder { bundle: bundle.clone(), settings, judge, resumed: Some(resumed) };
+    Ok(Taken { begun, errands, live, loaded: Loaded { plan, bundle }, order })
+}
+
+fn told(error: AttachError) -> Failure {
+    match error {
+        AttachError::Store(error) => crate::aws::told(error),
+        AttachError::Unknown(_) => Failure::wrong(error).with_hint(
+            "run ids are the folders under .squall/runs; on AWS give --stack and --region, too: `squall status` \
+             says which run is under way there",
+        ),
+        AttachError::Unreadable { .. } => {
+            Failure::wrong(error).with_hint("it may be of another version of squall; take that one")
+        }
+    }
+}
+
+/// The generators of a local fleet were threads of the command that is gone: what they have told is added up.
+async fn attach_locally(
+    run: &str,
+    folder: PathBuf,
+    out: Option<PathBuf>,
+    watch: &Watch,
+) -> Result<Finished, Failure> {
+    let store = LocalStore::open(folder.clone())?;
+    let id = place::only_run(&store).await?.unwrap_or_else(|| run.to_owned());
+    let out = out.or_else(|| folder.parent().map(PathBuf::from));
+    let Taken { begun, errands, mut live, loaded, order } =
+        take_over(&store, (&id, "local"), out, watch).await?;
+    let sha256 = loaded.bundle.sha256();
+    // Nobody answers invitations, and nobody is there who could go on.
+    let stop = std::future::ready(());
+    let queue = LocalQueue::default();
+    let mut record = orchestrate(&queue, &store, &SystemClock, order, &mut live, stop).await?;
+    let page = live.close();
+    let plan = errands.end(loaded.plan, &mut record)?;
+    let place = run::Place { backend: "local", region: "local".to_owned(), cost: Cost::free() };
+    let finished = begun.finish(&plan, sha256, place, &record)?;
+    hand_over(page, &finished);
+    Ok(finished)
+}
