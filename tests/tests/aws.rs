@@ -115,6 +115,11 @@ fn every_message_delivered_twice_runs_nothing_twice() {
     let seats = &result["coverage"]["seats"];
     println!("seats: {seats}");
     assert_eq!((number(seats, "/invited"), number(seats, "/assigned")), (5, 4));
+    // Whoever came is paid for, needed or not.
+    let items = result["cost"]["items"].as_array().unwrap();
+    let starts = items.iter().find(|item| item["what"] == "invocations").unwrap();
+    let came = result["generators"].as_array().unwrap().len();
+    assert!(starts["quantity"].as_f64() == Some(came as f64) && came > 4, "{starts} of {came}");
     // Ten messages are in the queue, and five are worked on at a time; those that come while load is made are told.
     // One of them would be there without any doubling: the spare.
     assert!(number(seats, "/spare") + number(seats, "/duplicate") + number(seats, "/late") >= 2, "{seats}");

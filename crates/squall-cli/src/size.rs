@@ -64,6 +64,11 @@ impl Sized {
                  `squall doctor --calibrate PLAN` measures it",
                 UTILISATION * 100.0
             ),
+            (None, Reason::Network { .. }) => {
+                "bytes of responses are not known; `squall doctor --calibrate PLAN` \
+                                               measures them"
+                    .to_owned()
+            }
             (None, _) => String::new(),
         }
     }

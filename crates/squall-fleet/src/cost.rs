@@ -5,7 +5,7 @@ mod estimate;
 mod prices;
 
 pub use actual::{Used, actual};
-pub use estimate::{ASSUMED_BYTES, Expected, estimate};
+pub use estimate::{Expected, estimate};
 pub use prices::{Billed, Price, REGION, date};
 
 /// An item of a bill.

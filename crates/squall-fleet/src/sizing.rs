@@ -14,7 +14,7 @@ pub use calibration::{Calibration, CalibrationError, Calibrations, Measured, Unf
 pub use ready::{MOST_LANES, Ready, START};
 pub use seats::{
     ASSUMED_CPU_US, ASSUMED_RESPONSE, Architecture, Demand, Function, Machine, Reason, Size, UTILISATION,
-    capacity, size,
+    assumed_bytes, capacity, size,
 };
 
 use crate::orchestrator::{LEAST_TO_EPOCH, POLLS_TO_EPOCH, Settings};

@@ -20,6 +20,8 @@ pub struct Amount {
     pub requests: f64,
     /// Seconds that the user pauses.
     pub pause_s: f64,
+    /// Bytes in the bodies of its requests, as far as the plan has them.
+    pub body_bytes: f64,
 }
 
 /// What a piece of a journey does at least and at most, on average over many.
@@ -42,11 +44,19 @@ pub struct Requests {
 
 impl Amount {
     fn plus(self, other: Self) -> Self {
-        Self { requests: self.requests + other.requests, pause_s: self.pause_s + other.pause_s }
+        Self {
+            requests: self.requests + other.requests,
+            pause_s: self.pause_s + other.pause_s,
+            body_bytes: self.body_bytes + other.body_bytes,
+        }
     }
 
     fn times(self, factor: f64) -> Self {
-        Self { requests: self.requests * factor, pause_s: self.pause_s * factor }
+        Self {
+            requests: self.requests * factor,
+            pause_s: self.pause_s * factor,
+            body_bytes: self.body_bytes * factor,
+        }
     }
 
     fn more(self, other: Self) -> bool {
@@ -55,8 +65,7 @@ impl Amount {
 }
 
 impl Bounds {
-    const NOTHING: Self = Self::exactly(Amount { requests: 0.0, pause_s: 0.0 });
-    const ONE_REQUEST: Self = Self::exactly(Amount { requests: 1.0, pause_s: 0.0 });
+    const NOTHING: Self = Self::exactly(Amount { requests: 0.0, pause_s: 0.0, body_bytes: 0.0 });
 
     const fn exactly(amount: Amount) -> Self {
         Self { least: amount, most: Some(amount) }
@@ -110,7 +119,7 @@ pub fn usual_pause(think: Think) -> Duration {
 }
 
 fn pause(think: Think) -> Bounds {
-    Bounds::exactly(Amount { requests: 0.0, pause_s: usual_pause(think).as_secs_f64() })
+    Bounds::exactly(Amount { pause_s: usual_pause(think).as_secs_f64(), ..Amount::default() })
 }
 
 /// What steps do.
@@ -121,7 +130,10 @@ pub fn of_steps(steps: &[Step]) -> Bounds {
 
 fn of_step(step: &Step) -> Bounds {
     match step {
-        Step::Request(_) => Bounds::ONE_REQUEST,
+        Step::Request(request) => {
+            let body_bytes = request.body.least_bytes() as f64;
+            Bounds::exactly(Amount { requests: 1.0, body_bytes, ..Amount::default() })
+        }
         Step::Think(think) => pause(*think),
         Step::If(branch) => of_steps(&branch.then).or(of_steps(&branch.otherwise)),
         Step::Repeat(repeat) => {
@@ -184,6 +196,19 @@ impl Scenario {
             Some(Think::Pace(pace)) => active.max(pace.as_secs_f64()),
             Some(think) => active + usual_pause(think).as_secs_f64(),
         }
+    }
+}
+
+impl Plan {
+    /// Bytes that the body of a request of a journey has on average, as far as the plan has them.
+    #[must_use]
+    pub fn body_bytes(&self) -> f64 {
+        let all = self.scenarios.iter().map(|scenario| {
+            let bounds = scenario.per_iteration();
+            bounds.most.unwrap_or(bounds.least).times(f64::from(scenario.weight))
+        });
+        let all = all.fold(Amount::default(), Amount::plus);
+        if all.requests > 0.0 { all.body_bytes / all.requests } else { 0.0 }
     }
 }
 
@@ -409,6 +434,24 @@ mod tests {
             "{ start_users: 3, stages: [ { duration: 1s, users: 40 }, { duration: 1s, users: 0 } ] }";
         check(closed, "{ think: 900ms, steps: [ { get: / } ] }", (40.0, Some(40.0)));
         check(closed, "{ steps: [ { repeat: { while: vu.id == 1 }, steps: [ { get: / } ] } ] }", (0.0, None));
+    }
+
+    #[test]
+    fn bodies_are_as_large_as_the_plan_says() {
+        let check = |steps: &str, expected: f64| {
+            let text = format!(
+                "target: http://x\nload: {{ users: 1, duration: 1s }}\nscenarios: {{ a: {{ steps: [ {steps} ] }} }}"
+            );
+            let bundle = Bundle::new("p.yaml", text.as_str(), Inputs::default());
+            let compiled = compile(&bundle.with_files(|_| Ok(vec![7; 3_000])));
+            let plan = compiled.unwrap_or_else(|problems| panic!("{}", problems.render(false))).plan;
+            assert!((plan.body_bytes() - expected).abs() < 1e-9, "{steps}: {}", plan.body_bytes());
+        };
+        check("{ get: / }, { post: /, json: { a: b } }", 0.0);
+        check("{ post: /, body: '{{ vu.id }} and more' }, { get: / }", 4.5);
+        check("{ put: /, body_file: large.bin }, { get: / }, { get: / }", 1_000.0);
+        check("{ post: /, multipart: { a: text, b: { file: large.bin } } }, { get: / }", 1_502.0);
+        check("{ think: 1s }", 0.0);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use squall_fleet::cost::{ASSUMED_BYTES, Expected, Item, estimate, total};
+use squall_fleet::cost::{Expected, Item, estimate, total};
 use squall_fleet::sizing::{self, Concurrency, Function, Ready, START};
 use squall_plan::Plan;
 use squall_report::{count, duration_s};
@@ -29,7 +29,8 @@ pub(super) struct OnAws {
     expected: Expected,
     items: Vec<Item>,
     ready: Vec<(u32, Ready)>,
-    is_calibrated: bool,
+    /// Bytes that a request is taken to send, if nobody has measured them.
+    assumed_bytes: Option<f64>,
 }
 
 impl OnAws {
@@ -46,9 +47,9 @@ impl OnAws {
         numbers.sort_unstable();
         numbers.dedup();
         let ready = numbers.into_iter().map(|seats| (seats, Ready::of(seats, sizing::spares(seats), lanes)));
-        let is_calibrated = sized.calibration().is_some();
+        let assumed_bytes = sized.calibration().is_none().then(|| sizing::assumed_bytes(plan));
         let (items, ready) = (estimate(&expected), ready.collect());
-        Self { stack, function, concurrency, expected, items, ready, is_calibrated }
+        Self { stack, function, concurrency, expected, items, ready, assumed_bytes }
     }
 
     /// What the lines say of when generators are ready.
@@ -106,11 +107,9 @@ impl OnAws {
 
     /// What that was taken from.
     pub(super) fn source(&self) -> String {
-        let assumed = if self.is_calibrated {
-            String::new()
-        } else {
-            format!(" A request is taken to send {}.", bytes(ASSUMED_BYTES))
-        };
+        let assumed = self
+            .assumed_bytes
+            .map_or(String::new(), |number| format!(" A request is taken to send {}.", bytes(number)));
         let prices = cost::prices();
         format!("Prices of {prices}; other regions have others. Free tiers are left out.{assumed}")
     }

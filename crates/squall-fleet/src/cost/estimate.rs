@@ -8,7 +8,8 @@ use super::{Billed, Item, bill};
 use crate::counted::NAMES_IN_LISTING;
 use crate::orchestrator::RENEW;
 use crate::sizing::{
-    ASSUMED_RESPONSE, Calibration, Concurrency, Function, Ready, START, interval_s, poll, to_epoch,
+    ASSUMED_RESPONSE, Calibration, Concurrency, Function, Ready, START, assumed_bytes, interval_s, poll,
+    to_epoch,
 };
 
 /// What a generator takes from the end of its load to its own: the last snapshot and the last word.
@@ -27,9 +28,6 @@ const MESSAGES_OF_BATCH: u32 = 10;
 
 /// A snapshot of a few names; what else a generator writes is smaller.
 const BYTES_OF_SNAPSHOT: f64 = 4_000.0;
-
-/// What a request is taken to send while nobody has measured it: its head, and a small body.
-pub const ASSUMED_BYTES: f64 = 500.0;
 
 /// How long a look at an empty queue lasts, and how many are under way at a time: of an ordinary mapping, of one poller.
 const LOOK: Duration = Duration::from_secs(20);
@@ -71,7 +69,8 @@ impl Expected {
             let requests = placed.requests(plan, response_s);
             requests.most.unwrap_or(requests.least)
         });
-        let bytes = calibration.map_or(ASSUMED_BYTES, |calibration| calibration.bytes_sent_per_request);
+        let assumed = assumed_bytes(plan);
+        let bytes = calibration.map_or(assumed, |calibration| calibration.bytes_sent_per_request);
         Self {
             function,
             seats,

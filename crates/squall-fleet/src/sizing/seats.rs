@@ -25,6 +25,9 @@ pub const ASSUMED_CPU_US: f64 = 200.0;
 /// What a response is taken to last while nobody has measured it.
 pub const ASSUMED_RESPONSE: Duration = Duration::from_millis(100);
 
+/// What a request is taken to send while nobody has measured it, besides what the plan has of its body.
+const ASSUMED_HEAD: f64 = 500.0;
+
 /// A processor of Lambda is one thread of a core, and one that was measured elsewhere may be a whole one.
 const ELSEWHERE_TO_LAMBDA: f64 = 2.0;
 
@@ -102,8 +105,8 @@ pub struct Demand {
     pub connections: u64,
     /// Requests a second.
     pub requests_per_s: f64,
-    /// Bytes of a request and its response; `None` where nobody has measured them.
-    pub bytes_per_request: Option<f64>,
+    /// Bytes of a request and its response; of the request alone where nobody has measured them.
+    pub bytes_per_request: f64,
 }
 
 impl Demand {
@@ -133,7 +136,8 @@ impl Demand {
             users,
             connections: users.saturating_mul(u64::from(width)).min(pool),
             requests_per_s: peaks.sum(),
-            bytes_per_request: calibration.map(Calibration::bytes_per_request),
+            bytes_per_request: calibration
+                .map_or_else(|| assumed_bytes(plan), Calibration::bytes_per_request),
         }
     }
 }
@@ -216,17 +220,13 @@ pub fn size(plan: &Plan, function: Function, calibration: Option<&Calibration>) 
     let memory = f64::from(function.memory_mb) * 1e6 * MEMORY_FOR_USERS / BYTES_OF_USER;
     let rate =
         Reason::Rate { per_s: demand.requests_per_s, each: capacity(Machine::Lambda(function), calibration) };
-    let network = demand.bytes_per_request.map(|bytes| Reason::Network {
-        mbps: demand.requests_per_s * bytes * 8.0 / 1e6,
+    let network = Reason::Network {
+        mbps: demand.requests_per_s * demand.bytes_per_request * 8.0 / 1e6,
         each: NETWORK_BITS_PER_S * UTILISATION / 1e6,
-    });
-    let more = [Reason::Memory { number: demand.users, each: memory }, rate].into_iter().chain(network);
-    let reason = more.fold(
-        connections,
-        |most, other| {
-            if other.generators() > most.generators() { other } else { most }
-        },
-    );
+    };
+    let others = [Reason::Memory { number: demand.users, each: memory }, rate, network];
+    let larger = |one: Reason, other: Reason| if other.generators() > one.generators() { other } else { one };
+    let reason = others.into_iter().fold(connections, larger);
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -235,6 +235,12 @@ pub fn size(plan: &Plan, function: Function, calibration: Option<&Calibration>) 
     let seats = (reason.generators().ceil() as u32).max(1);
     let most = plan.most_slices();
     if seats > most { Size { seats: most, reason: Reason::Slices } } else { Size { seats, reason } }
+}
+
+/// Bytes that a request of a plan is taken to send while nobody has measured it.
+#[must_use]
+pub fn assumed_bytes(plan: &Plan) -> f64 {
+    ASSUMED_HEAD + plan.body_bytes()
 }
 
 /// Requests a second that a generator can make.
@@ -346,6 +352,19 @@ mod tests {
             None,
         );
         assert_eq!(many, Size { seats: 2, reason: Reason::Memory { number: 4_000, each: 3_200.0 } });
+    }
+
+    #[test]
+    fn uploads_need_the_network_as_far_as_the_plan_has_them() {
+        let text = "target: http://x\nload: { rate: 100/s, duration: 1m, max_users: 20 }\n\
+                    scenarios: { a: { steps: [ { put: /, body_file: large } ] } }";
+        let bundle = Bundle::new("p.yaml", text, Inputs::default()).with_files(|_| Ok(vec![0; 999_500]));
+        let plan = squall_plan::compile(&bundle).unwrap().plan;
+        // 100 requests of a megabyte are 800 Mbps, and a generator is to have 60 % of 625.
+        assert_eq!(
+            size(&plan, ONE, None),
+            Size { seats: 3, reason: Reason::Network { mbps: 800.0, each: 375.0 } }
+        );
     }
 
     #[test]

@@ -121,6 +121,24 @@ impl Body {
     pub fn is_empty(&self) -> bool {
         matches!(self, Self::Empty)
     }
+
+    /// Bytes that it has whatever its expressions come to; JSON and forms are small, and taken for nothing.
+    #[must_use]
+    pub fn least_bytes(&self) -> usize {
+        let text = |template: &Template| template.literals().map(str::len).sum::<usize>();
+        match self {
+            Self::Empty | Self::Json(_) | Self::Form(_) => 0,
+            Self::Text(template) => text(template),
+            Self::Multipart(multipart) => {
+                let contents = multipart.parts.iter().map(|part| match &part.content {
+                    Content::Text(template) => text(template),
+                    Content::Bytes(bytes) => bytes.len(),
+                });
+                contents.sum()
+            }
+            Self::Bytes(bytes) => bytes.len(),
+        }
+    }
 }
 
 /// How a body is packed.
