@@ -9,7 +9,7 @@ mod run;
 pub(crate) use deploy::command as deploy;
 pub(crate) use destroy::command as destroy;
 pub(crate) use doctor::command as doctor;
-pub(crate) use run::{Driven, Look, MADE_ON, MadeOn, attach_on_aws, look, run};
+pub(crate) use run::{Look, MADE_ON, MadeOn, attach_on_aws, look, run};
 
 use std::future::Future;
 

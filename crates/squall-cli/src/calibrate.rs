@@ -66,7 +66,8 @@ pub(crate) fn command(args: &DoctorArgs, file: &Path) -> Result<ExitCode, Failur
         Backend::Local => (local::run(order)?, None),
         Backend::Aws => {
             let function = aws::look(&args.aws)?.function;
-            (aws::run(order, &args.aws, None)?, Some(function))
+            let finished = aws::run(order, &args.aws, None)?;
+            (finished.ok_or_else(|| anyhow!("the run was not measured"))?, Some(function))
         }
     };
     let calibration = measure(&finished.result, function)?;

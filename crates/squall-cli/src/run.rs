@@ -17,7 +17,6 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::annotate::annotations;
 use crate::args::{Backend, Output, RunArgs};
-use crate::aws::Driven;
 use crate::failure::Failure;
 use crate::fleet::Wishes;
 use crate::live::{Watch, end_stream};
@@ -102,8 +101,8 @@ pub(crate) fn command(args: &RunArgs) -> Result<ExitCode, Failure> {
         }
         Backend::Local => local::run(order)?,
         Backend::Aws => match aws::run(order, &args.aws, args.max_cost)? {
-            Driven::Ended(finished) => *finished,
-            Driven::Detached => return Ok(ExitCode::Passed),
+            Some(finished) => finished,
+            None => return Ok(ExitCode::Passed),
         },
     };
     match args.output {

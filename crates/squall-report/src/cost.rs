@@ -174,8 +174,8 @@ mod tests {
     #[test]
     fn a_run_without_requests_has_no_price_for_them() {
         let items = || vec![CostItem { usd: 0.5, ..CostItem::default() }; 2];
-        assert_eq!(Cost::new(0.9, items(), 0, String::new()).per_million_requests_usd, None);
-        let cost = Cost::new(0.9, items(), 500_000, String::new());
+        assert_eq!(Cost::new(Some(0.9), items(), 0, String::new()).per_million_requests_usd, None);
+        let cost = Cost::new(Some(0.9), items(), 500_000, String::new());
         assert_eq!((cost.actual_usd, cost.per_million_requests_usd), (Some(1.0), Some(2.0)));
     }
 }

@@ -67,7 +67,7 @@ struct Prepared {
 }
 
 /// Runs a plan to its end and keeps its result.
-pub(crate) fn run(order: Order, args: &AwsArgs, max_cost: Option<f64>) -> Result<Driven, Failure> {
+pub(crate) fn run(order: Order, args: &AwsArgs, max_cost: Option<f64>) -> Result<Option<Finished>, Failure> {
     block_on(async {
         check_for_aws(&order.loaded.plan)?;
         let site = Site::open(args).await?;
@@ -157,7 +157,11 @@ fn lost(site: &Site) -> Failure {
 }
 
 /// Makes the run on a fleet that was taken for it, keeps its result, and closes the queue whatever happened.
-async fn run_taken(site: &Site, deployed: &Deployed, prepared: Prepared) -> Result<Finished, Failure> {
+async fn run_taken(
+    site: &Site,
+    deployed: &Deployed,
+    prepared: Prepared,
+) -> Result<Option<Finished>, Failure> {
     let Prepared { loaded: Loaded { plan, bundle }, begun, errands, live, kind, wishes, estimated_usd } =
         prepared;
     let settings = settings(&begun, &plan, &bundle, kind, wishes);
@@ -178,26 +182,18 @@ pub(crate) async fn attach_on_aws(
     let deployed = site.fleet().await?;
     let taken = take_over(&deployed.store, (run, site.session.region()), out, watch).await?;
     write_where(&site, &taken.begun)?;
-    match Box::pin(drive_to_end(&site, &deployed, taken, None)).await? {
-        Driven::Ended(finished) => Ok(*finished),
-        Driven::Detached => Err(anyhow!("a run that was taken over goes on without its orchestrator").into()),
-    }
+    let finished = Box::pin(drive_to_end(&site, &deployed, taken, None)).await?;
+    finished.ok_or_else(|| anyhow!("a run that was taken over goes on without its orchestrator").into())
 }
 
-/// What became of a run.
-pub(crate) enum Driven {
-    Ended(Box<Finished>),
-    /// It goes on, and nobody drives it.
-    Detached,
-}
-
-/// Drives a run to its end, keeps its result, and closes the queue whatever happened.
+/// Drives a run to its end, keeps its result, and closes the queue whatever happened. `None` if it goes on by itself: it
+/// was to be detached.
 async fn drive_to_end(
     site: &Site,
     deployed: &Deployed,
     taken: Taken,
     estimated_usd: Option<f64>,
-) -> Result<Driven, Failure> {
+) -> Result<Option<Finished>, Failure> {
     let Taken { begun, errands, mut live, loaded: Loaded { plan, bundle }, order } = taken;
     let run = begun.id.clone();
     let (poll, opened_at) = (order.settings.poll, SystemClock.now());
@@ -205,7 +201,8 @@ async fn drive_to_end(
     let record = Box::pin(drive(deployed, &store, order, &mut live)).await;
     let page = live.close();
     if matches!(&record, Ok(record) if record.end == End::Detached) {
-        return Ok(Driven::Detached);
+        eprintln!("run {run} goes on without this command; `squall attach {run}` makes its report");
+        return Ok(None);
     }
     let finished = record.and_then(|mut record| {
         let cost = cost_of(deployed, &record, (opened_at, poll), store.used(), estimated_usd);
@@ -222,7 +219,7 @@ async fn drive_to_end(
     if let Ok(finished) = &finished {
         hand_over(page, finished);
     }
-    finished.map(|finished| Driven::Ended(Box::new(finished)))
+    finished.map(Some)
 }
 
 /// What is there to make runs on.
