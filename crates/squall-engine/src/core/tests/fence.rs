@@ -97,15 +97,17 @@ fn a_fence_that_moves_on_in_time_changes_nothing() {
 
 #[test]
 fn neither_another_try_nor_another_place_is_behind_the_fence() {
+    // Between two seconds: on a second the slice would find it passed anyway.
+    const FENCE: Duration = Duration::from_millis(1_500);
     let check = |steps: &str, part: Part, expected: &[&str]| {
         let plan = plan("{ users: 1, duration: 1m }", &format!("{{ a: {{ steps: {steps} }} }}"));
-        let ran = run_part(&plan, part, |stopper, epoch| async move { stopper.allow_until(epoch + SECOND) });
+        let ran = run_part(&plan, part, |stopper, epoch| async move { stopper.allow_until(epoch + FENCE) });
         let paths: Vec<&str> = ran.log.iter().map(|(_, path)| path.as_str()).collect();
         assert_eq!(paths, expected);
         assert_eq!(ran.merged.outcomes().into_iter().collect::<Vec<_>>(), [(Outcome::Unfinished, 1)]);
     };
-    check("[ { get: /busy, retry: { times: 1, on: [503], wait: 990ms } } ]", ALL, &["/busy"]);
-    let slow = Part { takes: SECOND, ..ALL };
+    check("[ { get: /busy, retry: { times: 1, on: [503], wait: 1490ms } } ]", ALL, &["/busy"]);
+    let slow = Part { takes: FENCE, ..ALL };
     check("[ { get: /old, follow_redirects: 5 } ]", slow, &["/old"]);
 }
 
