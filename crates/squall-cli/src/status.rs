@@ -59,6 +59,9 @@ async fn look(store: &impl Store, run: &str) -> Result<Option<Told>, Failure> {
     }
 }
 
+const EXPIRED: &str = "its orchestrator has not been heard of in time, so load has ended by itself: `squall attach` \
+                       adds it up\n";
+
 /// What is told of a run.
 #[derive(Debug, Serialize)]
 struct Told {
@@ -127,20 +130,17 @@ fn in_words(told: &Told) -> String {
             format!(" · load began {time} ago")
         }
     });
-    let mut text =
-        format!("run {} · {} · {}{}\n", told.run, told.name, told.state, since.unwrap_or_default());
-    text += &format!("generators: {ready} of {wanted} have been ready");
+    let begun = format!("run {} · {} · {}{}\n", told.run, told.name, told.state, since.unwrap_or_default());
+    let mut parts = vec![format!("{ready} of {wanted} have been ready")];
     if *given_a_slice > 0 {
-        text += &format!(" · {given_a_slice} were given one of {slices} slices · {ended} have ended");
+        parts.push(format!("{given_a_slice} were given one of {slices} slices"));
+        parts.push(format!("{ended} have ended"));
     }
     if *given_up > 0 {
-        text += &format!(" · {given_up} were lost");
+        parts.push(format!("{given_up} were lost"));
     }
-    text += "\n";
-    if told.lease_has_expired {
-        text += "its orchestrator has not been heard of in time, so load has ended by itself: `squall attach` adds it up\n";
-    }
-    text
+    let expired = if told.lease_has_expired { EXPIRED } else { "" };
+    format!("{begun}generators: {}\n{expired}", parts.join(" · "))
 }
 
 #[cfg(test)]

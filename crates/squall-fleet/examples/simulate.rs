@@ -72,7 +72,7 @@ fn one(scenery: &Scenery, tally: &Tally) {
             add(&tally.reported, record.merged.requests());
             add(&tally.unknown_at_most, record.unknown_requests);
             let ended = match &record.end {
-                End::Finished => &tally.finished,
+                End::Finished | End::Detached => &tally.finished,
                 End::Interrupted | End::Aborted(_) => &tally.interrupted,
                 End::Failed(reason) => {
                     println!("seed {}: {reason}", scenery.seed);

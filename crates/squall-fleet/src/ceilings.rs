@@ -349,8 +349,11 @@ mod tests {
                 .to_text();
         assert_eq!(generators_of(&store, &invitation).await.unwrap(), None);
         assert_eq!(generators_of(&store, "no json").await.unwrap(), None);
-        let manifest = br#"{"version":1,"run":"r","name":"","bundle":"","seed":0,"seats":50,"interval_s":2,"poll_ms":9}"#;
-        store.put(&keys::manifest("r"), manifest.to_vec(), Put::Always).await.unwrap();
+        let manifest = serde_json::json!({
+            "version": VERSION, "run": "r", "name": "", "bundle": "", "seed": 0, "seats": 50, "least": 50, "spares": 0,
+            "interval_s": 2, "poll_ms": 9, "gather_ms": 9, "window_ms": 9, "shards": 1, "began_at": 0,
+        });
+        store.put(&keys::manifest("r"), manifest.to_string().into_bytes(), Put::Always).await.unwrap();
         assert_eq!(generators_of(&store, &invitation).await.unwrap(), Some(50));
     }
 }
