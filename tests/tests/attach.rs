@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "a real process is waited for by a real clock")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::process::Child;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -57,32 +57,58 @@ fn attach(aws: &Aws, run: &str) -> (Ran, Value) {
     (ran, result)
 }
 
-#[test]
-fn a_run_goes_on_under_another_orchestrator_whenever_the_first_one_dies() {
+/// Whether load began more than so many seconds ago.
+fn is_under_way(told: &Value, for_s: f64) -> bool {
+    told["elapsed_s"].as_f64().is_some_and(|elapsed_s| elapsed_s > for_s)
+}
+
+/// A run whose orchestrator dies when the moment has come, and gets another one.
+fn dies(moment: &str, has_come: impl Fn(&Value) -> bool) {
+    dies_after(moment, |aws, _| wait_until(aws, has_come));
+}
+
+fn dies_after(moment: &str, wait: impl FnOnce(&Aws, &Child) -> String) {
     let aws = Aws::start();
     aws.deploy();
-    let elapsed = |told: &Value, s: f64| told["elapsed_s"].as_f64().is_some_and(|elapsed_s| elapsed_s > s);
-    let moments: [(&str, &dyn Fn(&Value) -> bool); 4] = [
-        ("invite", &|told| told["state"] == "waiting"),
-        ("ramp", &|told| told["state"] == "running"),
-        ("run", &|told| elapsed(told, 5.0)),
-        ("merge", &|told| elapsed(told, 12.2)),
-    ];
-    for (moment, has_come) in moments {
-        let server = target(false);
-        plan(&aws, &server, 12);
-        let child = aws.spawn(&RUN);
-        let run = wait_until(&aws, has_come);
-        kill(child);
-        let (ran, result) = attach(&aws, &run);
-        assert_eq!(ran.code, 0, "{moment}: {}\n{}", ran.stdout, ran.stderr);
-        assert_eq!(result["run"]["id"], run.as_str());
-        let (received, reported) = (server.counts().total, number(&result, "/totals/requests"));
-        println!("{moment}: received {received}, reported {reported}, exit {}", ran.code);
-        assert_eq!((received, reported), (480, 480), "{moment}: {}", result["coverage"]);
-        assert_eq!(number(&result, "/coverage/unknown_requests"), 0, "{moment}");
-        assert_eq!(status(&aws), Value::Null, "nothing is under way");
-    }
+    let server = target(false);
+    plan(&aws, &server, 12);
+    let child = aws.spawn(&RUN);
+    let run = wait(&aws, &child);
+    kill(child);
+    let (ran, result) = attach(&aws, &run);
+    assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
+    assert_eq!(result["run"]["id"], run.as_str());
+    let (received, reported) = (server.counts().total, number(&result, "/totals/requests"));
+    println!("{moment}: received {received}, reported {reported}, exit code {}", ran.code);
+    assert_eq!((received, reported), (480, 480), "{}", result["coverage"]);
+    assert_eq!(number(&result, "/coverage/unknown_requests"), 0);
+    assert_eq!(status(&aws), Value::Null, "nothing is under way");
+}
+
+#[test]
+fn an_orchestrator_that_dies_while_it_invites_is_succeeded() {
+    dies("invite", |told| told["state"] == "waiting");
+}
+
+#[test]
+fn an_orchestrator_that_dies_before_the_epoch_is_succeeded() {
+    dies("ramp", |told| told["state"] == "running");
+}
+
+#[test]
+fn an_orchestrator_that_dies_while_load_is_made_is_succeeded() {
+    dies("run", |told| is_under_way(told, 5.0));
+}
+
+#[test]
+fn an_orchestrator_that_dies_while_it_merges_is_succeeded() {
+    dies_after("merge", |aws, child| {
+        wait_until(aws, |told| is_under_way(told, 10.0));
+        // It stands still while the last snapshots come, and does not wake up again.
+        let stopped = Command::new("kill").args(["-STOP", &child.id().to_string()]).status().unwrap();
+        assert!(stopped.success());
+        wait_until(aws, |told| told["generators"]["ended"] == 3)
+    });
 }
 
 #[test]
@@ -92,7 +118,7 @@ fn of_two_orchestrators_one_decides_and_both_report_the_same() {
     let server = target(false);
     plan(&aws, &server, 12);
     let first = aws.spawn(&[&RUN[..], &["--out", "first"]].concat());
-    let run = wait_until(&aws, |told| told["elapsed_s"].as_f64().is_some_and(|elapsed_s| elapsed_s > 3.0));
+    let run = wait_until(&aws, |told| is_under_way(told, 3.0));
     let (second, result) = attach(&aws, &run);
     let first = Ran::from(first.wait_with_output().unwrap());
     assert_eq!((first.code, second.code), (0, 0), "{}\n{}", first.stderr, second.stderr);
@@ -118,7 +144,7 @@ fn a_detached_run_is_added_up_by_whoever_attaches() {
     // While it is under way nobody else gets the fleet.
     let other = aws.run(&RUN);
     assert_eq!(other.code, 104, "{}", other.stderr);
-    wait_until(&aws, |told| told["elapsed_s"].as_f64().is_some_and(|elapsed_s| elapsed_s > 13.0));
+    wait_until(&aws, |told| is_under_way(told, 13.0));
     let (attached, result) = attach(&aws, &run);
     assert_eq!(attached.code, 0, "{}\n{}", attached.stdout, attached.stderr);
     assert_eq!((server.counts().total, number(&result, "/totals/requests")), (480, 480));
@@ -133,7 +159,11 @@ fn what_cannot_be_detached_or_taken_over_is_refused_with_why() {
     let local = aws.run(&["run", "plan.yaml", "--detach"]);
     assert_eq!(local.code, 104, "{}", local.stderr);
     assert!(local.stderr.contains("threads of this command"), "{}", local.stderr);
-    let long = aws.run(&[&RUN[..], &["--detach", "--window", "10s"]].concat());
+    let short = aws.run(&[&RUN[..], &["--window", "10s"]].concat());
+    assert_eq!(short.code, 104, "{}", short.stderr);
+    assert!(short.stderr.contains("a window of 10 s"), "{}", short.stderr);
+    plan(&aws, &server, 60);
+    let long = aws.run(&[&RUN[..], &["--detach", "--window", "40s"]].concat());
     assert_eq!(long.code, 104, "{}", long.stderr);
     assert!(long.stderr.contains("nobody hands it over"), "{}", long.stderr);
     let unknown = aws.run(&["attach", "20000101-000000-000000"]);

@@ -299,6 +299,10 @@ fn window(plan: &Plan, fleet: &Fleet, seats: u32, asked: Option<Duration>) -> Re
     let most = fleet.timeout.saturating_sub(besides);
     // What is handed over has been waited for by somebody who lived meanwhile.
     let window = if lasts.load <= most { most } else { most.saturating_sub(WAITING) };
+    if let Some(asked) = asked.filter(|asked| *asked < LEAST_WINDOW) {
+        let what = anyhow!("a window of {} s is too short to hand a slice over", asked.as_secs());
+        return Err(Failure::wrong(what).with_hint("take at least --window 30s"));
+    }
     let window = asked.unwrap_or(window).min(most);
     if lasts.load > window && window < LEAST_WINDOW {
         let what = anyhow!(
