@@ -205,7 +205,7 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
         self.take_in(clock, Found::Ready, &keys::all_ready(&self.run), None).await?;
         if matches!(self.machine.phase(), Phase::Running | Phase::Ending) {
             let prefix = keys::all_snapshots(&self.run);
-            let after = format!("{prefix}{:08}", self.machine.first_open_snapshot());
+            let after = format!("{prefix}{:08}", self.machine.first_open_snapshot(&self.merged));
             self.take_in(clock, Found::Snapshot, &prefix, Some(&after)).await?;
             self.take_in(clock, Found::Final, &keys::all_finals(&self.run), None).await?;
         }

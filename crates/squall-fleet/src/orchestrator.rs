@@ -22,7 +22,7 @@ mod words;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use squall_metrics::Merged;
+use squall_metrics::{GeneratorTotals, Merged};
 use squall_plan::Share;
 
 use crate::message::{Assignment, Control, Ended, Final, Invitation, Manifest, Ready, State, Time, VERSION};
@@ -412,9 +412,12 @@ impl Orchestrator {
 
     /// The first snapshot that may still come from somebody: all before it are merged.
     #[must_use]
-    pub fn first_open_snapshot(&self) -> u32 {
+    pub fn first_open_snapshot(&self, merged: &Merged) -> u32 {
         let open = self.assigned().filter(|record| !self.is_in(record));
-        open.map(|record| self.merged_of(record).0).min().unwrap_or(0)
+        let first = |record: &GeneratorRecord| {
+            merged.generators().get(&record.ready.nonce).map_or(0, GeneratorTotals::first_missing)
+        };
+        open.map(first).min().unwrap_or(0)
     }
 
     /// All seconds before this one are told by nearly all generators.

@@ -76,6 +76,12 @@ impl GeneratorTotals {
         self.ledger.len()
     }
 
+    /// The first of its snapshots that has not been added: all before it have.
+    #[must_use]
+    pub fn first_missing(&self) -> u32 {
+        self.ledger.first_missing()
+    }
+
     /// The seconds it has told of, as stretches without a gap, ascending.
     pub fn told(&self) -> impl Iterator<Item = RangeInclusive<i32>> {
         let second = |moved: u32| moved.wrapping_sub(EPOCH).cast_signed();

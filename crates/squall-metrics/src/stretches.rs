@@ -30,6 +30,11 @@ impl Stretches {
         true
     }
 
+    /// The lowest that is not there.
+    pub(crate) fn first_missing(&self) -> u32 {
+        self.0.first().filter(|(first, _)| *first == 0).map_or(0, |(_, last)| last.saturating_add(1))
+    }
+
     /// First and last of each.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, u32)> {
         self.0.iter().copied()
@@ -65,6 +70,7 @@ mod tests {
                 prop_assert!(stretches.0.is_sorted_by(|(first, last), (next, _)| first <= last && *last + 1 < *next));
             }
             prop_assert_eq!(stretches.len(), set.len() as u64);
+            prop_assert_eq!(Some(stretches.first_missing()), (0..=u32::MAX).find(|number| !set.contains(number)));
             for number in (0..45).chain(u32::MAX - 4..=u32::MAX) {
                 prop_assert_eq!(stretches.contains(number), set.contains(&number), "{}", number);
             }
