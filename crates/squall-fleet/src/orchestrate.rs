@@ -353,12 +353,12 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
                     Err("snapshot of another run or generator".to_owned())
                 }
                 Ok(snapshot) => {
-                    let nonce = snapshot.nonce.clone();
+                    let (nonce, sequence) = (snapshot.nonce.clone(), snapshot.sequence);
                     let requests = snapshot.interval.series.values().map(|series| series.requests).sum();
                     match self.merged.merge(snapshot) {
                         Merge::Merged => {
                             let interval = keys::interval_of(key);
-                            Ok(Event::Merged { nonce, requests, interval })
+                            Ok(Event::Merged { nonce, requests, sequence, interval })
                         }
                         Merge::Duplicate => return,
                     }

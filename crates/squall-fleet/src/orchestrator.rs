@@ -205,8 +205,8 @@ impl Orchestrator {
                 self.leave_if_detached()
             }
             Event::Ready { ready, stored_at } => self.ready(now, ready, stored_at),
-            Event::Merged { nonce, requests, interval } => {
-                self.merged(now, nonce, requests, interval);
+            Event::Merged { nonce, requests, sequence, interval } => {
+                self.merged(now, nonce, requests, (sequence, interval));
                 Vec::new()
             }
             Event::TooLate => self.set_epoch(now),

@@ -173,12 +173,8 @@ impl Sparse {
             return;
         }
         match (&mut self.form, &other.form) {
-            (Form::Table(table), Form::Packed(more)) => {
-                Packed::new(more).for_each(|(bucket, count)| table.add(bucket, count));
-            }
-            (Form::Table(table), Form::Table(more)) => {
-                more.buckets().for_each(|(bucket, count)| table.add(bucket, count));
-            }
+            (Form::Table(table), Form::Packed(more)) => table.add(Packed::new(more)),
+            (Form::Table(table), Form::Table(more)) => table.add(more.buckets()),
             (Form::Packed(bytes), Form::Packed(more)) => {
                 self.form = Form::of(pack(Both::new(Packed::new(bytes), Packed::new(more))));
             }

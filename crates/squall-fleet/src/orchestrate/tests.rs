@@ -116,6 +116,21 @@ async fn a_write_whose_answer_was_lost_is_not_mistaken_for_another_orchestrator(
     assert_eq!((record.end, record.merged.requests()), (End::Finished, 100));
 }
 
+/// What cannot be read before the load is over is in the report all the same, and what was read is not read again.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_comes_after_the_load_counts_once() {
+    let mut world = World::new();
+    let late: Fault = |at, key, write| {
+        let is_late = !write && key.contains("/snapshots/00000001/") && at < Duration::from_secs(12);
+        is_late.then_some(Misdeed::Fails(StoreErrorKind::Unavailable))
+    };
+    let begin = world.clock.now();
+    let record = run(&mut world, late).await.unwrap();
+    assert!(world.clock.now().since(begin) >= Duration::from_secs(12));
+    assert_eq!((record.end, record.merged.requests(), record.merged.duplicates()), (End::Finished, 100, 0));
+    assert_eq!(record.missing, Vec::<String>::new());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_store_that_is_lost_in_mid_run_ends_it_and_keeps_what_was_measured() {
     let mut world = World::new();

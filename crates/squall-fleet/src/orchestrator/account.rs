@@ -1,5 +1,6 @@
 //! What has been told, what is still to come, and what never came.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use squall_metrics::Merged;
@@ -17,16 +18,25 @@ const NEARLY_ALL: usize = 95;
 const LOOKED_FOR: Duration = Duration::from_mins(1);
 
 /// What is merged of a generator.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Told {
     snapshots: u32,
     requests: u64,
-    /// In which interval the last one was written.
+    /// The first that is missing, and in which interval the one before it was written.
+    first_missing: u32,
     interval: u32,
+    /// Intervals of those that came before it.
+    early: BTreeMap<u32, u32>,
 }
 
 impl Orchestrator {
-    pub(super) fn merged(&mut self, now: Time, nonce: String, requests: u64, interval: u32) {
+    pub(super) fn merged(
+        &mut self,
+        now: Time,
+        nonce: String,
+        requests: u64,
+        (sequence, interval): (u32, u32),
+    ) {
         if let Some(record) = self.generators.get_mut(&nonce) {
             record.heard_at = now;
         }
@@ -35,7 +45,11 @@ impl Orchestrator {
         let told = self.told.entry(nonce).or_default();
         told.snapshots += 1;
         told.requests += requests;
-        told.interval = told.interval.max(interval);
+        told.early.insert(sequence, interval);
+        while let Some(interval) = told.early.remove(&told.first_missing) {
+            told.first_missing = told.first_missing.saturating_add(1);
+            told.interval = told.interval.max(interval);
+        }
     }
 
     /// Generators that were given a slice.
@@ -52,15 +66,16 @@ impl Orchestrator {
 
     /// Whether a generator has said its last word, and all its snapshots are merged.
     fn is_in(&self, record: &GeneratorRecord) -> bool {
-        record.last_word.as_ref().is_some_and(|last| self.told_by(record).snapshots >= last.snapshots)
+        record.last_word.as_ref().is_some_and(|last| self.told_by(record).0 >= last.snapshots)
     }
 
     pub(super) fn anybody_is_lost(&self) -> bool {
         self.posted().any(|record| !self.is_in(record))
     }
 
-    fn told_by(&self, record: &GeneratorRecord) -> Told {
-        self.told.get(&record.ready.nonce).copied().unwrap_or_default()
+    /// How many snapshots of a generator are merged, and how many requests are in them.
+    fn told_by(&self, record: &GeneratorRecord) -> (u32, u64) {
+        self.told.get(&record.ready.nonce).map_or((0, 0), |told| (told.snapshots, told.requests))
     }
 
     /// How many were ready and never got a slice.
@@ -148,7 +163,7 @@ impl Orchestrator {
 
     fn missing_of(&self, record: &GeneratorRecord, merged: &Merged) -> Option<String> {
         let slice = record.slice().map_or(0, Share::index);
-        let told = self.told_by(record);
+        let (snapshots, requests) = self.told_by(record);
         match &record.last_word {
             None => {
                 let from_s = unknown_from(record, merged);
@@ -164,11 +179,11 @@ impl Orchestrator {
             Some(Final { ended: Ended::OutOfTime, .. }) => {
                 Some(format!("slice {slice}: its environment gave it no more time"))
             }
-            Some(last) if told.snapshots < last.snapshots => {
-                Some(format!("slice {slice}: {} of {} snapshots", told.snapshots, last.snapshots))
+            Some(last) if snapshots < last.snapshots => {
+                Some(format!("slice {slice}: {snapshots} of {} snapshots", last.snapshots))
             }
-            Some(last) if told.requests != last.requests => {
-                Some(format!("slice {slice}: {} of {} requests", told.requests, last.requests))
+            Some(last) if requests != last.requests => {
+                Some(format!("slice {slice}: {requests} of {} requests", last.requests))
             }
             Some(_) => None,
         }
@@ -183,7 +198,7 @@ impl Orchestrator {
 
     fn unknown_of(&self, record: &GeneratorRecord, merged: &Merged) -> u64 {
         if let Some(last) = &record.last_word {
-            return last.requests.saturating_sub(self.told_by(record).requests);
+            return last.requests.saturating_sub(self.told_by(record).1);
         }
         let Some(epoch) = self.control.epoch else { return 0 };
         let end = self.settings.lasts.load + self.settings.lasts.graceful + self.settings.lasts.cleanup;

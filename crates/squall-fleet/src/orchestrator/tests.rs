@@ -51,7 +51,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     ];
     prop_oneof![
         6 => (0_u8..10, 0_u32..4).prop_map(|(nonce, seat)| ready(nonce, seat)),
-        4 => (0_u8..10).prop_map(|nonce| Event::Merged { nonce: format!("n{nonce}"), requests: 0, interval: 0 }),
+        4 => (0_u8..10).prop_map(|nonce| Event::Merged { nonce: format!("n{nonce}"), requests: 0, sequence: 0, interval: 0 }),
         3 => (0_u8..10, 0_u32..3, ended).prop_map(|(nonce, snapshots, ended)| Event::Final(Final {
             version: VERSION,
             nonce: format!("n{nonce}"),

@@ -112,7 +112,9 @@ pub enum Event {
         nonce: String,
         /// How many requests were in it.
         requests: u64,
-        /// In which interval since the epoch it was written.
+        /// Which of its snapshots, and in which interval since the epoch it was written.
+        sequence: u32,
+        /// See [`sequence`](Self::Merged::sequence).
         interval: u32,
     },
     /// A generator said its last word.
