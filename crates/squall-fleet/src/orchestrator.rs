@@ -23,12 +23,13 @@
 
 mod account;
 mod posts;
+mod succession;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::message::{Assignment, Control, Ended, Final, Post, Ready, Relief, State, Time, VERSION};
+use crate::message::{Control, Ended, Final, Post, Ready, Relief, State, Time, VERSION};
 use crate::orchestrator::account::Told;
 use crate::orchestrator::posts::Slice;
 pub use crate::orchestrator::words::{Command, End, Event, GeneratorRecord, Lasts, Phase, Seats, Settings};
@@ -153,40 +154,6 @@ impl Orchestrator {
         }
     }
 
-    /// In the place of an orchestrator that is gone, or is to go: `control` is what was written under a new term, and
-    /// `ahead_us` how far the store's clock is ahead of this one.
-    #[must_use]
-    pub(crate) fn resume(
-        settings: Settings,
-        (began_at, now, ahead_us): (Time, Time, i64),
-        control: Control,
-        assignments: &BTreeMap<u32, Assignment>,
-    ) -> Self {
-        let mut machine = Self::new(settings, began_at);
-        machine.looked_at = now;
-        machine.listening_since = now;
-        machine.clock_offset_us = ahead_us;
-        machine.resumed = Some(ahead_us);
-        machine.seats.invited = machine.settings.seats.saturating_add(machine.settings.spares);
-        machine.lease_until = Some(control.lease_until);
-        machine.control = control;
-        machine.recall(assignments);
-        let epoch = machine.control.epoch.unwrap_or(now);
-        let settings = &machine.settings;
-        (machine.phase, machine.deadline) = match machine.control.state {
-            State::Waiting => (Phase::Gathering, began_at.plus(settings.gather)),
-            State::Running => {
-                let lasts = settings.lasts.load + settings.lasts.graceful + machine.margin();
-                (Phase::Running, Time(epoch.plus(lasts).0.saturating_sub(ahead_us)))
-            }
-            State::Aborting | State::Done => (Phase::Ending, now.plus(machine.margin())),
-        };
-        if machine.phase == Phase::Ending {
-            machine.end = End::Failed(ORPHANED.to_owned());
-        }
-        machine
-    }
-
     /// Takes in what happened and says what is to be done.
     pub fn on_event(&mut self, now: Time, event: Event) -> Vec<Command> {
         if let Event::Superseded(control) = event {
@@ -220,15 +187,6 @@ impl Orchestrator {
         };
         commands.extend(self.progress(now, looked));
         commands
-    }
-
-    /// Whoever detaches has said how long load may last, and is not needed for it.
-    fn leave_if_detached(&mut self) -> Vec<Command> {
-        if !self.settings.detached || self.phase != Phase::Running {
-            return Vec::new();
-        }
-        self.phase = Phase::Done;
-        vec![Command::End(End::Detached)]
     }
 
     /// Everything that was there has been told.
@@ -309,21 +267,6 @@ impl Orchestrator {
         }
     }
 
-    /// What another orchestrator had said to a generator.
-    fn recall_one(&mut self, now: Time, nonce: &str) {
-        let Some((post, relief)) = self.recalled.remove(nonce) else { return };
-        if let (Some(relief), Some(record)) = (relief, self.generators.get_mut(nonce)) {
-            record.relief = Some((relief, now));
-        }
-        let Some(post) = post else { return };
-        let later = |slice: &Slice| slice.holder.is_some() && slice.window > post.window;
-        let is_past = relief.is_some() || self.slices.get(post.share.index() as usize).is_some_and(later);
-        match self.generators.get_mut(nonce).filter(|_| is_past) {
-            Some(record) => record.post = Some(post),
-            None => self.take_post(nonce, post, now),
-        }
-    }
-
     /// The fleet's time is the median of its clocks. Whoever takes over sees words that are long known, and compares them
     /// by way of the store's clock.
     fn compare_clock(&mut self, there: Time, stored_at: Option<Time>, here: Time) {
@@ -382,40 +325,6 @@ impl Orchestrator {
         self.control.state = State::Aborting;
         self.control.cut_short = true;
         vec![self.write_control(now)]
-    }
-
-    /// Somebody else decides. What they do is read on to its end, and reported here, too.
-    fn superseded(&mut self, now: Time, control: &Control) -> Vec<Command> {
-        if !self.superseded {
-            self.note("another orchestrator has taken over; from then on this one only read".to_owned());
-        }
-        self.superseded = true;
-        self.lease_until = Some(control.lease_until);
-        self.control = control.clone();
-        match self.phase {
-            Phase::Done => return vec![Command::End(self.end.clone())],
-            Phase::Ending => {}
-            _ if control.state >= State::Aborting => {
-                self.end = if control.cut_short { End::Interrupted } else { End::Finished };
-                self.phase = Phase::Ending;
-                self.deadline = now.plus(self.margin());
-            }
-            Phase::Inviting | Phase::Gathering if control.state == State::Running => {
-                self.phase = Phase::Running;
-                self.deadline = now.plus(
-                    self.settings.lasts.load + self.settings.lasts.graceful + self.margin() + self.to_epoch(),
-                );
-            }
-            Phase::Inviting | Phase::Gathering | Phase::Running => {}
-        }
-        self.progress(now, false)
-    }
-
-    /// What the other orchestrator has assigned meanwhile.
-    fn read_on(&mut self, now: Time, assignments: &BTreeMap<u32, Assignment>) {
-        self.recall(assignments);
-        let known: Vec<String> = self.generators.keys().cloned().collect();
-        known.into_iter().for_each(|nonce| self.recall_one(now, &nonce));
     }
 
     /// How long what was measured last may be on its way.

@@ -1,7 +1,6 @@
 //! Who runs which slice, who comes next, and who is kept ready for that.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use squall_plan::Share;
@@ -367,22 +366,6 @@ impl Orchestrator {
     /// Microseconds since the epoch.
     pub(super) fn since_epoch_us(&self, now: Time) -> Option<i64> {
         self.control.epoch.map(|epoch| self.fleet_time(now).0.saturating_sub(epoch.0))
-    }
-
-    /// All assignments that were ever made, when another orchestrator has made them.
-    pub(super) fn recall(&mut self, assignments: &BTreeMap<u32, Assignment>) {
-        let posts = assignments.values().flat_map(|assignment| assignment.posts.values());
-        let count = posts.map(|post| post.share.count()).max().unwrap_or(0);
-        self.slices = vec![Slice::default(); count as usize];
-        self.seats.assigned = count;
-        for assignment in assignments.values() {
-            for (nonce, post) in &assignment.posts {
-                self.recalled.insert(nonce.clone(), (Some(post.clone()), None));
-            }
-            for (nonce, relief) in &assignment.reliefs {
-                self.recalled.entry(nonce.clone()).or_default().1 = Some(*relief);
-            }
-        }
     }
 }
 

@@ -1,0 +1,118 @@
+//! One orchestrator after the other, or none: who takes over knows what is in the store, who is taken over from reads on,
+//! and who detaches leaves.
+
+use std::collections::BTreeMap;
+
+use super::posts::Slice;
+use super::{Command, End, ORPHANED, Orchestrator, Phase, Settings};
+use crate::message::{Assignment, Control, State, Time};
+
+impl Orchestrator {
+    /// In the place of an orchestrator that is gone, or is to go: `control` is what was written under a new term, and
+    /// `ahead_us` how far the store's clock is ahead of this one.
+    #[must_use]
+    pub(crate) fn resume(
+        settings: Settings,
+        (began_at, now, ahead_us): (Time, Time, i64),
+        control: Control,
+        assignments: &BTreeMap<u32, Assignment>,
+    ) -> Self {
+        let mut machine = Self::new(settings, began_at);
+        machine.looked_at = now;
+        machine.listening_since = now;
+        machine.clock_offset_us = ahead_us;
+        machine.resumed = Some(ahead_us);
+        machine.seats.invited = machine.settings.seats.saturating_add(machine.settings.spares);
+        machine.lease_until = Some(control.lease_until);
+        machine.control = control;
+        machine.recall(assignments);
+        let epoch = machine.control.epoch.unwrap_or(now);
+        let settings = &machine.settings;
+        (machine.phase, machine.deadline) = match machine.control.state {
+            State::Waiting => (Phase::Gathering, began_at.plus(settings.gather)),
+            State::Running => {
+                let lasts = settings.lasts.load + settings.lasts.graceful + machine.margin();
+                (Phase::Running, Time(epoch.plus(lasts).0.saturating_sub(ahead_us)))
+            }
+            State::Aborting | State::Done => (Phase::Ending, now.plus(machine.margin())),
+        };
+        if machine.phase == Phase::Ending {
+            machine.end = End::Failed(ORPHANED.to_owned());
+        }
+        machine
+    }
+
+    /// Somebody else decides. What they do is read on to its end, and reported here, too.
+    pub(super) fn superseded(&mut self, now: Time, control: &Control) -> Vec<Command> {
+        if !self.superseded {
+            self.note("another orchestrator has taken over; from then on this one only read".to_owned());
+        }
+        self.superseded = true;
+        self.lease_until = Some(control.lease_until);
+        self.control = control.clone();
+        match self.phase {
+            Phase::Done => return vec![Command::End(self.end.clone())],
+            Phase::Ending => {}
+            _ if control.state >= State::Aborting => {
+                self.end = if control.cut_short { End::Interrupted } else { End::Finished };
+                self.phase = Phase::Ending;
+                self.deadline = now.plus(self.margin());
+            }
+            Phase::Inviting | Phase::Gathering if control.state == State::Running => {
+                self.phase = Phase::Running;
+                self.deadline = now.plus(
+                    self.settings.lasts.load + self.settings.lasts.graceful + self.margin() + self.to_epoch(),
+                );
+            }
+            Phase::Inviting | Phase::Gathering | Phase::Running => {}
+        }
+        self.progress(now, false)
+    }
+
+    /// What the other orchestrator has assigned meanwhile.
+    pub(super) fn read_on(&mut self, now: Time, assignments: &BTreeMap<u32, Assignment>) {
+        self.recall(assignments);
+        let known: Vec<String> = self.generators.keys().cloned().collect();
+        known.into_iter().for_each(|nonce| self.recall_one(now, &nonce));
+    }
+
+    /// What another orchestrator had said to a generator.
+    pub(super) fn recall_one(&mut self, now: Time, nonce: &str) {
+        let Some((post, relief)) = self.recalled.remove(nonce) else { return };
+        if let (Some(relief), Some(record)) = (relief, self.generators.get_mut(nonce)) {
+            record.relief = Some((relief, now));
+        }
+        let Some(post) = post else { return };
+        let later = |slice: &Slice| slice.holder.is_some() && slice.window > post.window;
+        let is_past = relief.is_some() || self.slices.get(post.share.index() as usize).is_some_and(later);
+        match self.generators.get_mut(nonce).filter(|_| is_past) {
+            Some(record) => record.post = Some(post),
+            None => self.take_post(nonce, post, now),
+        }
+    }
+
+    /// All assignments that were ever made, when another orchestrator has made them.
+    fn recall(&mut self, assignments: &BTreeMap<u32, Assignment>) {
+        let posts = assignments.values().flat_map(|assignment| assignment.posts.values());
+        let count = posts.map(|post| post.share.count()).max().unwrap_or(0);
+        self.slices = vec![Slice::default(); count as usize];
+        self.seats.assigned = count;
+        for assignment in assignments.values() {
+            for (nonce, post) in &assignment.posts {
+                self.recalled.insert(nonce.clone(), (Some(post.clone()), None));
+            }
+            for (nonce, relief) in &assignment.reliefs {
+                self.recalled.entry(nonce.clone()).or_default().1 = Some(*relief);
+            }
+        }
+    }
+
+    /// Whoever detaches has said how long load may last, and is not needed for it.
+    pub(super) fn leave_if_detached(&mut self) -> Vec<Command> {
+        if !self.settings.detached || self.phase != Phase::Running {
+            return Vec::new();
+        }
+        self.phase = Phase::Done;
+        vec![Command::End(End::Detached)]
+    }
+}
