@@ -68,8 +68,8 @@ impl Orchestrator {
             let Some(share) = Share::try_new(index, count) else { continue };
             self.post(&mut changes, nonce, Post { share, window: 0, from_us: 0, after: None }, now);
         }
-        let spares = if self.settings.detached { 0 } else { self.settings.spares as usize };
-        self.dismiss_surplus(&mut changes, now, spares);
+        let keeps = !self.settings.detached && self.can_change(0);
+        self.dismiss_surplus(&mut changes, now, if keeps { self.settings.spares as usize } else { 0 });
         let mut commands = self.next_generation(changes);
         commands.extend(self.set_epoch(now));
         commands
@@ -105,10 +105,14 @@ impl Orchestrator {
     /// enough are kept ready.
     pub(super) fn tend(&mut self, now: Time) -> Vec<Command> {
         let Some(now_us) = self.since_epoch_us(now) else { return Vec::new() };
-        if self.phase != Phase::Running || self.has_expired(now) || !self.can_change(now_us) {
+        if self.phase != Phase::Running || self.has_expired(now) {
             return Vec::new();
         }
         let mut changes = Assignment::default();
+        if !self.can_change(now_us) {
+            self.dismiss_surplus(&mut changes, now, 0);
+            return self.tell_changes(changes, now);
+        }
         self.vacate_lost(&mut changes, now);
         let mut pool = self.pool(now_us);
         self.fill_vacancies(&mut changes, (now, now_us), &mut pool);
@@ -116,10 +120,16 @@ impl Orchestrator {
         let needed = self.needed_soon(now_us);
         let mut commands = self.restock(now, pool.len(), needed);
         self.dismiss_surplus(&mut changes, now, needed);
-        if !(changes.posts.is_empty() && changes.reliefs.is_empty()) {
-            commands.extend(self.next_generation(changes));
-            commands.push(self.write_control(now));
+        commands.extend(self.tell_changes(changes, now));
+        commands
+    }
+
+    fn tell_changes(&mut self, changes: Assignment, now: Time) -> Vec<Command> {
+        if changes.posts.is_empty() && changes.reliefs.is_empty() {
+            return Vec::new();
         }
+        let mut commands = self.next_generation(changes);
+        commands.push(self.write_control(now));
         commands
     }
 
@@ -330,6 +340,9 @@ impl Orchestrator {
     /// of it, so that not all change at once.
     fn boundary_us(&self, share: Share, from_us: u64) -> u64 {
         let window = micros(self.settings.window);
+        if self.settings.lasts.load <= self.settings.window {
+            return u64::MAX;
+        }
         let part =
             u128::from(window) * (u128::from(share.index()) + 1) / (2 * u128::from(share.count().max(1)));
         let first = (window / 2).saturating_add(u64::try_from(part).unwrap_or(u64::MAX));

@@ -84,11 +84,15 @@ proptest! {
                 prop_assert_eq!(ends, 0, "nothing is said after the end");
                 match command {
                     Command::WriteControl(control) => controls.push(control),
-                    Command::WriteAssignment(assignment) => {
+                    Command::WriteAssignment(assignment) if assignment.generation == 1 => {
                         assignments += 1;
                         let mut shares: Vec<u32> = assignment.posts.values().map(|post| post.share.index()).collect();
                         shares.sort_unstable();
                         prop_assert_eq!(shares, (0..seats).collect::<Vec<_>>(), "every slice has one generator");
+                    }
+                    Command::WriteAssignment(assignment) => {
+                        let has_one_before = |post: &Post| post.after.is_some();
+                        prop_assert!(assignment.posts.values().all(has_one_before), "{:?}", assignment);
                     }
                     Command::End(_) => ends += 1,
                     Command::WriteManifest(_) | Command::Invite(_) => {}
