@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
-use squall_fleet::conformance;
+use squall_fleet::{VERSION, conformance};
 use squall_target::Server;
 use squall_tests::aws::{Aws, REGION, number, template};
 use squall_tests::proxy::Deed;
@@ -264,18 +264,18 @@ fn what_is_no_seat_goes_to_the_dead_letters_and_blocks_nobody() {
     let foreign = [
         "no json".to_owned(),
         r#"{"version":99,"run":"r","seat":0,"expires_at":1}"#.to_owned(),
-        format!(r#"{{"version":1,"run":"nobody's","seat":0,"expires_at":{far}}}"#),
+        format!(r#"{{"version":{VERSION},"run":"nobody's","seat":0,"expires_at":{far}}}"#),
     ];
     foreign.iter().for_each(|message| aws.send(&queue, message));
     // Too late, whatever it is about: nobody needs it, and nobody needs to look at it.
-    aws.send(&queue, r#"{"version":1,"run":"r","seat":0,"expires_at":1}"#);
+    aws.send(&queue, &format!(r#"{{"version":{VERSION},"run":"r","seat":0,"expires_at":1}}"#));
     plan(&aws, &server, "{ users: 8, duration: 10s }", STEPS);
     let (ran, result) = run(&aws, "4", &[]);
     assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
     assert_eq!(server.counts().total, number(&result, "/totals/requests"));
     // A seat that is offered after the end is taken, and left at once.
     let run_id = result["run"]["id"].as_str().unwrap();
-    let late = format!(r#"{{"version":1,"run":"{run_id}","seat":0,"expires_at":{far}}}"#);
+    let late = format!(r#"{{"version":{VERSION},"run":"{run_id}","seat":0,"expires_at":{far}}}"#);
     aws.send(&queue, &late);
     let (again, result) = run(&aws, "2", &[]);
     assert_eq!(again.code, 0, "{}", again.stderr);
