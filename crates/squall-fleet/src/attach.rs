@@ -26,14 +26,6 @@ pub struct Resumed {
     pub(crate) ahead_us: i64,
 }
 
-impl Resumed {
-    /// Where the run stood.
-    #[must_use]
-    pub fn state(&self) -> State {
-        self.control.state
-    }
-}
-
 /// A run that was taken over.
 #[derive(Debug, Clone)]
 pub struct Attached {

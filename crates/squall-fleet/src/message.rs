@@ -62,9 +62,9 @@ pub struct Manifest {
     pub bundle: String,
     /// What all randomness is derived from.
     pub seed: u64,
-    /// How many generators are wanted, and how few will do.
+    /// How many generators are wanted.
     pub seats: u32,
-    /// See [`seats`](Self::seats).
+    /// How few of them will do.
     pub least: u32,
     /// How many more are kept ready.
     pub spares: u32,

@@ -114,11 +114,11 @@ impl Orchestrator {
             return self.tell_changes(changes, now);
         }
         self.vacate_lost(&mut changes, now);
-        let mut pool = self.pool(now_us);
-        self.fill_vacancies(&mut changes, (now, now_us), &mut pool);
-        self.hand_over(&mut changes, (now, now_us), &mut pool);
+        let mut reserve = self.reserve(now_us);
+        self.fill_vacancies(&mut changes, (now, now_us), &mut reserve);
+        self.hand_over(&mut changes, (now, now_us), &mut reserve);
         let needed = self.needed_soon(now_us);
-        let mut commands = self.restock(now, pool.len(), needed);
+        let mut commands = self.restock(now, reserve.len(), needed);
         self.dismiss_surplus(&mut changes, now, needed);
         commands.extend(self.tell_changes(changes, now));
         commands
@@ -196,32 +196,32 @@ impl Orchestrator {
     }
 
     /// Whoever is ready and can be used, those who live longest last.
-    fn pool(&self, now_us: i64) -> Vec<String> {
+    fn reserve(&self, now_us: i64) -> Vec<String> {
         let Some(epoch) = self.control.epoch else { return Vec::new() };
         let from = u64::try_from(now_us).unwrap_or(0).saturating_add(micros(self.lead() + LEAST));
-        let mut pool: Vec<(u64, Reverse<&String>)> = self
+        let mut reserve: Vec<(u64, Reverse<&String>)> = self
             .generators
             .iter()
             .filter(|(_, record)| record.is_in_reserve())
             .map(|(nonce, record)| (self.life_us(record, epoch), Reverse(nonce)))
             .filter(|(life, _)| *life > from)
             .collect();
-        pool.sort_unstable();
-        pool.into_iter().map(|(_, Reverse(nonce))| nonce.clone()).collect()
+        reserve.sort_unstable();
+        reserve.into_iter().map(|(_, Reverse(nonce))| nonce.clone()).collect()
     }
 
     fn fill_vacancies(
         &mut self,
         changes: &mut Assignment,
         (now, now_us): (Time, i64),
-        pool: &mut Vec<String>,
+        reserve: &mut Vec<String>,
     ) {
         for index in 0..self.slices.len() {
             let slice = &self.slices[index];
             if slice.holder.is_some() || slice.before.is_none() {
                 continue;
             }
-            let Some(nonce) = pool.pop() else { return };
+            let Some(nonce) = reserve.pop() else { return };
             let (window, after) = (slice.window, slice.before.clone());
             let from_us = u64::try_from(now_us).unwrap_or(0).saturating_add(micros(self.lead()));
             if let Some(share) = self.share(index) {
@@ -233,7 +233,7 @@ impl Orchestrator {
     }
 
     /// Whose window ends soon is told who goes on, if there is somebody; else it holds.
-    fn hand_over(&mut self, changes: &mut Assignment, (now, now_us): (Time, i64), pool: &mut Vec<String>) {
+    fn hand_over(&mut self, changes: &mut Assignment, (now, now_us): (Time, i64), reserve: &mut Vec<String>) {
         let earliest = u64::try_from(now_us).unwrap_or(0).saturating_add(micros(self.lead()));
         for index in 0..self.slices.len() {
             let slice = &self.slices[index];
@@ -242,7 +242,7 @@ impl Orchestrator {
             if boundary > earliest.saturating_add(micros(self.settings.poll * 2)) {
                 continue;
             }
-            let Some(nonce) = pool.pop() else { return };
+            let Some(nonce) = reserve.pop() else { return };
             let at_us = boundary.max(earliest);
             let Some(share) = self.share(index) else { continue };
             self.slices[index].window += 1;

@@ -112,9 +112,9 @@ pub enum Event {
         nonce: String,
         /// How many requests were in it.
         requests: u64,
-        /// Which of its snapshots, and in which interval since the epoch it was written.
+        /// Which of its snapshots it was.
         sequence: u32,
-        /// See [`sequence`](Self::Merged::sequence).
+        /// In which interval since the epoch it was written.
         interval: u32,
     },
     /// A generator said its last word.

@@ -27,7 +27,7 @@ pub(super) struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// Assignments before `generation` are not for this generator, who was not there.
+    /// Before anything was read.
     pub(super) fn new(identity: &'a Identity, manifest: &'a Manifest, now: Time) -> Self {
         Self {
             identity,
