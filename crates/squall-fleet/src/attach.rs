@@ -75,6 +75,8 @@ impl Manifest {
             window: Duration::from_millis(self.window_ms),
             lasts,
             detached: false,
+            regions: self.regions.clone(),
+            all_regions: self.all_regions,
         }
     }
 }
