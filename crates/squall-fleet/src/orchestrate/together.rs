@@ -22,6 +22,8 @@ pub(super) struct Part {
     /// What the state machine wants done, in this order, and is not done yet.
     pub(super) pending: VecDeque<Command>,
     pub(super) end: Option<End>,
+    /// What it is to make of the load, whatever became of it.
+    slices: Slices,
     problems: Vec<String>,
 }
 
@@ -46,7 +48,8 @@ pub struct View<'a> {
 
 impl Part {
     fn new(region: String, machine: Orchestrator) -> Self {
-        Self { region, machine, pending: VecDeque::new(), end: None, problems: Vec::new() }
+        let (pending, slices) = (VecDeque::new(), machine.slices());
+        Self { region, machine, pending, end: None, slices, problems: Vec::new() }
     }
 
     /// What is to be carried out, too. A renewal that could not be written yet is overtaken by the next one.
@@ -159,6 +162,9 @@ impl<O: Observer> Together<O> {
         for part in &mut self.parts {
             let slices = Slices { first, count: count(part), of };
             first += slices.count;
+            if !has_begun {
+                part.slices = slices;
+            }
             if !part.is_getting_ready() {
                 continue;
             }
@@ -187,7 +193,8 @@ impl<O: Observer> Together<O> {
     }
 
     pub(super) fn into_record(self, started_at: Time) -> RunRecord {
-        let Self { parts, measured, judge, .. } = self;
+        let Self { mut parts, measured, judge, .. } = self;
+        name_slices(&mut parts);
         let several = parts.len() > 1;
         let named = |part: &Part, words: Vec<String>| -> Vec<String> {
             let name = |word| if several { format!("{}: {word}", part.region) } else { word };
@@ -204,7 +211,7 @@ impl<O: Observer> Together<O> {
             region: part.region.clone(),
             merged: measured.of(Some(&part.region)).cloned().unwrap_or_default(),
             seats: part.machine.seats(),
-            slices: part.machine.slices(),
+            slices: part.slices,
             missing: missing(part),
             unknown_requests: part.machine.unknown_requests(measured.all()),
         });
@@ -224,6 +231,20 @@ impl<O: Observer> Together<O> {
             regions: regions.collect(),
             merged: measured.into_all(),
         }
+    }
+}
+
+/// What was not heard of a region when its run was taken over is known from the others: whatever is not theirs.
+fn name_slices(parts: &mut [Part]) {
+    let mut known: Vec<Slices> = parts.iter().map(|part| part.slices).filter(|own| own.count > 0).collect();
+    known.sort_unstable_by_key(|own| own.first);
+    let of = known.first().map_or(0, |own| own.of);
+    for part in parts.iter_mut().filter(|part| part.slices.count == 0) {
+        let first = known.iter().fold(0, |free, own| if own.first == free { free + own.count } else { free });
+        let until = known.iter().map(|own| own.first).filter(|other| *other > first).min().unwrap_or(of);
+        part.slices = Slices { first, count: part.machine.wanted().min(until.saturating_sub(first)), of };
+        known.push(part.slices);
+        known.sort_unstable_by_key(|own| own.first);
     }
 }
 
