@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::attach::Resumed;
 use crate::judge::{Judge, Judged};
 use crate::message::{Control, Final, Message, Ready, State, Time};
-use crate::orchestrator::{Command, End, Event, GeneratorRecord, Orchestrator, Phase, Seats, Settings};
+use crate::orchestrator::{Command, End, Event, GeneratorRecord, LOST, Orchestrator, Phase, Seats, Settings};
 use crate::ports::{Clock, ETag, Fetched, Listed, Put, Queue, Store, StoreError, StoreErrorKind, write_once};
 use crate::{assignments, keys};
 
@@ -151,7 +151,7 @@ pub async fn orchestrate(
                 if driver.machine.epoch().is_none() {
                     return Err(error.into());
                 }
-                driver.end = Some(End::Failed(format!("lost the fleet: {}", error.explain())));
+                driver.end = Some(End::Failed(format!("{LOST}: {}", error.explain())));
             }
         }
         driver.judge(clock);

@@ -54,6 +54,9 @@ const DEAF: Duration = Duration::from_secs(5);
 /// Why a run fails whose orchestrator was not heard of in time.
 const NOT_RENEWED: &str = "control was not renewed in time, so the load ended by itself";
 
+/// Why a run fails whose queue or store does not work any more.
+pub(crate) const LOST: &str = "lost the fleet, whose load ends by itself within 30 s";
+
 /// Why a run fails whose load ended before anybody took it over.
 const ORPHANED: &str = "its orchestrator was lost, so the load ended by itself";
 

@@ -22,7 +22,7 @@ const MAX_REPLACED: u32 = 3;
 const STORM: (u32, u32) = (4, 2);
 
 /// A clock is wrong when it differs so much from what half of the fleet says.
-const MOST_CLOCK_OFF_US: i64 = 2_000_000;
+pub(super) const MOST_CLOCK_OFF_US: i64 = 2_000_000;
 
 /// One share of the load, and who runs it.
 #[derive(Debug, Clone, Default)]
@@ -89,9 +89,13 @@ impl Orchestrator {
         }
     }
 
+    pub(super) fn wrong_clocks(&self) -> usize {
+        self.generators.values().filter(|record| record.clock_off_us.is_some()).count()
+    }
+
     /// Whoever cannot be used needs somebody in their place.
     fn invite_for_wrong_clocks(&mut self, now: Time) -> Vec<Command> {
-        let wrong = self.generators.values().filter(|record| record.clock_off_us.is_some()).count();
+        let wrong = self.wrong_clocks();
         let planned = self.settings.seats.saturating_add(self.settings.spares);
         let more = (u32::try_from(wrong).unwrap_or(0) + planned).saturating_sub(self.seats.invited);
         if more == 0 || self.seats.invited >= planned.saturating_mul(2) {

@@ -152,3 +152,33 @@ fn a_seat_that_nobody_was_invited_to_is_not_counted_on() {
     machine.on_event(Time(4), ready(5, 2));
     assert_eq!((machine.seats().spare, machine.seats().duplicate), (1, 1));
 }
+
+/// Load is made on so many generators from the second 1 on, for ten minutes.
+fn under_way(generators: u8) -> Orchestrator {
+    let mut settings = settings(u32::from(generators));
+    settings.lasts.load = Duration::from_mins(10);
+    let mut machine = Orchestrator::new(settings, Time(0));
+    machine.on_event(Time(0), Event::Begin);
+    (0..generators).for_each(|nonce| drop(machine.on_event(Time(0), ready(nonce, u32::from(nonce)))));
+    assert_eq!(machine.epoch(), Some(Time(1_000_000)));
+    machine
+}
+
+fn told(nonce: u8, sequence: u32, requests: u64) -> Event {
+    Event::Merged { nonce: format!("n{nonce}"), requests, sequence, interval: sequence }
+}
+
+#[test]
+fn what_is_unknown_of_a_run_that_was_given_up_is_bounded_by_its_lease() {
+    let mut machine = under_way(2);
+    machine.on_event(Time(3_000_000), told(0, 0, 10));
+    // Said at 3 s, so load ends 33 s after the begin, and 2 s later by a clock that is wrong by as much as is allowed.
+    machine.on_event(Time(3_000_000), Event::Stop);
+    assert_eq!(machine.unknown_requests(&squall_metrics::Merged::default()), 2 * 10 * (3 - 1 + 30 + 2 + 1));
+    // Whoever only reads does not know for how long somebody else renews it.
+    let mut machine = under_way(2);
+    machine.on_event(Time(3_000_000), told(0, 0, 10));
+    let control = Control { term: 2, ..machine.control.clone() };
+    machine.on_event(Time(3_000_000), Event::Superseded(control));
+    assert_eq!(machine.unknown_requests(&squall_metrics::Merged::default()), 2 * 10 * (600 + 1));
+}
