@@ -9,6 +9,7 @@
 //! | running   | the epoch could not be told in time     | control, with a later epoch            | running   |
 //! | gathering | a seat has a problem, or time is up     | control `aborting`                     | ending    |
 //! | running   | a generator is lost, a window ends      | assignment, control (see `posts`)      | running   |
+//! | running   | nothing is heard of anybody for a minute | control `aborting`                    | ending    |
 //! | running   | few are kept ready                      | send                                   | running   |
 //! | running   | all last words and snapshots are in     | control `done`, end                    | done      |
 //! | running   | a generator asks for the end            | control `aborting`                     | ending    |

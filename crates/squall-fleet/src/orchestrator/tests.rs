@@ -169,6 +169,26 @@ fn told(nonce: u8, sequence: u32, requests: u64) -> Event {
 }
 
 #[test]
+fn a_run_ends_when_nothing_is_heard_of_anybody_for_a_minute() {
+    let check = |heard: u8, expected: Phase| {
+        let mut machine = under_way(5);
+        for second in 0..75_i64 {
+            let heard = if second < 5 { 5 } else { heard };
+            (0..heard).for_each(|nonce| {
+                drop(machine.on_event(Time(second * 1_000_000), told(nonce, second as u32, 1)));
+            });
+            machine.on_event(Time(second * 1_000_000), Event::Looked);
+            // The last word was at 4 s.
+            assert!(second > 64 || machine.phase() == Phase::Running, "{second} s");
+        }
+        assert_eq!(machine.phase(), expected, "{heard} heard of");
+    };
+    check(0, Phase::Ending);
+    check(1, Phase::Running);
+    check(5, Phase::Running);
+}
+
+#[test]
 fn what_is_unknown_of_a_run_that_was_given_up_is_bounded_by_its_lease() {
     let mut machine = under_way(2);
     machine.on_event(Time(3_000_000), told(0, 0, 10));
