@@ -59,6 +59,13 @@ impl Orchestrator {
         if nonces.len() < wanted && !(time_is_up && nonces.len() >= self.settings.least.max(1) as usize) {
             return self.invite_for_wrong_clocks(now);
         }
+        let wrong = self.wrong_clocks();
+        if wrong > 0 {
+            let ready = self.generators.len();
+            self.note(format!(
+                "clocks of {wrong} of {ready} generators are wrong by more than 2 s, so they got no slice"
+            ));
+        }
         nonces.sort_unstable();
         nonces.truncate(wanted);
         let count = u32::try_from(nonces.len()).unwrap_or(u32::MAX);

@@ -202,3 +202,19 @@ fn what_is_unknown_of_a_run_that_was_given_up_is_bounded_by_its_lease() {
     machine.on_event(Time(3_000_000), Event::Superseded(control));
     assert_eq!(machine.unknown_requests(&squall_metrics::Merged::default()), 2 * 10 * (600 + 1));
 }
+
+#[test]
+fn whose_clock_is_wrong_gets_no_slice_and_that_is_told() {
+    let mut machine = Orchestrator::new(settings(2), Time(0));
+    machine.on_event(Time(0), Event::Begin);
+    for (nonce, off_us) in [(0, 3_000_000_i64), (1, 0), (2, 500_000)] {
+        let Event::Ready { ready, .. } = ready(nonce, u32::from(nonce)) else { panic!("not ready") };
+        let ready = Ready { clock: Time(off_us), ..ready };
+        machine.on_event(Time(0), Event::Ready { ready, stored_at: Some(Time(0)) });
+    }
+    assert!(!machine.has_slice("n0") && machine.has_slice("n1") && machine.has_slice("n2"));
+    assert_eq!(
+        machine.notes(),
+        ["clocks of 1 of 3 generators are wrong by more than 2 s, so they got no slice"]
+    );
+}
