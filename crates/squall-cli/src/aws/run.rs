@@ -11,8 +11,8 @@ use squall_aws::operator::{Fleet, account, identity};
 use squall_fleet::cost::{Expected, Used, actual, estimate, total};
 use squall_fleet::sizing::{self, Concurrency, Function};
 use squall_fleet::{
-    Clock, Counted, End, Hold, Lasts, OrchestrateError, RunOrder, RunRecord, SAY_AGAIN, StoreUse, Time, hold,
-    is_held_by, orchestrate, release,
+    Clock, Counted, End, Hold, Lasts, OrchestrateError, RunOrder, RunRecord, SAY_AGAIN, StoreErrorKind,
+    StoreUse, Time, hold, is_held_by, orchestrate, release,
 };
 use squall_plan::Plan;
 use squall_report::Cost;
@@ -407,7 +407,10 @@ async fn close(deployed: &Deployed, run: &str) {
         // Where that cannot be read, closed is the safer state.
         Ok(true) | Err(_) => deployed.mappings.close().await,
     };
-    if let Err(error) = closed {
+    // What is gone is not open.
+    if let Err(error) = closed
+        && error.kind != StoreErrorKind::Gone
+    {
         eprintln!("warning: the queue stays open: {}", error.explain());
         eprintln!("hint: the next run closes it; `squall doctor` says whether it is open");
     }
