@@ -11,14 +11,14 @@ use squall_plan::compile;
 use squall_report::{Cost, ExitCode};
 use squall_seat::SystemClock;
 
-use crate::args::{AttachArgs, Output};
+use crate::args::AttachArgs;
 use crate::aws::{attach_on_aws, block_on};
 use crate::failure::Failure;
-use crate::live::{Live, Watch, end_stream, hand_over};
+use crate::live::{Live, Watch, hand_over};
 use crate::local::LOCAL;
 use crate::place::{self, Place};
 use crate::plan::Loaded;
-use crate::run::{self, Begun, Finished, RUNS, exit_code, judge_of, print};
+use crate::run::{self, Begun, Finished, RUNS, judge_of, tell};
 use crate::setup::Errands;
 
 pub(crate) fn command(args: &AttachArgs) -> Result<ExitCode, Failure> {
@@ -32,11 +32,7 @@ pub(crate) fn command(args: &AttachArgs) -> Result<ExitCode, Failure> {
         Place::Local(store) => block_on(attach_locally(&args.run, store, args.out.clone(), &watch))?,
         Place::Aws { run, fleet } => block_on(attach_on_aws(&run, &fleet, args.out.clone(), &watch))?,
     };
-    match args.output {
-        Output::Text => print(&finished),
-        Output::Json => end_stream(&finished.result),
-    }
-    exit_code(&finished.result)
+    tell(finished, args.output)
 }
 
 /// A run that was taken over, ready to be driven on.

@@ -64,8 +64,10 @@ pub(crate) fn run(order: Order) -> Result<Finished, Failure> {
     let place = Place { backend: "local", regions: vec![LOCAL.to_owned()], cost: Cost::free() };
     let finished = begun.finish(&plan, plan_sha256, place, &record)?;
     hand_over(page, &finished);
-    // All that the fleet said is in the result now.
-    let _ = fs::remove_dir_all(finished.folder.join(STORE));
+    if finished.unkept.is_none() {
+        // All that the fleet said is in the result now.
+        let _ = fs::remove_dir_all(finished.folder.join(STORE));
+    }
     Ok(finished)
 }
 

@@ -62,6 +62,8 @@ pub(crate) struct Finished {
     /// The report.
     pub(crate) page: String,
     pub(crate) folder: PathBuf,
+    /// Why it is not all in the folder, if it is not.
+    pub(crate) unkept: Option<Failure>,
 }
 
 /// `squall run`
@@ -108,11 +110,16 @@ pub(crate) fn command(args: &RunArgs) -> Result<ExitCode, Failure> {
             None => return Ok(ExitCode::Passed),
         },
     };
-    match args.output {
+    tell(finished, args.output)
+}
+
+/// Tells a result in the form that was asked for, also where it could not be kept.
+pub(crate) fn tell(finished: Finished, output: Output) -> Result<ExitCode, Failure> {
+    match output {
         Output::Text => print(&finished),
         Output::Json => end_stream(&finished.result),
     }
-    exit_code(&finished.result)
+    finished.unkept.map_or_else(|| exit_code(&finished.result), Err)
 }
 
 /// Who judges a plan's thresholds.
@@ -187,36 +194,57 @@ impl Begun {
         place: Place,
         record: &RunRecord,
     ) -> Result<Finished, Failure> {
+        let again = match place.backend {
+            "aws" => {
+                place.regions.iter().fold(self.id.clone(), |run, region| format!("{run} --region {region}"))
+            }
+            _ => self.folder.display().to_string(),
+        };
         let mut facts = facts(self.id, self.seed, plan_sha256, place, record)?;
         let (annotations, problems) = annotations(&self.folder, &facts.run.epoch);
         facts.annotations = annotations;
         facts.plan_text = self.plan;
         facts.problems.extend(problems);
         let result = build(plan, &record.merged, facts);
-        if result.events.one_in.is_some() {
-            write(&self.folder, "events.jsonl", &events(plan, &record.merged))?;
-        }
-        if let Some(epoch) = record.epoch {
-            write(&self.folder, "intervals.hlog", &hlog(plan, &record.merged, epoch.0 as f64 / 1e6))?;
-        }
-        let page = keep(&self.folder, &result)?;
-        Ok(Finished { result, page, folder: self.folder })
+        let page = html(&result);
+        let kept = keep(&self.folder, &result, &page)
+            .and_then(|()| keep_details(&self.folder, plan, &result, record));
+        // What was measured is told all the same, and still is where generators have written it.
+        let unkept = kept.err().map(|failure| {
+            failure.with_hint(format!(
+                "make room, or choose another place; `squall attach {again} --out DIR` makes the report again"
+            ))
+        });
+        Ok(Finished { result, page, folder: self.folder, unkept })
     }
 }
 
 /// Keeps a result, and the page that is drawn from it.
-pub(crate) fn keep(folder: &Path, result: &RunResult) -> Result<String, Failure> {
+pub(crate) fn keep(folder: &Path, result: &RunResult, page: &str) -> Result<(), Failure> {
     write(folder, "result.json", &to_json(result))?;
-    let page = html(result);
-    write(folder, "report.html", &page)?;
-    Ok(page)
+    write(folder, "report.html", page)
+}
+
+/// Keeps what is not in the result itself.
+fn keep_details(folder: &Path, plan: &Plan, result: &RunResult, record: &RunRecord) -> Result<(), Failure> {
+    if result.events.one_in.is_some() {
+        write(folder, "events.jsonl", &events(plan, &record.merged))?;
+    }
+    match record.epoch {
+        Some(epoch) => write(folder, "intervals.hlog", &hlog(plan, &record.merged, epoch.0 as f64 / 1e6)),
+        None => Ok(()),
+    }
 }
 
 /// Prints a report, and says where the page and the rest are.
 pub(crate) fn print(finished: &Finished) {
     let (page, result) = (finished.folder.join("report.html"), finished.folder.join("result.json"));
     let text = terminal(&finished.result, surroundings::style());
-    surroundings::print(&format!("{text}\n\n report {}\n result {}\n", page.display(), result.display()));
+    let places = match finished.unkept {
+        None => format!("\n report {}\n result {}\n", page.display(), result.display()),
+        Some(_) => String::new(),
+    };
+    surroundings::print(&format!("{text}\n{places}"));
 }
 
 fn facts(

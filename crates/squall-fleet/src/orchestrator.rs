@@ -11,6 +11,7 @@
 //! | running   | the epoch could not be told in time     | control, with a later epoch            | running   |
 //! | gathering | a seat has a problem, or time is up     | control `aborting`                     | ending    |
 //! | running   | a generator is lost, a window ends      | assignment, control (see `posts`)      | running   |
+//! | running   | nothing is heard of anybody for a minute | control `aborting`                    | ending    |
 //! | running   | few are kept ready                      | send                                   | running   |
 //! | running   | all last words and snapshots are in     | control `done`, end                    | done      |
 //! | running   | a generator asks for the end            | control `aborting`                     | ending    |
@@ -57,6 +58,9 @@ const DEAF: Duration = Duration::from_secs(5);
 
 /// Why a run fails whose orchestrator was not heard of in time.
 const NOT_RENEWED: &str = "control was not renewed in time, so the load ended by itself";
+
+/// Why a run fails whose queue or store does not work any more.
+pub(crate) const LOST: &str = "lost the fleet, whose load ends by itself within 30 s";
 
 /// Why a run fails whose load ended before anybody took it over.
 const ORPHANED: &str = "its orchestrator was lost, so the load ended by itself";

@@ -6,7 +6,9 @@ use anyhow::anyhow;
 use futures_util::future::join_all;
 use squall_aws::operator::account;
 use squall_fleet::sizing::{self, Function};
-use squall_fleet::{Attached, Hold, RegionSeats, Settings, attach, hold, is_held_by, release};
+use squall_fleet::{
+    Attached, Hold, RegionSeats, Settings, StoreErrorKind, attach, hold, is_held_by, release,
+};
 use squall_plan::Plan;
 use squall_seat::SystemClock;
 
@@ -67,7 +69,10 @@ impl Base {
             // Where that cannot be read, closed is the safer state.
             Ok(true) | Err(_) => self.deployed.mappings.close().await,
         };
-        if let Err(error) = closed {
+        // What is gone is not open.
+        if let Err(error) = closed
+            && error.kind != StoreErrorKind::Gone
+        {
             eprintln!("warning: the queue in {} stays open: {}", self.region(), error.explain());
             eprintln!("hint: the next run closes it; `squall doctor` says whether it is open");
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use squall_aws::S3Store;
 use squall_aws::operator::{StackError, empty};
-use squall_fleet::{StoreErrorKind, run_under_way, stop};
+use squall_fleet::{Clock, Stop, StoreErrorKind, run_under_way, stop};
 use squall_report::ExitCode;
 use squall_seat::SystemClock;
 
@@ -15,6 +15,9 @@ use crate::failure::Failure;
 
 /// How long generators may take to say their last words.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a command that made the run may take to read what came last, before it is removed: a look or two.
+const READ_WITHIN: Duration = Duration::from_secs(5);
 
 pub(crate) fn command(args: &DestroyArgs) -> Result<ExitCode, Failure> {
     block_on(async {
@@ -49,7 +52,11 @@ async fn destroy(site: &Site, force: bool) -> Result<(), Failure> {
             }
             Some(run) => {
                 eprintln!("stopping run {run}");
-                stop(&store, &SystemClock, &run, PATIENCE).await.map_err(told)?;
+                let stopped = stop(&store, &SystemClock, &run, PATIENCE).await.map_err(told)?;
+                if matches!(stopped, Stop::Stopped { .. }) {
+                    // Whoever made it reads what was measured, and reports it.
+                    SystemClock.sleep(READ_WITHIN).await;
+                }
             }
             None => {}
         }

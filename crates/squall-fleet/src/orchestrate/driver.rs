@@ -14,7 +14,7 @@ use squall_plan::Bundle;
 use super::together::Together;
 use super::{Fleet, Observer};
 use crate::message::{Control, Final, Message, Ready, State};
-use crate::orchestrator::{Command, End, Event, Orchestrator, Phase};
+use crate::orchestrator::{Command, End, Event, LOST, Orchestrator, Phase};
 use crate::ports::{Clock, ETag, Fetched, Listed, Put, Queue, Store, StoreError, StoreErrorKind, write_once};
 use crate::{assignments, keys};
 
@@ -308,7 +308,7 @@ impl<'a, Q: Queue, S: Store, O: Observer> Driver<'a, Q, S, O> {
     /// Says that the run is over, if that can be said at all: seats that were offered are not waited for, and the
     /// fleet is free.
     async fn give_up(&mut self, clock: &impl Clock, error: &StoreError) {
-        let reason = format!("lost the fleet: {}", error.explain());
+        let reason = format!("{LOST}: {}", error.explain());
         self.forget_pending();
         self.tell(clock, Event::Fail(reason.clone()));
         // Whoever cannot be told finds out by the lease.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use squall_metrics::Merged;
 use squall_plan::Share;
 
-use super::posts::{Slice, micros};
+use super::posts::{MOST_CLOCK_OFF_US, Slice, micros};
 use super::{GeneratorRecord, Orchestrator, Sweep};
-use crate::message::{Ended, Final, Relief, Time};
+use crate::message::{Ended, Final, Relief, State, Time};
 use crate::seat::FENCE;
 
 /// Thresholds are judged behind what so many of a hundred generators have told.
@@ -108,7 +108,7 @@ impl Orchestrator {
     pub(super) fn why_not_begun(&self) -> String {
         let (ready, least) = (self.seats.ready, self.settings.least.min(self.settings.seats).max(1));
         let within_s = self.settings.gather.as_secs();
-        let wrong = self.generators.values().filter(|record| record.clock_off_us.is_some()).count();
+        let wrong = self.wrong_clocks();
         if ready < least {
             format!("only {ready} of {least} generators were ready within {within_s} s")
         } else if wrong > 0 {
@@ -213,10 +213,21 @@ impl Orchestrator {
             }
             None => micros(end),
         };
+        let end_us = end_us.min(self.leased_until_us(epoch));
         let from_us = unknown_from(record, merged).saturating_mul(1_000_000);
         // Requests that were under way when it was last heard of are a second's more.
         let seconds = end_us.saturating_sub(from_us).div_ceil(1_000_000).saturating_add(1);
         seconds.saturating_mul(self.peak_rps)
+    }
+
+    /// When load has ended also where nobody has heard so: no lease is longer than what was said last, unless somebody
+    /// else renews it.
+    fn leased_until_us(&self, epoch: Time) -> u64 {
+        if self.superseded && self.control.state < State::Aborting {
+            return u64::MAX;
+        }
+        let clocks_off = Duration::from_micros(MOST_CLOCK_OFF_US.unsigned_abs());
+        micros(self.control.lease_until.plus(clocks_off).since(epoch))
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use squall_plan::Share;
 
-use super::{Command, Division, GeneratorRecord, Orchestrator, Phase, Slices};
+use super::{Command, Division, End, GeneratorRecord, Orchestrator, Phase, Slices};
 use crate::message::{Assignment, Ended, Invitation, Post, Relief, State, Time, VERSION};
 use crate::seat::{FENCE, FLUSH};
 
@@ -21,8 +21,12 @@ const MAX_REPLACED: u32 = 3;
 /// Generators that may fall silent at the same time, as a part of all and at least: more are no accident of theirs.
 const STORM: (u32, u32) = (4, 2);
 
+/// When nothing is heard of anybody for so long, nobody is there: they have ended behind the fence, and have given up
+/// what they could not write.
+const DESERTED: Duration = Duration::from_mins(1);
+
 /// A clock is wrong when it differs so much from what half of the fleet says.
-const MOST_CLOCK_OFF_US: i64 = 2_000_000;
+pub(super) const MOST_CLOCK_OFF_US: i64 = 2_000_000;
 
 /// One share of the load, and who runs it.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +61,13 @@ impl Orchestrator {
             .collect();
         if nonces.len() < wanted && !(time_is_up && nonces.len() >= self.settings.least.max(1) as usize) {
             return self.invite_for_wrong_clocks(now);
+        }
+        let wrong = self.wrong_clocks();
+        if wrong > 0 {
+            let ready = self.generators.len();
+            self.note(format!(
+                "clocks of {wrong} of {ready} generators are wrong by more than 2 s, so they got no slice"
+            ));
         }
         nonces.sort_unstable();
         nonces.truncate(wanted);
@@ -106,9 +117,13 @@ impl Orchestrator {
         }
     }
 
+    pub(super) fn wrong_clocks(&self) -> usize {
+        self.generators.values().filter(|record| record.clock_off_us.is_some()).count()
+    }
+
     /// Whoever cannot be used needs somebody in their place.
     fn invite_for_wrong_clocks(&mut self, now: Time) -> Vec<Command> {
-        let wrong = self.generators.values().filter(|record| record.clock_off_us.is_some()).count();
+        let wrong = self.wrong_clocks();
         let planned = self.settings.seats.saturating_add(self.settings.spares);
         let more = (u32::try_from(wrong).unwrap_or(0) + planned).saturating_sub(self.seats.invited);
         if more == 0 || self.seats.invited >= planned.saturating_mul(2) {
@@ -124,6 +139,10 @@ impl Orchestrator {
         let Some(now_us) = self.since_epoch_us(now) else { return Vec::new() };
         if self.phase != Phase::Running || self.has_expired(now) {
             return Vec::new();
+        }
+        if self.is_deserted(now) {
+            let reason = format!("nothing was heard of any generator for {} s", DESERTED.as_secs());
+            return self.stop(now, End::Failed(reason));
         }
         let mut changes = Assignment::default();
         if !self.can_change(now_us) {
@@ -177,7 +196,7 @@ impl Orchestrator {
             };
             let is_lost = match &record.last_word {
                 Some(last) => has_failed(&last.ended),
-                None => self.is_silent(record, now),
+                None => self.is_silent(record, now, self.silence()),
             };
             if is_lost && slice.replaced < MAX_REPLACED {
                 lost.push(index);
@@ -204,12 +223,22 @@ impl Orchestrator {
         }
     }
 
-    fn is_silent(&self, record: &GeneratorRecord, now: Time) -> bool {
+    /// Whether every slice is without a generator, and has been for long.
+    fn is_deserted(&self, now: Time) -> bool {
+        let is_deserted = |slice: &Slice| {
+            let last = slice.holder.as_ref().or(slice.before.as_ref());
+            let record = last.and_then(|nonce| self.generators.get(nonce));
+            record.is_some_and(|record| record.last_word.is_none() && self.is_silent(record, now, DESERTED))
+        };
+        !self.slices.is_empty() && self.slices.iter().all(is_deserted)
+    }
+
+    fn is_silent(&self, record: &GeneratorRecord, now: Time, silence: Duration) -> bool {
         let (Some(post), Some(epoch)) = (&record.post, self.control.epoch) else { return false };
         let begins =
             Time(epoch.plus(Duration::from_micros(post.from_us)).0.saturating_sub(self.clock_offset_us));
         let since = record.heard_at.max(begins).max(self.listening_since);
-        now.since(since) > self.silence()
+        now.since(since) > silence
     }
 
     /// Whoever is ready and can be used, those who live longest last.
