@@ -29,8 +29,18 @@ fn main() -> ExitCode {
     );
     let generators = GENERATORS.to_string();
     let ran = aws.run(&[
-        "run", "plan.yaml", "--backend", "aws", "--generators", &generators, "--window", "48s", "--progress", "none",
-        "--out", "out",
+        "run",
+        "plan.yaml",
+        "--backend",
+        "aws",
+        "--generators",
+        &generators,
+        "--window",
+        "48s",
+        "--progress",
+        "none",
+        "--out",
+        "out",
     ]);
     eprintln!("{}", ran.stderr);
     println!("{}", ran.stdout);

@@ -32,11 +32,11 @@ fn run(aws: &Aws, more: &[&str]) -> Ran {
 }
 
 /// What each region has told: its name, its requests, and what it was to make.
-fn told(result: &Value) -> Vec<(String, u64, u64)> {
+fn told(result: &Value) -> Vec<(String, u64, f64)> {
     let of = |region: &Value| {
         let name = region["region"].as_str().unwrap().to_owned();
         let planned = region["coverage"]["load"]["planned"].as_f64().unwrap();
-        (name, number(region, "/totals/requests"), planned as u64)
+        (name, number(region, "/totals/requests"), planned)
     };
     result["regions"].as_array().unwrap().iter().map(of).collect()
 }
@@ -71,7 +71,7 @@ fn load_is_made_in_each_region_by_its_weight_and_told_by_region_and_together() {
     assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
     let result = aws.place.result("out");
     assert_eq!((server.counts().total, number(&result, "/totals/requests")), (600, 600));
-    assert_eq!(told(&result), [("eu-west-1".to_owned(), 400, 400), ("us-east-1".to_owned(), 200, 200)]);
+    assert_eq!(told(&result), [("eu-west-1".to_owned(), 400, 400.0), ("us-east-1".to_owned(), 200, 200.0)]);
     assert_eq!(result["run"]["regions"], serde_json::json!(["eu-west-1", "us-east-1"]));
     let thresholds = result["thresholds"].as_array().unwrap();
     assert!(thresholds.iter().all(|threshold| threshold["passed"] == true), "{}", result["thresholds"]);
@@ -103,7 +103,7 @@ fn a_region_that_is_gone_does_not_stop_the_others() {
     assert_eq!(ran.code, 98, "{}\n{}", ran.stdout, ran.stderr);
     assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
     let [(_, whole, planned), (_, part, _)] = &told(&result)[..] else { panic!("{}", result["regions"]) };
-    assert_eq!((*whole, *planned), (1_200, 1_200), "{}", result["coverage"]);
+    assert_eq!((*whole, *planned), (1_200, 1_200.0), "{}", result["coverage"]);
     assert!((60..600).contains(part), "{part}");
     assert!(received >= reported && received - reported <= bound, "{received} {reported} {bound}");
     let missing = result["coverage"]["missing"].to_string();
