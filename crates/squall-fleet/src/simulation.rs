@@ -134,7 +134,7 @@ fn settings(scenery: &Scenery, bundle: &Bundle) -> Settings {
         poll: sizing::poll(slices),
         gather: Duration::from_mins(1),
         window,
-        lasts: Lasts { load, graceful: Duration::ZERO, cleanup: Duration::ZERO, divisible: true },
+        lasts: Lasts { load, graceful: Duration::ZERO, cleanup: Duration::ZERO, spread: Duration::ZERO, divisible: true },
         detached: false,
         regions: Vec::new(),
         all_regions: false,

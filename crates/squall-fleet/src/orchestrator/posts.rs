@@ -94,7 +94,7 @@ impl Orchestrator {
         let mut changes = Assignment::default();
         for (index, nonce) in std::mem::take(&mut self.able).into_iter().enumerate() {
             let Some(share) = self.share(index) else { continue };
-            self.post(&mut changes, nonce, Post { share, window: 0, from_us: 0, after: None }, now);
+            self.post(&mut changes, nonce, Post { share, window: 0, from_us: 0, after: None, rounds: 0 }, now);
         }
         let keeps = !self.settings.detached && self.can_change(0);
         self.dismiss_surplus(&mut changes, now, if keeps { self.settings.spares as usize } else { 0 });
@@ -273,7 +273,8 @@ impl Orchestrator {
             if let Some(share) = self.share(index) {
                 self.slices[index].replaced += 1;
                 self.seats.replaced += 1;
-                self.post(changes, nonce, Post { share, window, from_us, after }, now);
+                let rounds = after.as_ref().map_or(0, |before| self.rounds_before(before, from_us));
+                self.post(changes, nonce, Post { share, window, from_us, after, rounds }, now);
             }
         }
     }
@@ -295,7 +296,9 @@ impl Orchestrator {
             self.seats.handed_over += 1;
             self.relieve(changes, holder.clone(), Relief::HandOver { at_us }, now);
             let window = self.slices[index].window;
-            self.post(changes, nonce, Post { share, window, from_us: at_us, after: Some(holder) }, now);
+            let rounds = self.rounds_before(&holder, at_us);
+            let post = Post { share, window, from_us: at_us, after: Some(holder), rounds };
+            self.post(changes, nonce, post, now);
         }
     }
 

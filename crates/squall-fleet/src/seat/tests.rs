@@ -75,7 +75,7 @@ pub(crate) fn order(seats: u32, load: Duration) -> (RunOrder, Settings) {
         poll: Duration::from_millis(100),
         gather: Duration::from_secs(10),
         window: Duration::from_hours(24),
-        lasts: Lasts { load, graceful: Duration::ZERO, cleanup: Duration::ZERO, divisible: true },
+        lasts: Lasts { load, graceful: Duration::ZERO, cleanup: Duration::ZERO, spread: Duration::ZERO, divisible: true },
         detached: false,
         regions: Vec::new(),
         all_regions: false,
