@@ -4,12 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use squall_fleet::{Clock, End, GeneratorRecord, Judge, Judged, RunRecord, Time, sizing};
-use squall_plan::Plan;
+use squall_fleet::{
+    Clock, End, GeneratorRecord, Judge, Judged, RegionRecord, RunRecord, Seats, Slices, Time, sizing,
+};
 use squall_plan::threshold::Unit;
+use squall_plan::{Plan, Share};
 use squall_report::{
-    Cost, Ending, ExitCode, Facts, GeneratorFacts, Run, RunResult, SeatCoverage, Threshold, build, events,
-    hlog, html, terminal, to_json,
+    Cost, Ending, ExitCode, Facts, GeneratorFacts, RegionFacts, Run, RunResult, SeatCoverage, Threshold,
+    build, events, hlog, html, terminal, to_json,
 };
 use squall_seat::SystemClock;
 use time::OffsetDateTime;
@@ -49,7 +51,7 @@ pub(crate) struct Begun {
 /// Where a run was made.
 pub(crate) struct Place {
     pub(crate) backend: &'static str,
-    pub(crate) region: String,
+    pub(crate) regions: Vec<String>,
     /// What that cost.
     pub(crate) cost: Cost,
 }
@@ -78,6 +80,7 @@ pub(crate) fn command(args: &RunArgs) -> Result<ExitCode, Failure> {
             ready_within: args.ready_within,
             window: args.window,
             detach: args.detach,
+            all_regions: args.all_regions,
         },
         seed: args.seed,
         out: args.out.clone(),
@@ -119,9 +122,9 @@ pub(crate) fn tell(finished: Finished, output: Output) -> Result<ExitCode, Failu
     finished.unkept.map_or_else(|| exit_code(&finished.result), Err)
 }
 
-/// Who judges a plan's thresholds over a load that is made in this region.
-pub(crate) fn judge_of(plan: &Plan, region: &str) -> Judge {
-    Judge::new(plan.thresholds.clone(), plan.duration(), vec![region.to_owned()])
+/// Who judges a plan's thresholds.
+pub(crate) fn judge_of(plan: &Plan) -> Judge {
+    Judge::new(plan.thresholds.clone(), plan.duration())
 }
 
 /// Whether each generator has a user: an arrival must find one where it is.
@@ -192,7 +195,9 @@ impl Begun {
         record: &RunRecord,
     ) -> Result<Finished, Failure> {
         let again = match place.backend {
-            "aws" => format!("{} --region {}", self.id, place.region),
+            "aws" => {
+                place.regions.iter().fold(self.id.clone(), |run, region| format!("{run} --region {region}"))
+            }
             _ => self.folder.display().to_string(),
         };
         let mut facts = facts(self.id, self.seed, plan_sha256, place, record)?;
@@ -249,7 +254,6 @@ fn facts(
     place: Place,
     record: &RunRecord,
 ) -> Result<Facts, Failure> {
-    let seats = record.seats;
     Ok(Facts {
         run: Run {
             id,
@@ -259,7 +263,7 @@ fn facts(
             epoch: record.epoch.map(rfc3339).transpose()?.unwrap_or_default(),
             duration_s: 0.0,
             backend: place.backend.to_owned(),
-            regions: vec![place.region],
+            regions: place.regions,
             plan_sha256,
         },
         plan_text: String::new(),
@@ -269,17 +273,7 @@ fn facts(
             End::Aborted(reason) => Ending::Aborted(reason),
             End::Failed(reason) => Ending::Broken(reason),
         },
-        seats: SeatCoverage {
-            invited: seats.invited,
-            ready: seats.ready,
-            assigned: seats.assigned,
-            spare: seats.spare,
-            lost: seats.lost,
-            replaced: seats.replaced,
-            handed_over: seats.handed_over,
-            late: seats.late,
-            duplicate: seats.duplicate,
-        },
+        seats: seats(record.seats),
         missing: record.missing.clone(),
         unknown_requests: record.unknown_requests,
         annotations: Vec::new(),
@@ -287,7 +281,34 @@ fn facts(
         generators: record.generators.iter().map(generator).collect(),
         problems: record.problems.clone(),
         cost: place.cost,
+        regions: record.regions.iter().map(region).collect(),
     })
+}
+
+fn seats(seats: Seats) -> SeatCoverage {
+    SeatCoverage {
+        invited: seats.invited,
+        ready: seats.ready,
+        assigned: seats.assigned,
+        spare: seats.spare,
+        lost: seats.lost,
+        replaced: seats.replaced,
+        handed_over: seats.handed_over,
+        late: seats.late,
+        duplicate: seats.duplicate,
+    }
+}
+
+fn region(record: &RegionRecord) -> RegionFacts {
+    let Slices { first, count, of } = record.slices;
+    RegionFacts {
+        region: record.region.clone(),
+        merged: record.merged.clone(),
+        shares: (first..first.saturating_add(count)).filter_map(|index| Share::try_new(index, of)).collect(),
+        seats: seats(record.seats),
+        missing: record.missing.clone(),
+        unknown_requests: record.unknown_requests,
+    }
 }
 
 /// A threshold as results show it.
@@ -319,7 +340,7 @@ pub(crate) fn threshold(judged: &Judged) -> Threshold {
 
 fn generator(record: &GeneratorRecord) -> GeneratorFacts {
     GeneratorFacts {
-        slice: record.slice().map(squall_plan::Share::index),
+        slice: record.slice().map(Share::index),
         window: record.post.as_ref().map_or(0, |post| post.window),
         nonce: record.ready.nonce.clone(),
         region: record.ready.region.clone(),

@@ -21,16 +21,18 @@ const READ_WITHIN: Duration = Duration::from_secs(5);
 
 pub(crate) fn command(args: &DestroyArgs) -> Result<ExitCode, Failure> {
     block_on(async {
-        let site = Site::open(&args.aws).await?;
-        destroy(&site, args.force).await
+        for (site, _) in Site::open_all(&args.aws).await? {
+            destroy(&site, args.force).await?;
+        }
+        Ok(ExitCode::Passed)
     })
 }
 
-async fn destroy(site: &Site, force: bool) -> Result<ExitCode, Failure> {
+async fn destroy(site: &Site, force: bool) -> Result<(), Failure> {
     let (stacks, name, region) = (site.stacks(), &site.stack, site.session.region());
     let Some(stack) = stacks.find(name).await.map_err(told)? else {
         println!("there is no stack `{name}` in {region}");
-        return Ok(ExitCode::Passed);
+        return Ok(());
     };
     if !stack.is_ours() {
         return Err(told_of_stack(StackError::Foreign(name.clone())));
@@ -81,5 +83,5 @@ async fn destroy(site: &Site, force: bool) -> Result<ExitCode, Failure> {
         (Err(error), _) => return Err(told_of_stack(error)),
     }
     println!("stack `{name}` in {region} is removed");
-    Ok(ExitCode::Passed)
+    Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use squall_plan::Share;
 
-use super::{Command, End, GeneratorRecord, Orchestrator, Phase};
+use super::{Command, Division, End, GeneratorRecord, Orchestrator, Phase, Slices};
 use crate::message::{Assignment, Ended, Invitation, Post, Relief, State, Time, VERSION};
 use crate::seat::{FENCE, FLUSH};
 
@@ -42,12 +42,15 @@ pub(super) struct Slice {
 }
 
 impl Orchestrator {
-    /// Gives slices to those who are ready as soon as there are enough, by the order of seats, and sets the epoch. When
-    /// the time is up, fewer will do.
+    /// Chooses who is to begin as soon as enough are ready, by the order of seats. When the time is up, fewer will do.
+    /// Where load is made in other regions, too, it begins when all of them can.
     pub(super) fn assign(&mut self, now: Time, time_is_up: bool) -> Vec<Command> {
+        if !self.able.is_empty() {
+            return Vec::new();
+        }
         self.compare_clocks();
         let wanted = self.settings.seats as usize;
-        let epoch = self.fleet_time(now).plus(self.to_epoch());
+        let epoch = self.earliest_epoch(now);
         let first_window = self.settings.lasts.load.min(self.settings.window);
         let mut nonces: Vec<(u32, String)> = self
             .generators
@@ -68,21 +71,35 @@ impl Orchestrator {
         }
         nonces.sort_unstable();
         nonces.truncate(wanted);
-        let count = u32::try_from(nonces.len()).unwrap_or(u32::MAX);
+        self.able = nonces.into_iter().map(|(_, nonce)| nonce).collect();
+        if self.settings.is_one_of_several() {
+            return Vec::new();
+        }
+        let count = u32::try_from(self.able.len()).unwrap_or(u32::MAX);
+        self.divide(now, Division { slices: Slices { first: 0, count, of: count }, epoch })
+    }
+
+    /// Gives slices to those who can begin, and sets the epoch.
+    pub(super) fn divide(&mut self, now: Time, division: Division) -> Vec<Command> {
+        let Slices { first, count, of } = division.slices;
+        if self.phase != Phase::Gathering || self.able.len() != count as usize {
+            return Vec::new();
+        }
         self.seats.assigned = count;
         self.phase = Phase::Running;
         self.control.state = State::Running;
-        self.control.epoch = Some(epoch);
-        self.slices = vec![Slice::default(); nonces.len()];
+        self.control.epoch = Some(division.epoch);
+        (self.first, self.of) = (first, of);
+        self.slices = vec![Slice::default(); count as usize];
         let mut changes = Assignment::default();
-        for (index, (_, nonce)) in (0..count).zip(nonces) {
-            let Some(share) = Share::try_new(index, count) else { continue };
+        for (index, nonce) in std::mem::take(&mut self.able).into_iter().enumerate() {
+            let Some(share) = self.share(index) else { continue };
             self.post(&mut changes, nonce, Post { share, window: 0, from_us: 0, after: None }, now);
         }
         let keeps = !self.settings.detached && self.can_change(0);
         self.dismiss_surplus(&mut changes, now, if keeps { self.settings.spares as usize } else { 0 });
         let mut commands = self.next_generation(changes);
-        commands.extend(self.set_epoch(now));
+        commands.extend(self.begin_at(now, division.epoch));
         commands
     }
 
@@ -329,7 +346,13 @@ impl Orchestrator {
     }
 
     fn share(&self, index: usize) -> Option<Share> {
-        Share::try_new(u32::try_from(index).ok()?, u32::try_from(self.slices.len()).ok()?)
+        Share::try_new(self.first.checked_add(u32::try_from(index).ok()?)?, self.of)
+    }
+
+    /// A share's slice, if it is one of this region's.
+    pub(super) fn slice_mut(&mut self, share: Share) -> Option<&mut Slice> {
+        let index = share.index().checked_sub(self.first)?;
+        self.slices.get_mut(index as usize)
     }
 
     fn post(&mut self, changes: &mut Assignment, nonce: String, post: Post, now: Time) {
@@ -346,7 +369,7 @@ impl Orchestrator {
             .map_or(u64::MAX, |(record, epoch)| self.life_us(record, epoch));
         let boundary_us = self.boundary_us(post.share, post.from_us).min(life_us);
         let is_last = boundary_us.saturating_add(micros(LEAST)) >= micros(self.settings.lasts.load);
-        if let Some(slice) = self.slices.get_mut(post.share.index() as usize) {
+        if let Some(slice) = self.slice_mut(post.share) {
             slice.holder = Some(nonce.to_owned());
             slice.before = None;
             slice.window = post.window;

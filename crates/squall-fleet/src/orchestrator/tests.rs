@@ -24,6 +24,8 @@ fn settings(seats: u32) -> Settings {
             divisible: true,
         },
         detached: false,
+        regions: Vec::new(),
+        all_regions: false,
     }
 }
 
