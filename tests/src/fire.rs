@@ -52,6 +52,8 @@ pub struct Outcome {
     pub ran: Ran,
     /// Its result.
     pub result: Value,
+    /// What generators have written down.
+    pub logs: String,
     /// What the target counted.
     pub received: u64,
     /// What the report says.
@@ -191,6 +193,7 @@ impl Fire {
             bound: number(&result, "/coverage/unknown_requests"),
             ran,
             result,
+            logs,
         };
         let Outcome { reported, bound, .. } = outcome;
         let code = outcome.ran.code;
@@ -246,6 +249,7 @@ impl Outcome {
     pub fn check_whole(&self, expected: u64, code: i32) {
         assert_eq!((self.received, self.reported, self.bound), (expected, expected, 0), "{self:#?}");
         assert_eq!(self.ran.code, code, "{self:#?}");
+        assert!(self.logs.contains("ran its slice"), "{self:#?}");
     }
 
     /// The command exited with that code, and says why.

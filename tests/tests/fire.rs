@@ -64,9 +64,8 @@ fn a_generator_that_stood_still_makes_no_load_beside_its_replacement() {
     );
     // It has told what it had measured before, so nothing is unknown.
     assert_eq!((outcome.received, outcome.bound), (outcome.reported, 0));
-    // No second has more than is planned for it, but for what a boundary between seconds moves.
-    let seconds = fire.server.counts().seconds;
-    assert!(seconds.values().all(|count| *count <= 53), "{seconds:?}");
+    // A fence of 15 s of its fifth is missing at least; had it gone on, 25 s would have been made twice.
+    assert!(outcome.received <= 50 * 60 - 10 * 15, "{}", outcome.received);
 }
 
 #[test]

@@ -13,27 +13,41 @@ use squall_tests::aws::number;
 use squall_tests::fire::{Fire, Running, now_us};
 use squall_tests::proxy::{Deed, Seen};
 
+/// What is written: by whom is in the name, and how often at least.
+const WRITES: [(&str, u32); 10] = [
+    ("SendMessageBatch", 1),
+    ("event-source-mappings", 2),
+    ("/current", 1),
+    ("/plans/", 1),
+    ("/manifest", 1),
+    ("/assign/", 1),
+    ("/control", 6),
+    // Five generators with a slice and one without; a snapshot every 2 s.
+    ("/ready/", 6),
+    ("/snapshots/", 50),
+    ("/final/", 5),
+];
+
 #[test]
-fn answers_that_are_lost_after_the_store_has_written_cost_nothing() {
-    const KINDS: [&str; 4] = ["/ready/", "/snapshots/", "/final/", "/control"];
+fn answers_that_are_lost_after_something_was_written_cost_nothing() {
     let fire = Fire::behind_a_proxy();
     let lost = Arc::new(Mutex::new(BTreeMap::<&str, u32>::new()));
     let (count, mut written) = (Arc::clone(&lost), HashSet::new());
     fire.aws.proxy().set(move |seen| {
-        let kind = KINDS.into_iter().find(|kind| seen.writes(kind));
+        let is_of = |kind: &str| seen.operation == kind || seen.method == "PUT" && seen.path.contains(kind);
+        let kind = WRITES.into_iter().map(|(kind, _)| kind).find(|kind| is_of(kind));
         // Each write once; a renewal of control is another write to the same key.
         let is_lost = kind.is_some() && written.insert((seen.path.clone(), seen.body.clone()));
         let Some(kind) = kind.filter(|_| is_lost) else { return Deed::Pass };
         *count.lock().unwrap().entry(kind).or_default() += 1;
         Deed::LoseTheAnswer
     });
-    let outcome = fire.end("answers lost after the store has written", fire.run(50, 20, 5, &[]));
+    let outcome = fire.end("every answer to a write lost once", fire.run(50, 20, 5, &[]));
     outcome.check_whole(1_000, 0);
     assert_eq!(outcome.result["problems"], serde_json::json!({}));
     let lost = lost.lock().unwrap();
     println!("answers lost: {lost:?}");
-    // Five generators with a slice and one without, a snapshot every 2 s, a renewal every 5 s.
-    assert!(KINDS.iter().zip([6, 50, 5, 6]).all(|(kind, least)| lost[kind] >= least), "{lost:?}");
+    assert!(WRITES.iter().all(|(kind, least)| lost.get(kind) >= Some(least)), "{lost:?}");
 }
 
 /// Does something to all requests to the store, or to all there are, from 5 s after the first assignment on, for so long.
@@ -110,7 +124,7 @@ fn a_command_that_slept_for_60_s_finds_that_load_has_ended_and_says_so() {
     assert_eq!(fire.server.counts().last_request_us, last_us, "load went on when the command woke up");
     let after_s = last_us.saturating_sub(stopped_us) as f64 / 1e6;
     println!("last request {after_s:.1} s after the command fell asleep");
-    assert!((20.0..=31.0).contains(&after_s), "{after_s}");
+    assert!((24.0..=31.0).contains(&after_s), "{after_s}");
     assert_eq!(fire.aws.run(&["doctor"]).code, 0, "the queue is closed again");
 }
 
@@ -149,7 +163,10 @@ fn a_function_that_is_deleted_in_mid_run_ends_the_run_although_nobody_can_say_wh
     let path = format!("/2015-03-31/functions/{}", fire.aws.output("Function"));
     let (status, body) = fire.aws.http("lambda", "DELETE", &path, &[], b"");
     assert_eq!(status, 204, "{body}");
-    assert!(fire.aws.functions().is_empty(), "generators are gone with their function");
+    let begin = Instant::now();
+    while !fire.aws.functions().is_empty() {
+        assert!(begin.elapsed() < Duration::from_secs(5), "generators go with their function");
+    }
     let outcome = fire.end("function deleted in mid-run", running);
     outcome.check_told(98, "nothing was heard of any generator for 60 s");
     assert!(outcome.reported > 0);
