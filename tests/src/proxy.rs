@@ -27,7 +27,9 @@ pub struct Seen {
     pub method: String,
     /// Path and query.
     pub path: String,
-    /// The service that the request was signed for.
+    /// The region that the request was signed for.
+    pub region: String,
+    /// The service.
     pub service: String,
     /// Which operation of it, where a header says so.
     pub operation: String,
@@ -252,6 +254,7 @@ fn seen(head: &http::request::Parts, body: &Bytes) -> Seen {
     Seen {
         method: head.method.to_string(),
         path: head.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
+        region: of_scope(2),
         service: of_scope(3),
         operation: text("x-amz-target").rsplit('.').next().unwrap_or_default().to_owned(),
         access_key: of_scope(0),

@@ -1,5 +1,6 @@
 //! The fleets that a run is made on: one in each region, all of the same stack.
 
+use std::cmp::Ordering;
 use std::num::NonZeroU32;
 
 use anyhow::anyhow;
@@ -256,15 +257,17 @@ fn divide(total: u32, weights: &[u32]) -> Vec<u32> {
         let given: u32 = parts.iter().sum();
         // Whoever has the least, or the most, for its weight.
         let shortfall = |(index, part): (usize, &u32)| {
-            i64::try_from(exact(weights[index])).unwrap_or(i64::MAX) - i64::from(*part) * sum as i64
+            i128::from(exact(weights[index])) - i128::from(*part) * i128::from(sum)
         };
-        let next = if given < total {
-            parts.iter().enumerate().max_by_key(|own| shortfall(*own)).map(|(index, _)| (index, 1))
-        } else if given > total {
-            let can = parts.iter().enumerate().filter(|(_, part)| **part > 1);
-            can.min_by_key(|own| shortfall(*own)).map(|(index, _)| (index, -1))
-        } else {
-            None
+        let next = match given.cmp(&total) {
+            Ordering::Less => {
+                parts.iter().enumerate().max_by_key(|own| shortfall(*own)).map(|(index, _)| (index, 1))
+            }
+            Ordering::Greater => {
+                let can = parts.iter().enumerate().filter(|(_, part)| **part > 1);
+                can.min_by_key(|own| shortfall(*own)).map(|(index, _)| (index, -1))
+            }
+            Ordering::Equal => None,
         };
         let Some((index, change)) = next else { return parts };
         parts[index] = parts[index].saturating_add_signed(change);

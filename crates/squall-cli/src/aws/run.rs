@@ -153,10 +153,10 @@ fn taken_away(lost: &Base) -> Failure {
 async fn run_taken(bases: &Bases, prepared: Prepared) -> Result<Option<Finished>, Failure> {
     let Prepared { loaded: Loaded { plan, bundle }, begun, errands, live, kinds, wishes, estimated_usd } =
         prepared;
-    let regions: Vec<RegionSeats> = match bases.are_several() {
-        true => bases.regions().into_iter().zip(&kinds).map(seats_of).collect(),
-        false => Vec::new(),
-    };
+    let mut regions: Vec<RegionSeats> = bases.regions().into_iter().zip(&kinds).map(seats_of).collect();
+    if !bases.are_several() {
+        regions.clear();
+    }
     let part = |kind: Kind| Part {
         settings: settings(&begun, &plan, &bundle, (kind, &regions), wishes),
         resumed: None,

@@ -67,7 +67,7 @@ const A: u16 = 1;
 const B: u16 = 2;
 
 fn check(written: &str, merged: &Merged, value: Option<f64>, passed: bool) {
-    let judged = judge(written).judge(&here(&merged));
+    let judged = judge(written).judge(&here(merged));
     let found = judged[0].value;
     let close = match (found, value) {
         (Some(found), Some(value)) => (found - value).abs() <= value.abs() * 0.01,

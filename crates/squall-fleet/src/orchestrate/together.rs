@@ -265,7 +265,7 @@ fn end_of(parts: &[Part], all_regions: bool) -> End {
 }
 
 fn seats_of(parts: &[Part]) -> Seats {
-    parts.iter().map(|part| part.machine.seats()).fold(Seats::default(), |sum, seats| sum.and(seats))
+    parts.iter().map(|part| part.machine.seats()).fold(Seats::default(), Seats::and)
 }
 
 impl View<'_> {

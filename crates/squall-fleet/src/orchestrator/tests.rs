@@ -177,7 +177,10 @@ fn a_run_ends_when_nothing_is_heard_of_anybody_for_a_minute() {
         for second in 0..75_i64 {
             let heard = if second < 5 { 5 } else { heard };
             (0..heard).for_each(|nonce| {
-                drop(machine.on_event(Time(second * 1_000_000), told(nonce, second as u32, 1)));
+                drop(
+                    machine
+                        .on_event(Time(second * 1_000_000), told(nonce, u32::try_from(second).unwrap(), 1)),
+                );
             });
             machine.on_event(Time(second * 1_000_000), Event::Looked);
             // The last word was at 4 s.
