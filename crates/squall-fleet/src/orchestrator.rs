@@ -25,7 +25,7 @@
 //! | running   | the lease has run out, and not all is in | control `aborting`                    | ending    |
 
 mod account;
-mod posts;
+pub(crate) mod posts;
 mod succession;
 mod words;
 

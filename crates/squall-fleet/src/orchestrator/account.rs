@@ -145,7 +145,9 @@ impl Orchestrator {
     /// How many iterations users of a slice may have begun, and rows that they may have taken, when somebody goes on with
     /// it at `from_us`: what its holder has told, and since then as many as anybody ever began.
     pub(super) fn rounds_before(&self, holder: &str, from_us: u64) -> u64 {
-        let Some(post) = self.generators.get(holder).and_then(|record| record.post.as_ref()) else { return 0 };
+        let Some(post) = self.generators.get(holder).and_then(|record| record.post.as_ref()) else {
+            return 0;
+        };
         let interval_us = u64::from(self.settings.interval_s.max(1)) * 1_000_000;
         let told = self.told.get(holder);
         let rounds = told.map_or(0, |told| told.rounds).max(post.rounds);
