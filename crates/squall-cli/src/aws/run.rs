@@ -305,7 +305,7 @@ async fn drive(
     let (fail, failed) = oneshot::channel();
     let opening = bases.iter().zip(&parts).map(|(base, part)| {
         let (run, seats) = (&part.settings.run, part.settings.seats);
-        eprintln!("run {run}: opening the queue in {} for {seats} generators", base.region());
+        eprintln!("run {run}: opening the queue in {} for {}", base.region(), generators(seats));
         base.deployed.mappings.open(sizing::at_once(&part.settings))
     });
     let opening = try_join_all(opening.collect::<Vec<_>>());
