@@ -8,6 +8,7 @@ mod doctor;
 mod guard;
 mod run;
 
+pub(crate) use checks::window;
 pub(crate) use deploy::command as deploy;
 pub(crate) use destroy::command as destroy;
 pub(crate) use doctor::command as doctor;

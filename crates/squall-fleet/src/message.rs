@@ -179,6 +179,9 @@ pub struct Post {
     pub from_us: u64,
     /// Who ran the slice before. Nothing begins until they have certainly ended.
     pub after: Option<String>,
+    /// The most iterations that users of the slice may have begun, and rows of data that they may have taken, until then.
+    #[serde(default)]
+    pub rounds: u64,
 }
 
 /// How a generator ends.

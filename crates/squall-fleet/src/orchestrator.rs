@@ -25,7 +25,7 @@
 //! | running   | the lease has run out, and not all is in | control `aborting`                    | ending    |
 
 mod account;
-mod posts;
+pub(crate) mod posts;
 mod succession;
 mod words;
 
@@ -90,6 +90,8 @@ pub struct Orchestrator {
     of: u32,
     /// The most requests that a generator has ever reported for a second.
     peak_rps: u64,
+    /// The most iterations that any user has ever begun between two snapshots.
+    peak_rounds: u64,
     /// What another orchestrator had assigned to those who have not been looked at yet.
     recalled: BTreeMap<String, (Option<Post>, Option<Relief>)>,
     /// Invitations that are not answered yet, and how long they are waited for.
@@ -153,6 +155,7 @@ impl Orchestrator {
             first: 0,
             of: 0,
             peak_rps: 0,
+            peak_rounds: 0,
             recalled: BTreeMap::new(),
             outstanding: Vec::new(),
             seats: Seats::default(),
@@ -188,8 +191,8 @@ impl Orchestrator {
                 self.leave_if_detached()
             }
             Event::Ready { ready, stored_at } => self.ready(now, ready, stored_at),
-            Event::Merged { nonce, requests, sequence, interval } => {
-                self.merged(now, nonce, requests, (sequence, interval));
+            Event::Merged { nonce, requests, rounds, sequence, interval } => {
+                self.merged(now, nonce, (requests, rounds), (sequence, interval));
                 Vec::new()
             }
             Event::TooLate => self.begin_at(now, self.earliest_epoch(now)),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use squall_aws::operator::{Fleet, identity};
+use squall_aws::operator::identity;
 use squall_fleet::Lasts;
 use squall_plan::Plan;
 use squall_seat::SystemClock;
@@ -34,15 +34,15 @@ pub(super) async fn check_clock(site: &Site) -> Result<(), Failure> {
 }
 
 /// How long a generator can run a slice: what comes before and after it takes a part of its life.
-pub(super) fn window(
+pub(crate) fn window(
     plan: &Plan,
-    fleet: &Fleet,
+    timeout: Duration,
     seats: u32,
     asked: Option<Duration>,
 ) -> Result<Duration, Failure> {
     let lasts = Lasts::of(plan, seats);
     let besides = lasts.graceful + lasts.cleanup + BESIDES_LOAD;
-    let most = fleet.timeout.saturating_sub(besides);
+    let most = timeout.saturating_sub(besides);
     // What is handed over has been waited for by somebody who lived meanwhile.
     let window = if lasts.load <= most { most } else { most.saturating_sub(WAITING) };
     if let Some(asked) = asked.filter(|asked| *asked < LEAST_WINDOW) {
@@ -53,7 +53,7 @@ pub(super) fn window(
     if lasts.load > window && window < LEAST_WINDOW {
         let what = anyhow!(
             "a generator lives {} s, of which {} are for other things than load: too little to hand it over",
-            fleet.timeout.as_secs(),
+            timeout.as_secs(),
             besides.as_secs()
         );
         return Err(Failure::wrong(what).with_hint(

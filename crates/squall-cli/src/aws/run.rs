@@ -74,7 +74,8 @@ pub(crate) fn run(order: Order, args: &AwsArgs, max_cost: Option<f64>) -> Result
         let kinds = kinds(&bases, &order, seats).await?;
         let spares = kinds.iter().map(|kind| kind.spares).sum();
         let expected =
-            Expected::of(plan, bases.function(), (seats, spares, bases.lanes()), sized.calibration());
+            Expected::of(plan, bases.function(), (seats, spares, bases.lanes()), sized.calibration())
+                .in_windows(kinds.first().map_or(Duration::MAX, |kind| kind.window));
         let estimated = estimate(&expected);
         check_max(&estimated, max_cost)?;
         tell(&sized, order.generators.is_some(), &cost::in_words(&expected, &estimated));
@@ -101,8 +102,10 @@ pub(crate) fn run(order: Order, args: &AwsArgs, max_cost: Option<f64>) -> Result
 async fn kinds(bases: &Bases, order: &Order, all: u32) -> Result<Vec<Kind>, Failure> {
     let plan = &order.loaded.plan;
     let seats = bases.seats(all)?;
-    let windows: Result<Vec<Duration>, Failure> =
-        bases.iter().map(|base| window(plan, &base.deployed.fleet, all, order.wishes.window)).collect();
+    let windows: Result<Vec<Duration>, Failure> = bases
+        .iter()
+        .map(|base| window(plan, base.deployed.fleet.timeout, all, order.wishes.window))
+        .collect();
     let window = windows?.into_iter().min().unwrap_or(Duration::MAX);
     check_detached(plan, all, window, order.wishes)?;
     let largest = seats.iter().copied().max().unwrap_or(all);
@@ -230,6 +233,8 @@ async fn drive_to_end(
 pub(crate) struct Look {
     pub(crate) stack: String,
     pub(crate) function: Function,
+    /// How long a generator may live.
+    pub(crate) timeout: Duration,
     /// Functions that the account runs at a time, beside what it reserves.
     pub(crate) unreserved: u32,
 }
@@ -238,9 +243,9 @@ pub(crate) struct Look {
 pub(crate) fn look(args: &AwsArgs) -> Result<Look, Failure> {
     block_on(async {
         let site = Site::open(args).await?;
-        let function = site.fleet().await?.fleet.runs_on();
+        let fleet = site.fleet().await?.fleet;
         let unreserved = account(site.session.connection()).await.map_err(told)?.unreserved;
-        Ok(Look { stack: site.stack, function, unreserved })
+        Ok(Look { stack: site.stack, function: fleet.runs_on(), timeout: fleet.timeout, unreserved })
     })
 }
 

@@ -248,10 +248,11 @@ impl<'a, Q: Queue, S: Store, O: Observer> Driver<'a, Q, S, O> {
                 Ok(snapshot) => {
                     let (nonce, sequence) = (snapshot.nonce.clone(), snapshot.sequence);
                     let requests = snapshot.interval.series.values().map(|series| series.requests).sum();
+                    let rounds = snapshot.interval.loads.values().map(|load| load.rounds).max().unwrap_or(0);
                     match self.together.borrow_mut().measured.merge(self.index, snapshot) {
                         Merge::Merged => {
                             let interval = keys::interval_of(key);
-                            Ok(Event::Merged { nonce, requests, sequence, interval })
+                            Ok(Event::Merged { nonce, requests, rounds, sequence, interval })
                         }
                         Merge::Duplicate => return,
                     }

@@ -22,6 +22,7 @@ const LOOKED_FOR: Duration = Duration::from_mins(1);
 pub(super) struct Told {
     snapshots: u32,
     requests: u64,
+    rounds: u64,
     /// The first that is missing, and in which interval the one before it was written.
     first_missing: u32,
     interval: u32,
@@ -34,17 +35,21 @@ impl Orchestrator {
         &mut self,
         now: Time,
         nonce: String,
-        requests: u64,
+        (requests, rounds): (u64, u64),
         (sequence, interval): (u32, u32),
     ) {
+        let mut before = 0;
         if let Some(record) = self.generators.get_mut(&nonce) {
             record.heard_at = now;
+            before = record.post.as_ref().map_or(0, |post| post.rounds);
         }
         let rate = requests.div_ceil(u64::from(self.settings.interval_s.max(1)));
         self.peak_rps = self.peak_rps.max(rate);
         let told = self.told.entry(nonce).or_default();
         told.snapshots += 1;
         told.requests += requests;
+        self.peak_rounds = self.peak_rounds.max(rounds.saturating_sub(told.rounds.max(before)));
+        told.rounds = told.rounds.max(rounds);
         told.early.insert(sequence, interval);
         while let Some(interval) = told.early.remove(&told.first_missing) {
             told.first_missing = told.first_missing.saturating_add(1);
@@ -135,6 +140,24 @@ impl Orchestrator {
             None => record.post.as_ref().map_or(0, |post| self.interval_of(post.from_us)),
         };
         open.map(first).min().unwrap_or(0)
+    }
+
+    /// How many iterations users of a slice may have begun, and rows that they may have taken, when somebody goes on with
+    /// it at `from_us`: what its holder has told, and since then as many as anybody ever began.
+    pub(super) fn rounds_before(&self, holder: &str, from_us: u64) -> u64 {
+        let Some(post) = self.generators.get(holder).and_then(|record| record.post.as_ref()) else {
+            return 0;
+        };
+        let interval_us = u64::from(self.settings.interval_s.max(1)) * 1_000_000;
+        let told = self.told.get(holder);
+        let rounds = told.map_or(0, |told| told.rounds).max(post.rounds);
+        if rounds == 0 && self.peak_rounds == 0 {
+            return 0;
+        }
+        let told_us = told.map_or(0, |told| u64::from(told.interval) * interval_us).max(post.from_us);
+        let until_us = from_us.saturating_add(micros(self.settings.lasts.spread));
+        let intervals = until_us.saturating_sub(told_us).div_ceil(interval_us) + 1;
+        rounds.saturating_add(self.peak_rounds.saturating_mul(intervals))
     }
 
     fn interval_of(&self, offset_us: u64) -> u32 {

@@ -94,7 +94,12 @@ impl Orchestrator {
         let mut changes = Assignment::default();
         for (index, nonce) in std::mem::take(&mut self.able).into_iter().enumerate() {
             let Some(share) = self.share(index) else { continue };
-            self.post(&mut changes, nonce, Post { share, window: 0, from_us: 0, after: None }, now);
+            self.post(
+                &mut changes,
+                nonce,
+                Post { share, window: 0, from_us: 0, after: None, rounds: 0 },
+                now,
+            );
         }
         let keeps = !self.settings.detached && self.can_change(0);
         self.dismiss_surplus(&mut changes, now, if keeps { self.settings.spares as usize } else { 0 });
@@ -178,7 +183,7 @@ impl Orchestrator {
     /// From the decision to its effect: everybody has heard of it, or has stopped behind the fence, and whoever
     /// begins has waited for that.
     fn lead(&self) -> Duration {
-        FENCE + self.settings.poll * 3 + Duration::from_secs(2)
+        lead(self.settings.poll)
     }
 
     /// How long nothing need be heard of a generator that is well.
@@ -273,7 +278,8 @@ impl Orchestrator {
             if let Some(share) = self.share(index) {
                 self.slices[index].replaced += 1;
                 self.seats.replaced += 1;
-                self.post(changes, nonce, Post { share, window, from_us, after }, now);
+                let rounds = after.as_ref().map_or(0, |before| self.rounds_before(before, from_us));
+                self.post(changes, nonce, Post { share, window, from_us, after, rounds }, now);
             }
         }
     }
@@ -295,7 +301,9 @@ impl Orchestrator {
             self.seats.handed_over += 1;
             self.relieve(changes, holder.clone(), Relief::HandOver { at_us }, now);
             let window = self.slices[index].window;
-            self.post(changes, nonce, Post { share, window, from_us: at_us, after: Some(holder) }, now);
+            let rounds = self.rounds_before(&holder, at_us);
+            let post = Post { share, window, from_us: at_us, after: Some(holder), rounds };
+            self.post(changes, nonce, post, now);
         }
     }
 
@@ -388,19 +396,8 @@ impl Orchestrator {
         changes.reliefs.insert(nonce, relief);
     }
 
-    /// When a slice that was taken at `from_us` changes hands: windows of one length, whose ends are spread over half
-    /// of it, so that not all change at once.
     fn boundary_us(&self, share: Share, from_us: u64) -> u64 {
-        let window = micros(self.settings.window);
-        if self.settings.lasts.load <= self.settings.window {
-            return u64::MAX;
-        }
-        let part =
-            u128::from(window) * (u128::from(share.index()) + 1) / (2 * u128::from(share.count().max(1)));
-        let first = (window / 2).saturating_add(u64::try_from(part).unwrap_or(u64::MAX));
-        let begun = from_us.saturating_add(window / 4);
-        let windows = begun.saturating_sub(first).div_ceil(window.max(1));
-        first.saturating_add(windows.saturating_mul(window))
+        boundary_us((self.settings.window, self.settings.lasts.load), share, from_us)
     }
 
     /// How long after the epoch a generator can run a slice: what comes after it needs time, too.
@@ -443,6 +440,42 @@ impl GeneratorRecord {
             && self.clock_off_us.is_none()
             && self.ready.problem.is_none()
     }
+}
+
+/// From the decision that somebody goes on to its effect.
+fn lead(poll: Duration) -> Duration {
+    FENCE + poll * 3 + Duration::from_secs(2)
+}
+
+/// How long a successor waits for the end of a window.
+pub(crate) fn waits_for_window(poll: Duration) -> Duration {
+    lead(poll) + ANSWERED_WITHIN
+}
+
+/// When a slice that was taken at `from_us` changes hands: windows of one length, whose ends are spread over half
+/// of it, so that not all change at once.
+fn boundary_us((window, load): (Duration, Duration), share: Share, from_us: u64) -> u64 {
+    if load <= window {
+        return u64::MAX;
+    }
+    let window = micros(window);
+    let part = u128::from(window) * (u128::from(share.index()) + 1) / (2 * u128::from(share.count().max(1)));
+    let first = (window / 2).saturating_add(u64::try_from(part).unwrap_or(u64::MAX));
+    let begun = from_us.saturating_add(window / 4);
+    let windows = begun.saturating_sub(first).div_ceil(window.max(1));
+    first.saturating_add(windows.saturating_mul(window))
+}
+
+/// How often slices change hands, all together, if all goes as planned.
+pub(crate) fn hand_overs(slices: u32, window: Duration, load: Duration) -> u64 {
+    let of = |share: Share| {
+        let boundary = |from_us: &u64| {
+            let next = boundary_us((window, load), share, *from_us);
+            (next.saturating_add(micros(LEAST)) < micros(load)).then_some(next)
+        };
+        std::iter::successors(boundary(&0), boundary).count() as u64
+    };
+    (0..slices).filter_map(|index| Share::try_new(index, slices)).map(of).sum()
 }
 
 /// Whether a generator ended before its slice did.

@@ -21,6 +21,7 @@ fn settings(seats: u32) -> Settings {
             load: Duration::from_secs(20),
             graceful: Duration::ZERO,
             cleanup: Duration::ZERO,
+            spread: Duration::ZERO,
             divisible: true,
         },
         detached: false,
@@ -53,7 +54,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     ];
     prop_oneof![
         6 => (0_u8..10, 0_u32..4).prop_map(|(nonce, seat)| ready(nonce, seat)),
-        4 => (0_u8..10).prop_map(|nonce| Event::Merged { nonce: format!("n{nonce}"), requests: 0, sequence: 0, interval: 0 }),
+        4 => (0_u8..10).prop_map(|nonce| Event::Merged { nonce: format!("n{nonce}"), requests: 0, rounds: 0, sequence: 0, interval: 0 }),
         3 => (0_u8..10, 0_u32..3, ended).prop_map(|(nonce, snapshots, ended)| Event::Final(Final {
             version: VERSION,
             nonce: format!("n{nonce}"),
@@ -167,7 +168,7 @@ fn under_way(generators: u8) -> Orchestrator {
 }
 
 fn told(nonce: u8, sequence: u32, requests: u64) -> Event {
-    Event::Merged { nonce: format!("n{nonce}"), requests, sequence, interval: sequence }
+    Event::Merged { nonce: format!("n{nonce}"), requests, rounds: 0, sequence, interval: sequence }
 }
 
 #[test]
@@ -222,4 +223,28 @@ fn whose_clock_is_wrong_gets_no_slice_and_that_is_told() {
         machine.notes(),
         ["clocks of 1 of 3 generators are wrong by more than 2 s, so they got no slice"]
     );
+}
+
+#[test]
+fn whoever_goes_on_with_users_is_told_how_many_iterations_may_be_behind_them() {
+    let mut machine = under_way(2);
+    let rounds = |nonce: u8, second: u32, rounds: u64| {
+        let told = told(nonce, second, 1);
+        let Event::Merged { nonce, requests, sequence, interval, .. } = told else { panic!("no snapshot") };
+        Event::Merged { nonce, requests, rounds, sequence, interval }
+    };
+    // Nobody has users of the closed model.
+    assert_eq!(machine.rounds_before("n0", 30_000_000), 0);
+    for second in 1..=9_u32 {
+        machine.on_event(Time(i64::from(second) * 1_000_000), rounds(0, second - 1, u64::from(second) * 3));
+        machine.on_event(Time(i64::from(second) * 1_000_000), rounds(1, second - 1, u64::from(second) * 5));
+    }
+    // 27 told until the eighth second, and at most 5 in each of the 23 since then.
+    assert_eq!(machine.rounds_before("n0", 30_000_000), 27 + 5 * (30 - 8 + 1));
+    machine.settings.lasts.spread = Duration::from_secs(4);
+    assert_eq!(machine.rounds_before("n1", 30_000_000), 45 + 5 * (34 - 8 + 1));
+    // One that has not told anything goes on from what it was told.
+    machine.generators.get_mut("n0").unwrap().post.as_mut().unwrap().rounds = 1_000;
+    machine.told.remove("n0");
+    assert_eq!(machine.rounds_before("n0", 3_000_000), 1_000 + 5 * (7 + 1));
 }

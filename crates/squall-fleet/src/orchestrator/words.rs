@@ -55,6 +55,8 @@ pub struct Lasts {
     pub graceful: Duration,
     /// How long generators may take after it to undo what users have made.
     pub cleanup: Duration,
+    /// How long users take to change hands, which is in `graceful`, too.
+    pub spread: Duration,
     /// Whether somebody else can go on with a slice: not where it is a number of iterations.
     pub divisible: bool,
 }
@@ -65,9 +67,11 @@ impl Lasts {
     pub fn of(plan: &Plan, seats: u32) -> Self {
         let has_number =
             |placed: &PlacedLoad| matches!(&placed.load, Load::Closed(load) if load.iterations.is_some());
+        let spread = plan.handover_spread(seats);
         Self {
             load: plan.duration(),
-            graceful: plan.latest_end().saturating_sub(plan.duration()) + plan.handover_spread(seats),
+            graceful: plan.latest_end().saturating_sub(plan.duration()) + spread,
+            spread,
             cleanup: plan.cleanup_time(),
             divisible: !plan.loads.iter().any(has_number),
         }
@@ -125,6 +129,8 @@ pub enum Event {
         nonce: String,
         /// How many requests were in it.
         requests: u64,
+        /// The most iterations that any of its users has begun by then, or rows that it has taken.
+        rounds: u64,
         /// Which of its snapshots it was.
         sequence: u32,
         /// In which interval since the epoch it was written.
