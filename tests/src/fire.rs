@@ -199,6 +199,8 @@ impl Fire {
         let code = outcome.ran.code;
         println!("row: {row}: received {received}, reported {reported}, bound {bound}, exit {code}");
         println!("{}", outcome.reasons());
+        let progress = |line: &&str| !line.starts_with("plan: ");
+        outcome.ran.stderr.lines().filter(progress).for_each(|line| println!("  {line}"));
         let unfinished = outcome.result["outcomes"]["unfinished"].as_u64().unwrap_or(0);
         assert!(reported <= received + unfinished, "{row}: counted twice: {outcome:#?}");
         assert!(received <= reported + bound, "{row}: more is missing than is said: {outcome:#?}");

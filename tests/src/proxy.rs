@@ -60,6 +60,8 @@ pub enum Deed {
     Answer(u16),
     /// Passes it on, and closes the connection without an answer.
     LoseTheAnswer,
+    /// Passes it on, and answers with a status as if it had not been.
+    PassAndAnswer(u16),
     /// Passes it on so much later.
     Delay(Duration),
     /// Closes the connection, without asking anybody.
@@ -175,6 +177,10 @@ impl Relay {
             Deed::LoseTheAnswer => {
                 self.pass(&head, body).await;
                 None
+            }
+            Deed::PassAndAnswer(code) => {
+                self.pass(&head, body).await;
+                Some(status(code))
             }
             Deed::Delay(delay) => {
                 tokio::time::sleep(delay).await;

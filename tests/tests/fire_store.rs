@@ -39,8 +39,10 @@ fn answers_that_are_lost_after_something_was_written_cost_nothing() {
         // Each write once; a renewal of control is another write to the same key.
         let is_lost = kind.is_some() && written.insert((seen.path.clone(), seen.body.clone()));
         let Some(kind) = kind.filter(|_| is_lost) else { return Deed::Pass };
-        *count.lock().unwrap().entry(kind).or_default() += 1;
-        Deed::LoseTheAnswer
+        let mut count = count.lock().unwrap();
+        let count = count.entry(kind).or_default();
+        *count += 1;
+        if count.is_multiple_of(2) { Deed::PassAndAnswer(503) } else { Deed::LoseTheAnswer }
     });
     let outcome = fire.end("every answer to a write lost once", fire.run(50, 20, 5, &[]));
     outcome.check_whole(1_000, 0);
