@@ -99,7 +99,10 @@ fn run_tests(steps: &mut Steps, package: Option<&str>) {
     if steps::is_installed("cargo-nextest") {
         let filter = package.map_or_else(|| "all()".to_owned(), |package| format!("package({package})"));
         let run = ["nextest", "run", "--workspace", "--all-targets", "-E"];
-        let (fire, others) = (format!("{filter} & binary(/^fire/)"), format!("{filter} - binary(/^fire/)"));
+        let (fire, others) = (
+            format!("{filter} & binary(/^(fire|attach|regions)/)"),
+            format!("{filter} - binary(/^(fire|attach|regions)/)"),
+        );
         let side_by_side = ["--profile", "fire", "--no-tests", "pass"];
         steps.cargo("tests under fire", &[&run[..], &[&fire], &side_by_side].concat());
         steps.cargo("tests", &[&run[..], &[&others]].concat());
