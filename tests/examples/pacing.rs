@@ -100,7 +100,16 @@ fn measured(url: &str, load: &str, names: usize, interval: Duration) -> Outcome<
     let prepared = prepare(&plan, machine, Guard::default(), SecretValues::default())?;
     let epoch = tokio::time::Instant::now() + Duration::from_millis(200);
     let (plan, run) = (Arc::new(plan), RunFacts::default());
-    let order = SliceOrder { plan, share: Share::WHOLE, seed: 1, run, epoch, from: Duration::ZERO, interval };
+    let order = SliceOrder {
+        plan,
+        share: Share::WHOLE,
+        seed: 1,
+        run,
+        epoch,
+        from: Duration::ZERO,
+        rounds: 0,
+        interval,
+    };
     let running = start(&order, &prepared)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     // As in a generator, what is handed over is packed on another thread than that which measures.

@@ -68,6 +68,12 @@ impl Aws {
         secret_key.clone_into(&mut self.secret_key);
     }
 
+    /// Where the emulator itself listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The proxy.
     ///
     /// # Panics

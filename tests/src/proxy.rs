@@ -1,9 +1,10 @@
 //! A proxy that stands between everybody and the emulator: it sees what is said, and misbehaves on demand.
 
-use std::convert::Infallible;
+use std::io::{Error, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -16,6 +17,9 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
+/// So much of a body is kept.
+const KEPT: usize = 64 * 1_024;
+
 /// What was asked.
 #[derive(Debug, Clone)]
 pub struct Seen {
@@ -23,15 +27,17 @@ pub struct Seen {
     pub method: String,
     /// Path and query.
     pub path: String,
-    /// The service that the request was signed for.
+    /// The region that the request was signed for.
+    pub region: String,
+    /// The service.
     pub service: String,
     /// Which operation of it, where a header says so.
     pub operation: String,
     /// The access key of whoever asks.
     pub access_key: String,
-    /// The body, as far as it is text.
+    /// The body, as far as it is text; a rule sees all of it, and kept are its first 64 KiB.
     pub body: String,
-    /// The status of the answer.
+    /// The status of the answer; 0 for none.
     pub status: u16,
 }
 
@@ -44,7 +50,7 @@ impl Seen {
 }
 
 /// What the proxy does with a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deed {
     /// Passes it on.
     Pass,
@@ -52,8 +58,14 @@ pub enum Deed {
     PassTwice,
     /// Answers with a status, without asking anybody.
     Answer(u16),
-    /// Passes it on, and answers that it may not have.
+    /// Passes it on, and closes the connection without an answer.
     LoseTheAnswer,
+    /// Passes it on so much later.
+    Delay(Duration),
+    /// Closes the connection, without asking anybody.
+    Cut,
+    /// Passes it on with this body in place of its own.
+    Rewrite(String),
     /// Passes it on, and pretends that it was answered at another time.
     PassWithDate(&'static str),
 }
@@ -145,7 +157,8 @@ async fn accept(listener: &TcpListener, relay: &Arc<Relay>) {
 }
 
 impl Relay {
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    /// An error closes the connection.
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Error> {
         let (head, body) = request.into_parts();
         let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
             return Ok(status(400));
@@ -153,25 +166,32 @@ impl Relay {
         let seen = seen(&head, &body);
         let deed = (self.rule.lock().unwrap_or_else(PoisonError::into_inner))(&seen);
         let answer = match deed {
-            Deed::Answer(code) => status(code),
-            Deed::Pass => self.pass(&head, body).await,
+            Deed::Answer(code) => Some(status(code)),
+            Deed::Pass => Some(self.pass(&head, body).await),
             Deed::PassTwice => {
                 self.pass(&head, body.clone()).await;
-                self.pass(&head, body).await
+                Some(self.pass(&head, body).await)
             }
             Deed::LoseTheAnswer => {
                 self.pass(&head, body).await;
-                status(503)
+                None
             }
+            Deed::Delay(delay) => {
+                tokio::time::sleep(delay).await;
+                Some(self.pass(&head, body).await)
+            }
+            Deed::Cut => None,
+            Deed::Rewrite(other) => Some(self.pass(&unsigned(head), other.into()).await),
             Deed::PassWithDate(date) => {
                 let mut answer = self.pass(&head, body).await;
                 answer.headers_mut().insert("date", HeaderValue::from_static(date));
-                answer
+                Some(answer)
             }
         };
-        let seen = Seen { status: answer.status().as_u16(), ..seen };
+        let status = answer.as_ref().map_or(0, |answer| answer.status().as_u16());
+        let seen = Seen { status, body: beginning(seen.body), ..seen };
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
-        Ok(answer)
+        answer.ok_or_else(|| Error::from(ErrorKind::ConnectionReset))
     }
 
     /// An emulator that cannot be reached is a bad gateway.
@@ -180,6 +200,8 @@ impl Relay {
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = head.uri.clone();
         *request.headers_mut() = head.headers.clone();
+        // The body may have become another one.
+        request.headers_mut().remove("content-length");
         // In AWS everything is TLS; policies that insist on it are to be content.
         request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
         self.try_pass(request).await.unwrap_or_else(|_| status(502))
@@ -195,6 +217,23 @@ impl Relay {
         let body = body.collect().await?.to_bytes();
         Ok(Response::from_parts(head, Full::new(body)))
     }
+}
+
+/// Without what says which body it was signed with.
+fn unsigned(mut head: http::request::Parts) -> http::request::Parts {
+    let is_of_body = |name: &str| name.contains("checksum") || name == "content-md5";
+    let names: Vec<_> = head.headers.keys().filter(|name| is_of_body(name.as_str())).cloned().collect();
+    names.into_iter().for_each(|name| drop(head.headers.remove(name)));
+    head.headers.insert("x-amz-content-sha256", HeaderValue::from_static("UNSIGNED-PAYLOAD"));
+    head
+}
+
+/// What is kept of a body.
+fn beginning(mut body: String) -> String {
+    let whole = (0..=KEPT.min(body.len())).rev().find(|at| body.is_char_boundary(*at));
+    body.truncate(whole.unwrap_or(0));
+    body.shrink_to_fit();
+    body
 }
 
 fn status(code: u16) -> Response<Full<Bytes>> {
@@ -215,6 +254,7 @@ fn seen(head: &http::request::Parts, body: &Bytes) -> Seen {
     Seen {
         method: head.method.to_string(),
         path: head.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
+        region: of_scope(2),
         service: of_scope(3),
         operation: text("x-amz-target").rsplit('.').next().unwrap_or_default().to_owned(),
         access_key: of_scope(0),

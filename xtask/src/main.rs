@@ -98,7 +98,11 @@ fn docs(steps: &mut Steps) {
 fn run_tests(steps: &mut Steps, package: Option<&str>) {
     if steps::is_installed("cargo-nextest") {
         let filter = package.map_or_else(|| "all()".to_owned(), |package| format!("package({package})"));
-        steps.cargo("tests", &["nextest", "run", "--workspace", "--all-targets", "-E", &filter]);
+        let run = ["nextest", "run", "--workspace", "--all-targets", "-E"];
+        let (fire, others) = (format!("{filter} & binary(/^fire/)"), format!("{filter} - binary(/^fire/)"));
+        let side_by_side = ["--profile", "fire", "--no-tests", "pass"];
+        steps.cargo("tests under fire", &[&run[..], &[&fire], &side_by_side].concat());
+        steps.cargo("tests", &[&run[..], &[&others]].concat());
     } else {
         steps.cargo("the command", &["build", "--workspace", "--all-targets"]);
         let which = package.map_or_else(|| vec!["--workspace"], |package| vec!["--package", package]);

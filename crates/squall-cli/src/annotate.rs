@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
 use squall_fleet::{Clock, Time};
-use squall_report::{Annotation, ExitCode, from_json};
+use squall_report::{Annotation, ExitCode, from_json, html};
 use squall_seat::SystemClock;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -108,7 +108,7 @@ fn annotate_result(folder: &Path, now: Time, text: String) -> Result<ExitCode, F
         return Err(Failure::wrong(anyhow!("the load of run `{}` never began", result.run.id)));
     };
     result.annotations.push(Annotation { t_s, text });
-    keep(folder, &result)?;
+    keep(folder, &result, &html(&result))?;
     Ok(ExitCode::Passed)
 }
 

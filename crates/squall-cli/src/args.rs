@@ -1,5 +1,6 @@
 //! What can be said on the command line: inert, checked where it is used.
 
+mod aws;
 mod ceilings;
 mod doctor;
 mod preview;
@@ -14,6 +15,7 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use squall_plan::units::{Rate, UnitError, parse_duration};
 
+pub(crate) use self::aws::{AwsArgs, Backend, RegionArg};
 pub(crate) use self::ceilings::CeilingArgs;
 pub(crate) use self::doctor::DoctorArgs;
 pub(crate) use self::preview::PreviewArgs;
@@ -194,43 +196,6 @@ impl RequestArgs {
     /// Whether anything is said of the request.
     pub(crate) fn is_given(&self) -> bool {
         self.method.is_some() || !self.headers.is_empty() || self.body.is_some()
-    }
-}
-
-/// Where generators run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Backend {
-    /// Threads of this command.
-    Local,
-    /// Lambda invocations of a fleet that was deployed.
-    Aws,
-}
-
-impl Backend {
-    /// Its name in results.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Local => "local",
-            Self::Aws => "aws",
-        }
-    }
-}
-
-/// Which fleet on AWS.
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct AwsArgs {
-    /// The name of the fleet's stack.
-    #[arg(long, value_name = "NAME", value_parser = stack_name)]
-    pub(crate) stack: Option<String>,
-    /// Its region; that of the environment or of the profile unless given.
-    #[arg(long, value_name = "REGION")]
-    pub(crate) region: Option<String>,
-}
-
-impl AwsArgs {
-    /// Whether a fleet is named.
-    pub(crate) fn is_given(&self) -> bool {
-        self.stack.is_some() || self.region.is_some()
     }
 }
 

@@ -3,19 +3,22 @@
 use std::path::PathBuf;
 
 use anyhow::anyhow;
-use squall_fleet::{AttachError, Attached, Lasts, RunOrder, Store, attach, orchestrate};
+use squall_fleet::{
+    AttachError, Attached, Fleet, Lasts, Resumed, RunOrder, Settings, Store, attach, orchestrate,
+};
 use squall_local::{LocalQueue, LocalStore};
 use squall_plan::compile;
 use squall_report::{Cost, ExitCode};
 use squall_seat::SystemClock;
 
-use crate::args::{AttachArgs, Output};
+use crate::args::AttachArgs;
 use crate::aws::{attach_on_aws, block_on};
 use crate::failure::Failure;
-use crate::live::{Live, Watch, end_stream, hand_over};
+use crate::live::{Live, Watch, hand_over};
+use crate::local::LOCAL;
 use crate::place::{self, Place};
 use crate::plan::Loaded;
-use crate::run::{self, Begun, Finished, RUNS, exit_code, judge_of, print};
+use crate::run::{self, Begun, Finished, RUNS, judge_of, tell};
 use crate::setup::Errands;
 
 pub(crate) fn command(args: &AttachArgs) -> Result<ExitCode, Failure> {
@@ -29,11 +32,7 @@ pub(crate) fn command(args: &AttachArgs) -> Result<ExitCode, Failure> {
         Place::Local(store) => block_on(attach_locally(&args.run, store, args.out.clone(), &watch))?,
         Place::Aws { run, fleet } => block_on(attach_on_aws(&run, &fleet, args.out.clone(), &watch))?,
     };
-    match args.output {
-        Output::Text => print(&finished),
-        Output::Json => end_stream(&finished.result),
-    }
-    exit_code(&finished.result)
+    tell(finished, args.output)
 }
 
 /// A run that was taken over, ready to be driven on.
@@ -43,12 +42,20 @@ pub(crate) struct Taken {
     pub(crate) live: Live,
     pub(crate) loaded: Loaded,
     pub(crate) order: RunOrder,
+    /// One for each region in which it is driven.
+    pub(crate) parts: Vec<Part>,
 }
 
-/// Takes a run over in its store.
+/// What a run is in a region.
+pub(crate) struct Part {
+    pub(crate) settings: Settings,
+    pub(crate) resumed: Option<Resumed>,
+}
+
+/// Takes a run over in the store of a region; there may be others.
 pub(crate) async fn take_over(
     store: &impl Store,
-    (run, region): (&str, &str),
+    run: &str,
     out: Option<PathBuf>,
     watch: &Watch,
 ) -> Result<Taken, Failure> {
@@ -60,12 +67,13 @@ pub(crate) async fn take_over(
     let begun = Begun { id: run.to_owned(), seed: manifest.seed, folder, plan: bundle.text.clone() };
     begun.make_folder()?;
     eprintln!("run {run}: taken over");
-    let live = Live::begin(&begun, &plan, manifest.seats, watch)?;
+    let seats = manifest.all_seats();
+    let live = Live::begin(&begun, &plan, seats, watch)?;
     let errands = Errands::again(&plan, run, begun.seed)?;
-    let settings = manifest.settings(Lasts::of(&plan, manifest.seats));
-    let judge = judge_of(&plan, region);
-    let order = RunOrder { bundle: bundle.clone(), settings, judge, resumed: Some(resumed) };
-    Ok(Taken { begun, errands, live, loaded: Loaded { plan, bundle }, order })
+    let (judge, all_regions) = (judge_of(&plan), manifest.all_regions);
+    let order = RunOrder { bundle: bundle.clone(), judge, all_regions, lost: Vec::new() };
+    let part = Part { settings: manifest.settings(Lasts::of(&plan, seats)), resumed: Some(resumed) };
+    Ok(Taken { begun, errands, live, loaded: Loaded { plan, bundle }, order, parts: vec![part] })
 }
 
 fn told(error: AttachError) -> Failure {
@@ -91,16 +99,23 @@ async fn attach_locally(
     let store = LocalStore::open(folder.clone())?;
     let id = place::only_run(&store).await?.unwrap_or_else(|| run.to_owned());
     let out = out.or_else(|| folder.parent().map(PathBuf::from));
-    let Taken { begun, errands, mut live, loaded, order } =
-        take_over(&store, (&id, "local"), out, watch).await?;
+    let Taken { begun, errands, mut live, loaded, order, parts } = take_over(&store, &id, out, watch).await?;
     let sha256 = loaded.bundle.sha256();
     // Nobody answers invitations, and nobody is there who could go on.
     let stop = std::future::ready(());
     let queue = LocalQueue::default();
-    let mut record = orchestrate(&queue, &store, &SystemClock, order, &mut live, stop).await?;
+    let fleet = |Part { settings, resumed }| Fleet {
+        region: LOCAL.to_owned(),
+        queue: &queue,
+        store: &store,
+        settings,
+        resumed,
+    };
+    let fleets = parts.into_iter().map(fleet).collect();
+    let mut record = orchestrate(fleets, &SystemClock, order, &mut live, stop).await?;
     let page = live.close();
     let plan = errands.end(loaded.plan, &mut record)?;
-    let place = run::Place { backend: "local", region: "local".to_owned(), cost: Cost::free() };
+    let place = run::Place { backend: "local", regions: vec![LOCAL.to_owned()], cost: Cost::free() };
     let finished = begun.finish(&plan, sha256, place, &record)?;
     hand_over(page, &finished);
     Ok(finished)

@@ -1,22 +1,27 @@
 //! Everything that needs an AWS account.
 
+mod bases;
+mod checks;
 mod deploy;
 mod destroy;
 mod doctor;
 mod guard;
 mod run;
 
+pub(crate) use checks::window;
 pub(crate) use deploy::command as deploy;
 pub(crate) use destroy::command as destroy;
 pub(crate) use doctor::command as doctor;
 pub(crate) use run::{Look, MADE_ON, MadeOn, attach_on_aws, look, run};
 
 use std::future::Future;
+use std::num::NonZeroU32;
 
 use anyhow::anyhow;
 use squall_aws::operator::{Change, Fleet, Mappings, Progress, Session, StackError, Stacks};
 use squall_aws::{S3Store, SqsLanes};
-use squall_fleet::{StoreError, StoreErrorKind};
+use squall_fleet::{StoreError, StoreErrorKind, regions_of, run_under_way};
+use squall_seat::SystemClock;
 
 use crate::args::AwsArgs;
 use crate::failure::Failure;
@@ -53,8 +58,66 @@ pub(crate) struct Deployed {
 }
 
 impl Site {
+    /// For what is done in one region.
     pub(crate) async fn open(args: &AwsArgs) -> Result<Self, Failure> {
-        let session = Session::open(args.region.clone()).await.map_err(|error| {
+        match &args.region[..] {
+            [] => Self::in_region(args, None).await,
+            [region] => Self::in_region(args, Some(region.name.clone())).await,
+            _ => Err(Failure::wrong(anyhow!("several regions are named, and this is done in one"))
+                .with_hint("give one --region at a time")),
+        }
+    }
+
+    /// For what is done in several, with the weight of each.
+    pub(crate) async fn open_all(args: &AwsArgs) -> Result<Vec<(Self, NonZeroU32)>, Failure> {
+        if args.region.is_empty() {
+            return Ok(vec![(Self::in_region(args, None).await?, NonZeroU32::MIN)]);
+        }
+        let mut all: Vec<(Self, NonZeroU32)> = Vec::new();
+        for region in &args.region {
+            if all.iter().any(|(site, _)| site.session.region() == region.name) {
+                return Err(Failure::wrong(anyhow!("region {} is named twice", region.name))
+                    .with_hint(format!("to make more load there, give it a weight: {}=2", region.name)));
+            }
+            all.push((Self::in_region(args, Some(region.name.clone())).await?, region.weight));
+        }
+        Ok(all)
+    }
+
+    /// All in which a run is made, or the one that is under way on the first fleet that is named and can be reached.
+    pub(crate) async fn open_of_run(args: &AwsArgs, run: Option<&str>) -> Result<Vec<Self>, Failure> {
+        let mut named = Self::open_all(args).await?.into_iter().map(|(site, _)| site);
+        let mut failure = None;
+        for site in named.by_ref() {
+            match site.regions_of(run).await {
+                Ok(regions) if regions.is_empty() => return Ok(vec![site]),
+                Ok(regions) => {
+                    let mut all = Vec::new();
+                    for region in regions {
+                        all.push(Self::in_region(args, Some(region)).await?);
+                    }
+                    return Ok(all);
+                }
+                Err(failed) => failure = failure.or(Some(failed)),
+            }
+        }
+        Err(failure.unwrap_or_else(wants_backend))
+    }
+
+    async fn regions_of(&self, run: Option<&str>) -> Result<Vec<String>, Failure> {
+        let store = self.fleet_of_any_version().await?.store;
+        let run = match run {
+            Some(run) => Some(run.to_owned()),
+            None => run_under_way(&store, &SystemClock).await.map_err(told)?,
+        };
+        match run {
+            Some(run) => regions_of(&store, &run).await.map_err(told),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn in_region(args: &AwsArgs, region: Option<String>) -> Result<Self, Failure> {
+        let session = Session::open(region).await.map_err(|error| {
             Failure::wrong(error)
                 .with_hint("give --region, set AWS_REGION, or put `region` into your profile")
         })?;

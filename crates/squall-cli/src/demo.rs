@@ -34,5 +34,5 @@ pub(crate) fn command(args: &DemoArgs) -> Result<ExitCode, Failure> {
     })?;
     run::print(&finished);
     println!(" the shop itself counted {} requests", server.counts().total);
-    run::exit_code(&finished.result)
+    finished.unkept.map_or_else(|| run::exit_code(&finished.result), Err)
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use squall_fleet::{Lasts, Settings};
+use squall_fleet::{Lasts, RegionSeats, Settings};
 use squall_plan::{Bundle, Plan};
 
 use crate::failure::Failure;
 use crate::run::Begun;
 
-/// What is asked of a fleet; nothing, unless somebody says so.
+/// What is asked of fleets; nothing, unless somebody says so.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Wishes {
     /// Which part of the generators will do once the time to get ready is over.
@@ -20,6 +20,8 @@ pub(crate) struct Wishes {
     pub(crate) window: Option<Duration>,
     /// Whether the command leaves as soon as load is certain to begin.
     pub(crate) detach: bool,
+    /// Whether load ends everywhere when one region fails.
+    pub(crate) all_regions: bool,
 }
 
 /// What a kind of fleet is like.
@@ -35,9 +37,16 @@ pub(crate) struct Kind {
     pub(crate) window: Duration,
 }
 
-/// What a run is, for the orchestrator.
-pub(crate) fn settings(begun: &Begun, plan: &Plan, bundle: &Bundle, kind: Kind, wishes: Wishes) -> Settings {
+/// What a run is, for the orchestrator; `regions` are all in which load is made, if there are several.
+pub(crate) fn settings(
+    begun: &Begun,
+    plan: &Plan,
+    bundle: &Bundle,
+    (kind, regions): (Kind, &[RegionSeats]),
+    wishes: Wishes,
+) -> Settings {
     let Kind { seats, spares, interval_s, poll, gather, window } = kind;
+    let all = if regions.is_empty() { seats } else { regions.iter().map(|region| region.seats).sum() };
     Settings {
         run: begun.id.clone(),
         name: plan.name.clone(),
@@ -50,8 +59,10 @@ pub(crate) fn settings(begun: &Begun, plan: &Plan, bundle: &Bundle, kind: Kind, 
         poll,
         gather: wishes.ready_within.unwrap_or(gather),
         window: wishes.window.map_or(window, |asked| asked.min(window)),
-        lasts: Lasts::of(plan, seats),
+        lasts: Lasts::of(plan, all),
         detached: wishes.detach,
+        regions: regions.to_vec(),
+        all_regions: wishes.all_regions,
     }
 }
 

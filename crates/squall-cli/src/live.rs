@@ -99,7 +99,7 @@ impl Live {
 
 impl Observer for Live {
     fn look(&mut self, view: &View<'_>) {
-        let is_over = view.orchestrator.phase() == Phase::Done;
+        let is_over = view.phase() == Phase::Done;
         if !is_over && self.last.is_some_and(|last| view.now.since(last) < EVERY) {
             return;
         }

@@ -6,7 +6,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use anyhow::Context;
-use squall_fleet::{RunOrder, RunRecord, orchestrate};
+use squall_fleet::{Fleet, RunOrder, RunRecord, Settings, orchestrate};
 use squall_local::{LocalFleet, LocalQueue, LocalStore};
 use squall_report::Cost;
 use squall_seat::{SystemClock, machine_of};
@@ -23,6 +23,9 @@ use crate::surroundings;
 
 /// Where in a run's folder the local fleet keeps its store.
 pub(crate) const STORE: &str = "fleet";
+
+/// What this machine is called as a region.
+pub(crate) const LOCAL: &str = "local";
 
 /// How often orchestrator and generators look at the store.
 const POLL: Duration = Duration::from_millis(100);
@@ -52,17 +55,19 @@ pub(crate) fn run(order: Order) -> Result<Finished, Failure> {
         gather: GATHER,
         window: Duration::MAX,
     };
-    let settings = settings(&begun, &plan, &bundle, kind, order.wishes);
-    let judge = judge_of(&plan, "local");
+    let settings = settings(&begun, &plan, &bundle, (kind, &[]), order.wishes);
+    let run = RunOrder { bundle, judge: judge_of(&plan), all_regions: false, lost: Vec::new() };
     let plan_sha256 = settings.bundle.clone();
-    let mut record = drive(&store, RunOrder { bundle, settings, judge, resumed: None }, &mut live)?;
+    let mut record = drive(&store, run, settings, &mut live)?;
     let page = live.close();
     let plan = errands.end(plan, &mut record)?;
-    let place = Place { backend: "local", region: "local".to_owned(), cost: Cost::free() };
+    let place = Place { backend: "local", regions: vec![LOCAL.to_owned()], cost: Cost::free() };
     let finished = begun.finish(&plan, plan_sha256, place, &record)?;
     hand_over(page, &finished);
-    // All that the fleet said is in the result now.
-    let _ = fs::remove_dir_all(finished.folder.join(STORE));
+    if finished.unkept.is_none() {
+        // All that the fleet said is in the result now.
+        let _ = fs::remove_dir_all(finished.folder.join(STORE));
+    }
     Ok(finished)
 }
 
@@ -71,17 +76,23 @@ fn processors() -> u32 {
 }
 
 /// Starts the fleet and drives the run over it.
-fn drive(store: &LocalStore, order: RunOrder, live: &mut Live) -> Result<RunRecord, Failure> {
+fn drive(
+    store: &LocalStore,
+    order: RunOrder,
+    settings: Settings,
+    live: &mut Live,
+) -> Result<RunRecord, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let record = runtime.block_on(async {
         let queue = Arc::new(LocalQueue::default());
         let mut fleet = LocalFleet::start(
-            &order.settings.run,
-            order.settings.seats,
+            &settings.run,
+            settings.seats,
             (&queue, store, &Arc::new(OwnSecrets::default())),
         );
         let stopped = live.stopped();
-        let driven = orchestrate(&*queue, store, &SystemClock, order, live, stopped);
+        let here = Fleet { region: LOCAL.to_owned(), queue: &*queue, store, settings, resumed: None };
+        let driven = orchestrate(vec![here], &SystemClock, order, live, stopped);
         tokio::select! {
             record = driven => record.map_err(Failure::from),
             error = fleet.failed() => Err(Failure::from(error)),

@@ -7,7 +7,7 @@ use anyhow::Context;
 use squall_fleet::{Store, StoreError};
 use squall_local::LocalStore;
 
-use crate::args::AwsArgs;
+use crate::args::{AwsArgs, RegionArg};
 use crate::aws::{MADE_ON, MadeOn};
 use crate::failure::Failure;
 use crate::local::STORE;
@@ -37,7 +37,12 @@ pub(crate) fn find(run: &str, aws: &AwsArgs) -> Result<Place, Failure> {
     let made_on = made_on(&folder)?;
     let fleet = AwsArgs {
         stack: aws.stack.clone().or_else(|| made_on.as_ref().map(|made_on| made_on.stack.clone())),
-        region: aws.region.clone().or_else(|| made_on.as_ref().map(|made_on| made_on.region.clone())),
+        region: match &made_on {
+            Some(made_on) if aws.region.is_empty() => {
+                made_on.regions.iter().map(|region| RegionArg::named(region)).collect()
+            }
+            _ => aws.region.clone(),
+        },
     };
     Ok(Place::Aws { run: made_on.map_or_else(|| run.to_owned(), |made_on| made_on.run), fleet })
 }

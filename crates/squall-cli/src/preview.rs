@@ -54,7 +54,8 @@ pub(crate) fn command(args: &PreviewArgs) -> Result<ExitCode, Failure> {
     let generators = sized.generators;
     run::check_slices(generators, most)?;
     let connections = sizing::connections(&plan, generators);
-    let on_aws = (args.backend == Backend::Aws).then(|| OnAws::new(&plan, &sized, args.lanes, look));
+    let on_aws =
+        (args.backend == Backend::Aws).then(|| OnAws::new(&plan, &sized, args.lanes, look)).transpose()?;
     let preview = Preview { plan, generators, given: given.is_some(), sized, on_aws, connections };
     match args.output {
         Output::Text => surroundings::print(&format!("{}\n", text::page(&preview, surroundings::style()))),

@@ -4,12 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use squall_fleet::{Clock, End, GeneratorRecord, Judge, Judged, RunRecord, Time, sizing};
-use squall_plan::Plan;
+use squall_fleet::{
+    Clock, End, GeneratorRecord, Judge, Judged, RegionRecord, RunRecord, Seats, Slices, Time, sizing,
+};
 use squall_plan::threshold::Unit;
+use squall_plan::{Plan, Share};
 use squall_report::{
-    Cost, Ending, ExitCode, Facts, GeneratorFacts, Run, RunResult, SeatCoverage, Threshold, build, events,
-    hlog, html, terminal, to_json,
+    Cost, Ending, ExitCode, Facts, GeneratorFacts, RegionFacts, Run, RunResult, SeatCoverage, Threshold,
+    build, events, hlog, html, terminal, to_json,
 };
 use squall_seat::SystemClock;
 use time::OffsetDateTime;
@@ -49,7 +51,7 @@ pub(crate) struct Begun {
 /// Where a run was made.
 pub(crate) struct Place {
     pub(crate) backend: &'static str,
-    pub(crate) region: String,
+    pub(crate) regions: Vec<String>,
     /// What that cost.
     pub(crate) cost: Cost,
 }
@@ -60,6 +62,8 @@ pub(crate) struct Finished {
     /// The report.
     pub(crate) page: String,
     pub(crate) folder: PathBuf,
+    /// Why it is not all in the folder, if it is not.
+    pub(crate) unkept: Option<Failure>,
 }
 
 /// `squall run`
@@ -76,6 +80,7 @@ pub(crate) fn command(args: &RunArgs) -> Result<ExitCode, Failure> {
             ready_within: args.ready_within,
             window: args.window,
             detach: args.detach,
+            all_regions: args.all_regions,
         },
         seed: args.seed,
         out: args.out.clone(),
@@ -105,16 +110,21 @@ pub(crate) fn command(args: &RunArgs) -> Result<ExitCode, Failure> {
             None => return Ok(ExitCode::Passed),
         },
     };
-    match args.output {
+    tell(finished, args.output)
+}
+
+/// Tells a result in the form that was asked for, also where it could not be kept.
+pub(crate) fn tell(finished: Finished, output: Output) -> Result<ExitCode, Failure> {
+    match output {
         Output::Text => print(&finished),
         Output::Json => end_stream(&finished.result),
     }
-    exit_code(&finished.result)
+    finished.unkept.map_or_else(|| exit_code(&finished.result), Err)
 }
 
-/// Who judges a plan's thresholds over a load that is made in this region.
-pub(crate) fn judge_of(plan: &Plan, region: &str) -> Judge {
-    Judge::new(plan.thresholds.clone(), plan.duration(), vec![region.to_owned()])
+/// Who judges a plan's thresholds.
+pub(crate) fn judge_of(plan: &Plan) -> Judge {
+    Judge::new(plan.thresholds.clone(), plan.duration())
 }
 
 /// Whether each generator has a user: an arrival must find one where it is.
@@ -184,36 +194,57 @@ impl Begun {
         place: Place,
         record: &RunRecord,
     ) -> Result<Finished, Failure> {
+        let again = match place.backend {
+            "aws" => {
+                place.regions.iter().fold(self.id.clone(), |run, region| format!("{run} --region {region}"))
+            }
+            _ => self.folder.display().to_string(),
+        };
         let mut facts = facts(self.id, self.seed, plan_sha256, place, record)?;
         let (annotations, problems) = annotations(&self.folder, &facts.run.epoch);
         facts.annotations = annotations;
         facts.plan_text = self.plan;
         facts.problems.extend(problems);
         let result = build(plan, &record.merged, facts);
-        if result.events.one_in.is_some() {
-            write(&self.folder, "events.jsonl", &events(plan, &record.merged))?;
-        }
-        if let Some(epoch) = record.epoch {
-            write(&self.folder, "intervals.hlog", &hlog(plan, &record.merged, epoch.0 as f64 / 1e6))?;
-        }
-        let page = keep(&self.folder, &result)?;
-        Ok(Finished { result, page, folder: self.folder })
+        let page = html(&result);
+        let kept = keep(&self.folder, &result, &page)
+            .and_then(|()| keep_details(&self.folder, plan, &result, record));
+        // What was measured is told all the same, and still is where generators have written it.
+        let unkept = kept.err().map(|failure| {
+            failure.with_hint(format!(
+                "make room, or choose another place; `squall attach {again} --out DIR` makes the report again"
+            ))
+        });
+        Ok(Finished { result, page, folder: self.folder, unkept })
     }
 }
 
 /// Keeps a result, and the page that is drawn from it.
-pub(crate) fn keep(folder: &Path, result: &RunResult) -> Result<String, Failure> {
+pub(crate) fn keep(folder: &Path, result: &RunResult, page: &str) -> Result<(), Failure> {
     write(folder, "result.json", &to_json(result))?;
-    let page = html(result);
-    write(folder, "report.html", &page)?;
-    Ok(page)
+    write(folder, "report.html", page)
+}
+
+/// Keeps what is not in the result itself.
+fn keep_details(folder: &Path, plan: &Plan, result: &RunResult, record: &RunRecord) -> Result<(), Failure> {
+    if result.events.one_in.is_some() {
+        write(folder, "events.jsonl", &events(plan, &record.merged))?;
+    }
+    match record.epoch {
+        Some(epoch) => write(folder, "intervals.hlog", &hlog(plan, &record.merged, epoch.0 as f64 / 1e6)),
+        None => Ok(()),
+    }
 }
 
 /// Prints a report, and says where the page and the rest are.
 pub(crate) fn print(finished: &Finished) {
     let (page, result) = (finished.folder.join("report.html"), finished.folder.join("result.json"));
     let text = terminal(&finished.result, surroundings::style());
-    surroundings::print(&format!("{text}\n\n report {}\n result {}\n", page.display(), result.display()));
+    let places = match finished.unkept {
+        None => format!("\n report {}\n result {}\n", page.display(), result.display()),
+        Some(_) => String::new(),
+    };
+    surroundings::print(&format!("{text}\n{places}"));
 }
 
 fn facts(
@@ -223,7 +254,6 @@ fn facts(
     place: Place,
     record: &RunRecord,
 ) -> Result<Facts, Failure> {
-    let seats = record.seats;
     Ok(Facts {
         run: Run {
             id,
@@ -233,7 +263,7 @@ fn facts(
             epoch: record.epoch.map(rfc3339).transpose()?.unwrap_or_default(),
             duration_s: 0.0,
             backend: place.backend.to_owned(),
-            regions: vec![place.region],
+            regions: place.regions,
             plan_sha256,
         },
         plan_text: String::new(),
@@ -243,17 +273,7 @@ fn facts(
             End::Aborted(reason) => Ending::Aborted(reason),
             End::Failed(reason) => Ending::Broken(reason),
         },
-        seats: SeatCoverage {
-            invited: seats.invited,
-            ready: seats.ready,
-            assigned: seats.assigned,
-            spare: seats.spare,
-            lost: seats.lost,
-            replaced: seats.replaced,
-            handed_over: seats.handed_over,
-            late: seats.late,
-            duplicate: seats.duplicate,
-        },
+        seats: seats(record.seats),
         missing: record.missing.clone(),
         unknown_requests: record.unknown_requests,
         annotations: Vec::new(),
@@ -261,7 +281,34 @@ fn facts(
         generators: record.generators.iter().map(generator).collect(),
         problems: record.problems.clone(),
         cost: place.cost,
+        regions: record.regions.iter().map(region).collect(),
     })
+}
+
+fn seats(seats: Seats) -> SeatCoverage {
+    SeatCoverage {
+        invited: seats.invited,
+        ready: seats.ready,
+        assigned: seats.assigned,
+        spare: seats.spare,
+        lost: seats.lost,
+        replaced: seats.replaced,
+        handed_over: seats.handed_over,
+        late: seats.late,
+        duplicate: seats.duplicate,
+    }
+}
+
+fn region(record: &RegionRecord) -> RegionFacts {
+    let Slices { first, count, of } = record.slices;
+    RegionFacts {
+        region: record.region.clone(),
+        merged: record.merged.clone(),
+        shares: (first..first.saturating_add(count)).filter_map(|index| Share::try_new(index, of)).collect(),
+        seats: seats(record.seats),
+        missing: record.missing.clone(),
+        unknown_requests: record.unknown_requests,
+    }
 }
 
 /// A threshold as results show it.
@@ -293,7 +340,7 @@ pub(crate) fn threshold(judged: &Judged) -> Threshold {
 
 fn generator(record: &GeneratorRecord) -> GeneratorFacts {
     GeneratorFacts {
-        slice: record.slice().map(squall_plan::Share::index),
+        slice: record.slice().map(Share::index),
         window: record.post.as_ref().map_or(0, |post| post.window),
         nonce: record.ready.nonce.clone(),
         region: record.ready.region.clone(),

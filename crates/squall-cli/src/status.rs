@@ -20,40 +20,47 @@ pub(crate) fn command(args: &StatusArgs) -> Result<ExitCode, Failure> {
             Place::Local(store) => block_on(async {
                 let store = LocalStore::open(store)?;
                 let run = place::only_run(&store).await?.unwrap_or_else(|| run.to_owned());
-                look(&store, &run).await
+                Ok(vec![look(&store, &run).await?])
             })?,
             Place::Aws { run, fleet } => block_on(look_on_aws(Some(&run), &fleet))?,
         },
         None => block_on(look_on_aws(None, &args.aws))?,
     };
-    match (told, args.output) {
-        (None, Output::Text) => surroundings::print("no run is under way\n"),
-        (None, Output::Json) => surroundings::print("null\n"),
-        (Some(told), Output::Text) => surroundings::print(&in_words(&told)),
-        (Some(told), Output::Json) => {
-            surroundings::print(&format!("{}\n", serde_json::to_string_pretty(&told)?));
+    match (&told[..], args.output) {
+        ([], Output::Text) => surroundings::print("no run is under way\n"),
+        ([], Output::Json) => surroundings::print("null\n"),
+        (told, Output::Text) => told.iter().for_each(|told| surroundings::print(&in_words(told))),
+        ([told], Output::Json) => {
+            surroundings::print(&format!("{}\n", serde_json::to_string_pretty(told)?));
+        }
+        (told, Output::Json) => {
+            surroundings::print(&format!("{}\n", serde_json::to_string_pretty(told)?));
         }
     }
     Ok(ExitCode::Passed)
 }
 
-/// The run that is named, or the one that has the fleet.
-async fn look_on_aws(run: Option<&str>, fleet: &AwsArgs) -> Result<Option<Told>, Failure> {
-    let site = Site::open(fleet).await?;
-    let store = site.fleet_of_any_version().await?.store;
-    let under_way = match run {
-        Some(run) => Some(run.to_owned()),
-        None => run_under_way(&store, &SystemClock).await.map_err(told)?,
-    };
-    match under_way {
-        Some(run) => look(&store, &run).await,
-        None => Ok(None),
+/// The run that is named, or the one that has the fleet: in each region in which it is made.
+async fn look_on_aws(run: Option<&str>, fleet: &AwsArgs) -> Result<Vec<Told>, Failure> {
+    let sites = Site::open_of_run(fleet, run).await?;
+    let mut all = Vec::new();
+    for site in &sites {
+        let store = site.fleet_of_any_version().await?.store;
+        let under_way = match run {
+            Some(run) => Some(run.to_owned()),
+            None => run_under_way(&store, &SystemClock).await.map_err(told)?,
+        };
+        if let Some(run) = under_way {
+            let region = (sites.len() > 1).then(|| site.session.region().to_owned());
+            all.push(Told { region, ..look(&store, &run).await? });
+        }
     }
+    Ok(all)
 }
 
-async fn look(store: &impl Store, run: &str) -> Result<Option<Told>, Failure> {
+async fn look(store: &impl Store, run: &str) -> Result<Told, Failure> {
     match status(store, run).await.map_err(told)? {
-        Some(status) => Told::of(&status).map(Some),
+        Some(status) => Told::of(&status),
         None => Err(Failure::wrong(anyhow!("there is no run {run}"))
             .with_hint("run ids are the folders under .squall/runs; on AWS give --stack and --region, too")),
     }
@@ -67,6 +74,9 @@ const EXPIRED: &str = "its orchestrator has not been heard of in time, so load h
 struct Told {
     run: String,
     name: String,
+    /// Where, if the run is made in several regions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region: Option<String>,
     state: &'static str,
     began_at: String,
     epoch: Option<String>,
@@ -96,6 +106,7 @@ impl Told {
         Ok(Self {
             run: status.manifest.run.clone(),
             name: status.manifest.name.clone(),
+            region: None,
             state: match status.state() {
                 State::Waiting => "waiting",
                 State::Running => "running",
@@ -130,7 +141,9 @@ fn in_words(told: &Told) -> String {
             format!(" · load began {time} ago")
         }
     });
-    let begun = format!("run {} · {} · {}{}\n", told.run, told.name, told.state, since.unwrap_or_default());
+    let region = told.region.as_ref().map(|region| format!(" · {region}")).unwrap_or_default();
+    let since = since.unwrap_or_default();
+    let begun = format!("run {} · {}{region} · {}{since}\n", told.run, told.name, told.state);
     let mut parts = vec![format!("{ready} of {wanted} have been ready")];
     if *given_a_slice > 0 {
         parts.push(format!("{given_a_slice} were given one of {slices} slices"));
@@ -154,6 +167,7 @@ mod tests {
         let mut told = Told {
             run: "r".to_owned(),
             name: "shop".to_owned(),
+            region: None,
             state: "running",
             began_at: String::new(),
             epoch: None,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
+use futures_util::future::join_all;
 use squall_fleet::{Stop, run_under_way, stop};
 use squall_local::LocalStore;
 use squall_report::ExitCode;
@@ -27,15 +28,35 @@ pub(crate) fn command(args: &StopArgs) -> Result<ExitCode, Failure> {
     }
 }
 
-/// The queue is closed, too: if the orchestrator is dead, nobody else does.
+/// In each region, at the same time; one that cannot be reached does not keep the others from being stopped.
 async fn stop_on_aws(run: &str, aws: &AwsArgs) -> Result<ExitCode, Failure> {
-    let site = Site::open(aws).await?;
+    let sites = Site::open_of_run(aws, Some(run)).await?;
+    let stopped = join_all(sites.iter().map(|site| stop_in(site, run))).await;
+    let mut all = Vec::new();
+    let mut failure = None;
+    for (site, stopped) in sites.iter().zip(stopped) {
+        match stopped {
+            Ok(stopped) => all.push(stopped),
+            Err(failed) if sites.len() == 1 => return Err(failed),
+            Err(failed) => {
+                eprintln!("error: {}: {}", site.session.region(), failed.words());
+                failure = Some(failed);
+            }
+        }
+    }
+    let stopped = all.into_iter().reduce(Stop::and);
+    let code = stopped.map_or(Ok(ExitCode::Error), |stopped| say(run, stopped))?;
+    failure.map_or(Ok(code), Err)
+}
+
+/// The queue is closed, too: if the orchestrator is dead, nobody else does.
+async fn stop_in(site: &Site, run: &str) -> Result<Stop, Failure> {
     let deployed = site.fleet_of_any_version().await?;
     let stopped = stop(&deployed.store, &SystemClock, run, PATIENCE).await.map_err(told)?;
     if run_under_way(&deployed.store, &SystemClock).await.map_err(told)?.is_none() {
         deployed.mappings.close().await.map_err(told)?;
     }
-    say(run, stopped)
+    Ok(stopped)
 }
 
 fn say(run: &str, stopped: Stop) -> Result<ExitCode, Failure> {

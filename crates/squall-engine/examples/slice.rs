@@ -45,6 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         run: RunFacts::default(),
         epoch: Instant::now() + Duration::from_millis(100),
         from: Duration::ZERO,
+        rounds: 0,
         interval: Duration::from_secs(1),
     };
     let running = start(&order, &prepared)?;

@@ -103,6 +103,7 @@ impl Core {
             seed: order.seed,
             epoch: order.epoch,
             from_us: in_micros(order.from),
+            rounds: order.rounds,
             latest_end: order.epoch + plan.latest_end(),
             constants: Arc::new(Constants {
                 variables: plan.variables.clone(),

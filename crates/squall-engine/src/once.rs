@@ -74,6 +74,7 @@ pub(crate) fn core_of(order: &OnceOrder) -> Result<Core, StartError> {
             run: order.run.clone(),
             epoch,
             from: Duration::ZERO,
+            rounds: 0,
             interval: Duration::from_secs(1),
         },
         slice: Share::WHOLE,

@@ -44,6 +44,9 @@ pub struct SliceOrder {
     /// ready before that, and change hands as [`squall_plan::handover`] says. Loads with a number of iterations cannot be
     /// taken over; they begin as if nobody had run them.
     pub from: Duration,
+    /// The most iterations that its users may have begun, and rows that they may have taken, before that: users of the
+    /// closed model go on behind them.
+    pub rounds: u64,
     /// How often what was measured is handed over; whole seconds.
     pub interval: Duration,
 }

@@ -130,9 +130,14 @@ impl User {
         self.number
     }
 
-    /// A later life of a user goes on with the rows of data that it has not taken yet.
-    pub(crate) fn goes_on_from(&self, earlier: &Scope, iterations: u64) {
-        self.scope.goes_on_from(earlier);
+    /// A later life of a user goes on with the rows of data that it has not taken yet: as it knows from the one before,
+    /// or, where somebody else ran that, behind all that may have been taken.
+    pub(crate) fn goes_on(&self, earlier: Option<&Scope>, iterations: u64) {
+        match earlier {
+            Some(earlier) => self.scope.goes_on_from(earlier),
+            None if iterations > 0 => self.scope.goes_on_after(iterations),
+            None => return,
+        }
         self.scope.take_turn(self.load.turn(self.number, iterations + 1, None));
     }
 

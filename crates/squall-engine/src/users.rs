@@ -31,6 +31,8 @@ struct Crowd {
     /// Iterations that are left to be begun: of all users of this thread, and of each.
     shared: Cell<u64>,
     per_user: u64,
+    /// Iterations that users may have begun with whoever ran the slice before.
+    rounds: u64,
 }
 
 /// Starts the users of this thread's share. Each ends by itself after its last iteration.
@@ -53,6 +55,7 @@ pub(crate) fn start(
         graceful_stop: load.graceful_stop,
         shared: Cell::new(shared),
         per_user,
+        rounds: if load.iterations.is_none() { worker.rounds } else { 0 },
     });
     let spacing_us = in_micros(worker.plan.handover_spacing(placed));
     // A number of iterations cannot be taken over: nobody knows how many are left.
@@ -86,7 +89,7 @@ fn taken_over(span: Span, boundary_us: u64, after_us: u64) -> Option<Span> {
 /// A user's lives, one for each span in which the profile has a place for it.
 async fn lives(crowd: Rc<Crowd>, ordinal: u64, spans: Vec<Span>, curfew: Rc<Curfew>) {
     let scenario = crowd.run.scenario(ordinal);
-    let (clock, mut iterations, mut earlier) = (&crowd.worker.clock, 0, None);
+    let (clock, mut iterations, mut earlier) = (&crowd.worker.clock, crowd.rounds, None);
     for span in spans {
         curfew.wait(clock.sleep_until(crowd.worker.instant(span.from_us))).await;
         // Who takes the slice over begins it.
@@ -129,8 +132,9 @@ async fn live(
     let mut back_off = BACK_OFF.0;
     while worker.clock.now() < until() && crowd.has_more(*iterations) {
         let mut user = User::new(worker, &crowd.run, scenario, ordinal);
-        if !worker.plan.scenarios[scenario].data.is_empty() {
-            earlier.as_deref().inspect(|earlier| user.goes_on_from(earlier, *iterations));
+        let takes_rows = !worker.plan.scenarios[scenario].data.is_empty();
+        if takes_rows {
+            user.goes_on(earlier.as_deref(), *iterations);
             *earlier = Some(Arc::clone(&user.scope));
         }
         // Whoever is to end without a row of data does not begin.
@@ -156,6 +160,8 @@ async fn live(
             if began >= until() || !crowd.begin_iteration(iterations) {
                 return user.after().await;
             }
+            let uses = if takes_rows { user.scope.most_uses() } else { 0 };
+            worker.recorder.borrow_mut().rounds_begun(crowd.run.id, uses.max(*iterations));
             if user.iterate(*iterations, None, false).await.ends_user() {
                 return user.after().await;
             }

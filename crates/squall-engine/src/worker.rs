@@ -38,6 +38,8 @@ pub(crate) struct Worker {
     pub(crate) epoch: Instant,
     /// From when on the load is this slice's: zero unless another generator ran it before.
     pub(crate) from_us: u64,
+    /// How many iterations may be behind its users by then.
+    pub(crate) rounds: u64,
     /// When whatever is still going on is cut off.
     pub(crate) latest_end: Instant,
     pub(crate) target: Rc<Origin>,

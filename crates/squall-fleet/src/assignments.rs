@@ -94,8 +94,13 @@ mod tests {
     #[tokio::test]
     async fn a_generation_is_the_same_whole_or_in_parts() {
         let store = MemoryStore::default();
-        let post =
-            |index| Post { share: Share::try_new(index, 9).unwrap(), window: 0, from_us: 5, after: None };
+        let post = |index| Post {
+            share: Share::try_new(index, 9).unwrap(),
+            window: 0,
+            from_us: 5,
+            after: None,
+            rounds: 0,
+        };
         let posts = (0..9).map(|index| (format!("n{index}"), post(index))).collect();
         let reliefs = BTreeMap::from([
             ("m".to_owned(), Relief::Leave),

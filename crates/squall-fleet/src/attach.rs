@@ -58,6 +58,13 @@ pub enum AttachError {
 }
 
 impl Manifest {
+    /// How many generators are wanted, in all regions.
+    #[must_use]
+    pub fn all_seats(&self) -> u32 {
+        let others: u32 = self.regions.iter().map(|region| region.seats).sum();
+        self.seats.max(others)
+    }
+
     /// What a run is, with what only its plan says.
     #[must_use]
     pub fn settings(&self, lasts: Lasts) -> Settings {
@@ -75,6 +82,8 @@ impl Manifest {
             window: Duration::from_millis(self.window_ms),
             lasts,
             detached: false,
+            regions: self.regions.clone(),
+            all_regions: self.all_regions,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A store that counts what it is asked, as AWS does for its bill.
 
+use std::iter::Sum;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::ports::{ETag, Fetched, Listed, Put, Store, StoreError};
@@ -16,6 +17,16 @@ pub struct StoreUse {
     pub reads: u64,
     /// Bytes that were read.
     pub bytes_read: u64,
+}
+
+impl Sum for StoreUse {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, more| Self {
+            writes: sum.writes + more.writes,
+            reads: sum.reads + more.reads,
+            bytes_read: sum.bytes_read + more.bytes_read,
+        })
+    }
 }
 
 /// A store that counts what it is asked. Attempts that the store itself repeats are one.

@@ -12,13 +12,14 @@ use squall_metrics::{
 use squall_plan::Threshold;
 use squall_plan::threshold::{Metric, Of, Statistic, Unit};
 
+use crate::measured::Measured;
+
 /// The thresholds of a run, and what is known of them so far.
 #[derive(Debug, Clone, Default)]
 pub struct Judge {
     thresholds: Vec<Threshold>,
     /// How many seconds of load are planned.
     lasts_s: i32,
-    regions: Vec<String>,
     /// All seconds before this one have been looked at.
     seen_until: i32,
     /// What became of each threshold in the stretches up to then.
@@ -70,26 +71,29 @@ enum Source {
 }
 
 impl Judge {
-    /// For a load of this length that is made in these regions.
+    /// For a load of this length.
     #[must_use]
-    pub fn new(thresholds: Vec<Threshold>, lasts: Duration, regions: Vec<String>) -> Self {
+    pub fn new(thresholds: Vec<Threshold>, lasts: Duration) -> Self {
         let lasts_s = seconds(lasts).saturating_add(i32::from(lasts.subsec_nanos() > 0));
         let seen: Vec<Judged> = thresholds.iter().map(Judged::of).collect();
         let settled = seen.iter().map(|judged| (judged.clone(), 0)).collect();
         let sums = vec![Sum::default(); thresholds.len()];
-        Self { thresholds, lasts_s, regions, seen_until: 0, seen, settled, sums, aborted: None }
+        Self { thresholds, lasts_s, seen_until: 0, seen, settled, sums, aborted: None }
     }
 
     /// Looks at the seconds that nearly all generators have told since the last time; why the run is to end, if a
     /// threshold says so.
-    pub fn look(&mut self, merged: &Merged, told_until: i32) -> Option<String> {
+    pub fn look(&mut self, measured: &Measured, told_until: i32) -> Option<String> {
         let until = told_until.min(self.lasts_s);
         while self.aborted.is_none() && self.seen_until < until {
             self.seen_until += 1;
             for index in 0..self.thresholds.len() {
                 let threshold = &self.thresholds[index];
                 let at_s = self.seen_until - 1;
-                if is_of_a_part(threshold) && whole_span(threshold, self.lasts_s).contains(&at_s) {
+                if is_of_a_part(threshold)
+                    && whole_span(threshold, self.lasts_s).contains(&at_s)
+                    && let Some(merged) = measured.of(threshold.region.as_deref())
+                {
                     self.sums[index].merge(&Sum::of_seconds(
                         threshold,
                         merged,
@@ -101,14 +105,14 @@ impl Judge {
                 if threshold.over_s.is_none() && !threshold.abort {
                     continue;
                 }
-                let Some(value) = self.so_far(index, merged) else { continue };
+                let Some(value) = self.so_far(index, measured) else { continue };
                 self.seen[index].take_in(value, self.seen_until);
                 if self.aborted.is_none() && threshold.abort && !value.holds(threshold) {
                     self.aborted = Some((index, value, self.seen_until));
                 }
             }
         }
-        self.settle(merged);
+        self.settle(measured);
         let (index, value, at_s) = self.aborted?;
         let threshold = &self.thresholds[index];
         let over = threshold.over_s.map_or(String::new(), |over_s| format!(" over {over_s} s"));
@@ -121,33 +125,34 @@ impl Judge {
 
     /// How the thresholds stand: by what was looked at so far, without a second look at what was tainted.
     #[must_use]
-    pub fn standing(&self, merged: &Merged) -> Vec<Judged> {
+    pub fn standing(&self, measured: &Measured) -> Vec<Judged> {
         let thresholds = self.thresholds.iter().zip(&self.seen).enumerate();
         let standing = thresholds.map(|(index, (threshold, seen))| match threshold.over_s {
             Some(_) => Judged { passed: seen.stretches > 0 && seen.failed_stretches == 0, ..seen.clone() },
-            None => whole(threshold, self.figure_so_far(index, merged)),
+            None => whole(threshold, self.figure_so_far(index, measured)),
         });
         standing.collect()
     }
 
     /// What becomes of the thresholds if nothing more comes.
     #[must_use]
-    pub fn judge(&self, merged: &Merged) -> Vec<Judged> {
+    pub fn judge(&self, measured: &Measured) -> Vec<Judged> {
+        let merged = measured.all();
         let last = merged.seconds().iter().rev().find(|(_, second)| !second.series.is_empty());
         let end_s = last.map_or(0, |(second, _)| second.saturating_add(1)).clamp(0, self.lasts_s);
         let tainted = merged.seconds().values().any(|second| !second.tainted.is_empty());
         let thresholds = self.thresholds.iter().enumerate();
         let judged = thresholds.map(|(index, threshold)| {
             let mut judged = match threshold.over_s {
-                Some(_) => self.all_stretches(index, merged, end_s),
+                Some(_) => self.all_stretches(index, measured, end_s),
                 None => {
                     let span = whole_span(threshold, end_s);
-                    whole(threshold, self.value(threshold, merged, &span, Source::All))
+                    whole(threshold, value(threshold, measured, &span, Source::All))
                 }
             };
             if tainted {
-                judged.hangs_on_tainted = self.passes(threshold, merged, end_s, Source::All)
-                    != self.passes(threshold, merged, end_s, Source::Untainted);
+                judged.hangs_on_tainted = passes(threshold, measured, end_s, Source::All)
+                    != passes(threshold, measured, end_s, Source::Untainted);
             }
             // What has ended the run has failed, whatever came later.
             if let Some((_, value, at_s)) = self.aborted.filter(|(aborted, ..)| *aborted == index) {
@@ -160,14 +165,16 @@ impl Judge {
     }
 
     /// Takes in every stretch that ends after one second and until another.
-    fn stretches(&self, judged: &mut Judged, merged: &Merged, ends: Range<i32>, source: Source) {
+    fn stretches(judged: &mut Judged, measured: &Measured, ends: Range<i32>, source: Source) {
         let threshold = judged.threshold.clone();
         let over_s = i32::try_from(threshold.over_s.unwrap_or(0)).unwrap_or(i32::MAX);
-        let all = merged.seconds().range(ends.start.saturating_sub(over_s)..ends.end.max(ends.start));
-        let sums: BTreeMap<i32, Sum> = all
-            .filter(|_| self.is_here(&threshold))
-            .map(|(at_s, _)| (*at_s, Sum::of_seconds(&threshold, merged, &(*at_s..at_s + 1), source)))
-            .collect();
+        let mut sums = BTreeMap::new();
+        if let Some(merged) = measured.of(threshold.region.as_deref()) {
+            let all = merged.seconds().range(ends.start.saturating_sub(over_s)..ends.end.max(ends.start));
+            sums.extend(
+                all.map(|(at_s, _)| (*at_s, Sum::of_seconds(&threshold, merged, &(*at_s..at_s + 1), source))),
+            );
+        }
         for until in ends.start + 1..=ends.end {
             let Some(span) = stretch(&threshold, until) else { continue };
             let mut sum = Sum::default();
@@ -181,77 +188,67 @@ impl Judge {
     }
 
     /// Stretches that are too old to be looked at once more stay as they were when most that came late had come.
-    fn all_stretches(&self, index: usize, merged: &Merged, end_s: i32) -> Judged {
+    fn all_stretches(&self, index: usize, measured: &Measured, end_s: i32) -> Judged {
         let (mut judged, from) = if end_s <= KEPT_SECONDS {
             (Judged::of(&self.thresholds[index]), 0)
         } else {
             let (settled, until) = &self.settled[index];
             (settled.clone(), *until.min(&end_s))
         };
-        self.stretches(&mut judged, merged, from..end_s, Source::All);
+        Self::stretches(&mut judged, measured, from..end_s, Source::All);
         judged
     }
 
     /// What it came to in the latest stretch, or in the whole so far; nothing if that has too few samples.
-    fn so_far(&self, index: usize, merged: &Merged) -> Option<Figure> {
+    fn so_far(&self, index: usize, measured: &Measured) -> Option<Figure> {
         let threshold = &self.thresholds[index];
         let span = stretch(threshold, self.seen_until)?;
         let value = match threshold.over_s {
-            Some(_) => self.value(threshold, merged, &span, Source::All),
-            None => self.figure_so_far(index, merged),
+            Some(_) => value(threshold, measured, &span, Source::All),
+            None => self.figure_so_far(index, measured),
         };
         (value.samples >= threshold.least_samples()).then_some(value)
     }
 
     /// What it came to in the whole so far.
-    fn figure_so_far(&self, index: usize, merged: &Merged) -> Figure {
+    fn figure_so_far(&self, index: usize, measured: &Measured) -> Figure {
         let threshold = &self.thresholds[index];
         let span = whole_span(threshold, self.seen_until.max(1));
-        if is_of_a_part(threshold) && self.is_here(threshold) {
+        if is_of_a_part(threshold) && measured.of(threshold.region.as_deref()).is_some() {
             self.sums[index].value(threshold, span_s(&span))
         } else {
-            self.value(threshold, merged, &span, Source::All)
+            value(threshold, measured, &span, Source::All)
         }
     }
+}
 
-    /// Whether load is made where it is asked for.
-    fn is_here(&self, threshold: &Threshold) -> bool {
-        threshold.region.as_ref().is_none_or(|region| self.regions.contains(region))
+/// Whether it holds by what is kept by the second, so that both sources are as precise.
+fn passes(threshold: &Threshold, measured: &Measured, end_s: i32, source: Source) -> bool {
+    if threshold.over_s.is_some() {
+        let mut judged = Judged::of(threshold);
+        let from = end_s.saturating_sub(KEPT_SECONDS).max(0);
+        Judge::stretches(&mut judged, measured, from..end_s, source);
+        return judged.passed;
     }
+    let Some(merged) = measured.of(threshold.region.as_deref()) else { return false };
+    let span = whole_span(threshold, end_s);
+    let sum = Sum::of_seconds(threshold, merged, &span, source);
+    let value = sum.value(threshold, span_s(&span));
+    value.samples > 0 && value.holds(threshold)
+}
 
-    /// Whether it holds by what is kept by the second, so that both sources are as precise.
-    fn passes(&self, threshold: &Threshold, merged: &Merged, end_s: i32, source: Source) -> bool {
-        if threshold.over_s.is_some() {
-            let mut judged = Judged::of(threshold);
-            let from = end_s.saturating_sub(KEPT_SECONDS).max(0);
-            self.stretches(&mut judged, merged, from..end_s, source);
-            return judged.passed;
-        }
-        let span = whole_span(threshold, end_s);
-        let sum = Sum::of_seconds(threshold, merged, &span, source);
-        let value = sum.value(threshold, span_s(&span));
-        value.samples > 0 && value.holds(threshold)
+/// What it came to in a span; nothing where no load is made.
+fn value(threshold: &Threshold, measured: &Measured, span: &Range<i32>, source: Source) -> Figure {
+    let Some(merged) = measured.of(threshold.region.as_deref()) else { return Figure::default() };
+    if let Metric::Own(statistic, index) = threshold.metric {
+        return own(merged, statistic, MeasureId(index));
     }
-
-    fn value(&self, threshold: &Threshold, merged: &Merged, span: &Range<i32>, source: Source) -> Figure {
-        if !self.is_here(threshold) {
-            return Figure::default();
-        }
-        if let Metric::Own(statistic, index) = threshold.metric {
-            return own(merged, statistic, MeasureId(index));
-        }
-        // The whole is known more precisely than its seconds.
-        let whole = source == Source::All
-            && span.start <= 0
-            && threshold.stage.is_none()
-            && threshold.over_s.is_none();
-        let sum = if whole {
-            Sum::of_run(threshold, merged)
-        } else {
-            Sum::of_seconds(threshold, merged, span, source)
-        };
-        sum.value(threshold, span_s(span))
-    }
+    // The whole is known more precisely than its seconds.
+    let whole =
+        source == Source::All && span.start <= 0 && threshold.stage.is_none() && threshold.over_s.is_none();
+    let sum =
+        if whole { Sum::of_run(threshold, merged) } else { Sum::of_seconds(threshold, merged, span, source) };
+    sum.value(threshold, span_s(span))
 }
 
 impl Judged {

@@ -16,6 +16,7 @@ mod counted;
 mod hold;
 mod judge;
 pub mod keys;
+mod measured;
 mod memory;
 mod message;
 mod orchestrate;
@@ -33,15 +34,20 @@ pub use ceilings::{Beyond, CeilingError, Ceilings};
 pub use counted::{Counted, StoreUse};
 pub use hold::{Hold, SAY_AGAIN, hold, hold_on, is_held_by, release, run_under_way};
 pub use judge::{Judge, Judged};
+pub use measured::Measured;
 pub use memory::{MemoryQueue, MemoryStore};
 pub use message::{
-    Assignment, Control, Ended, Final, Invitation, Manifest, MessageError, Post, Ready, Relief, State, Time,
-    VERSION,
+    Assignment, Control, Ended, Final, Invitation, Manifest, MessageError, Post, Ready, RegionSeats, Relief,
+    State, Time, VERSION,
 };
-pub use orchestrate::{Observer, OrchestrateError, RunOrder, RunRecord, View, orchestrate};
-pub use orchestrator::{Command, End, Event, GeneratorRecord, Lasts, Orchestrator, Phase, Seats, Settings};
+pub use orchestrate::{
+    Fleet, Observer, OrchestrateError, RegionRecord, RunOrder, RunRecord, View, orchestrate,
+};
+pub use orchestrator::{
+    Command, Division, End, Event, GeneratorRecord, Lasts, Orchestrator, Phase, Seats, Settings, Slices,
+};
 pub use ports::{Clock, ETag, Fetched, Listed, Put, Queue, Secrets, Store, StoreError, StoreErrorKind};
 pub use seat::{Identity, Load, Order, Reins, SeatOutcome, sit};
 pub use squall_plan::SecretSource;
-pub use status::{Status, status};
+pub use status::{Status, regions_of, status};
 pub use stop::{Stop, stop};

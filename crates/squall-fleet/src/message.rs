@@ -80,6 +80,21 @@ pub struct Manifest {
     pub shards: u32,
     /// When the run began, by the clock of whoever began it.
     pub began_at: Time,
+    /// All regions in which load is made, in the order of their slices; none where there is only one.
+    #[serde(default)]
+    pub regions: Vec<RegionSeats>,
+    /// Whether the failure of one of them ends the load in all.
+    #[serde(default)]
+    pub all_regions: bool,
+}
+
+/// A region of several, and how many generators are wanted there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegionSeats {
+    /// Its name.
+    pub region: String,
+    /// How many.
+    pub seats: u32,
 }
 
 /// Where a run stands. States follow each other in this order and never go back.
@@ -164,6 +179,9 @@ pub struct Post {
     pub from_us: u64,
     /// Who ran the slice before. Nothing begins until they have certainly ended.
     pub after: Option<String>,
+    /// The most iterations that users of the slice may have begun, and rows of data that they may have taken, until then.
+    #[serde(default)]
+    pub rounds: u64,
 }
 
 /// How a generator ends.

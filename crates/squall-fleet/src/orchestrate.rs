@@ -1,41 +1,50 @@
-//! Drives the state machine over the ports.
+//! Drives the state machines over the ports: one for each region's fleet, all at the same time.
 
-use std::collections::{HashSet, VecDeque};
+mod driver;
+mod together;
+
+use std::cell::RefCell;
 use std::future::Future;
-use std::pin::{Pin, pin};
-use std::time::Duration;
 
-use futures_util::future::{Either, select};
-use futures_util::{StreamExt, stream};
-use squall_metrics::{Merge, Merged, Snapshot};
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use squall_metrics::Merged;
 use squall_plan::Bundle;
 use thiserror::Error;
 
+use self::driver::Driver;
+use self::together::Together;
+pub use self::together::View;
 use crate::attach::Resumed;
 use crate::judge::{Judge, Judged};
-use crate::message::{Control, Final, Message, Ready, State, Time};
-use crate::orchestrator::{Command, End, Event, GeneratorRecord, Orchestrator, Phase, Seats, Settings};
-use crate::ports::{Clock, ETag, Fetched, Listed, Put, Queue, Store, StoreError, StoreErrorKind, write_once};
-use crate::{assignments, keys};
-
-/// Values that are fetched at the same time.
-const CONCURRENT_FETCHES: usize = 64;
-
-/// How long the store may be unavailable before the run is given up. Its lease has run out long before.
-const GIVE_UP: Duration = Duration::from_mins(1);
-
-/// How often control is written in place of an own word whose answer was lost.
-const OWN_WORDS: u32 = 3;
+use crate::message::Time;
+use crate::orchestrator::{End, GeneratorRecord, Seats, Settings, Slices};
+use crate::ports::{Clock, Queue, Store, StoreError};
 
 /// What to run.
 #[derive(Debug, Clone)]
 pub struct RunOrder {
     /// The plan and its inputs.
     pub bundle: Bundle,
-    /// The rest.
-    pub settings: Settings,
     /// What must hold.
     pub judge: Judge,
+    /// Whether the failure of one region ends the load in all of them.
+    pub all_regions: bool,
+    /// Regions of a run that was taken over in the others only, and why.
+    pub lost: Vec<(String, Settings, String)>,
+}
+
+/// The fleet of a region, to be driven.
+#[derive(Debug)]
+pub struct Fleet<'a, Q, S> {
+    /// The region's name.
+    pub region: String,
+    /// Where its invitations go.
+    pub queue: &'a Q,
+    /// Where its words are kept.
+    pub store: &'a S,
+    /// What the run is there.
+    pub settings: Settings,
     /// What there is of the run, if another orchestrator has begun it.
     pub resumed: Option<Resumed>,
 }
@@ -46,17 +55,10 @@ pub trait Observer {
     fn look(&mut self, view: &View<'_>);
 }
 
-/// Where a run stands.
-#[derive(Debug)]
-pub struct View<'a> {
-    /// The fleet.
-    pub orchestrator: &'a Orchestrator,
-    /// What is measured so far.
-    pub merged: &'a Merged,
-    /// What must hold.
-    pub judge: &'a Judge,
-    /// By this machine's clock.
-    pub now: Time,
+impl<O: Observer> Observer for &mut O {
+    fn look(&mut self, view: &View<'_>) {
+        (**self).look(view);
+    }
 }
 
 /// All that is known of a run when it is over.
@@ -82,6 +84,25 @@ pub struct RunRecord {
     pub unknown_requests: u64,
     /// What lay in the store and could not be used, and why.
     pub problems: Vec<String>,
+    /// The same by region, where there are several.
+    pub regions: Vec<RegionRecord>,
+}
+
+/// What is known of a region of several when the run is over.
+#[derive(Debug)]
+pub struct RegionRecord {
+    /// Its name.
+    pub region: String,
+    /// What was measured there.
+    pub merged: Merged,
+    /// What became of its seats.
+    pub seats: Seats,
+    /// Its slices.
+    pub slices: Slices,
+    /// What is missing of it, in words.
+    pub missing: Vec<String>,
+    /// How many requests may have been sent from there at most that nobody has reported.
+    pub unknown_requests: u64,
 }
 
 /// Why a run could not be driven on.
@@ -92,406 +113,32 @@ pub enum OrchestrateError {
     Store(#[from] StoreError),
 }
 
-/// Runs a plan on a fleet: from the invitation to the last merged snapshot. Ends the load early when `stop`
-/// is ready. Once load has begun, a failure ends the run, but what was measured is kept.
-pub async fn orchestrate(
-    queue: &impl Queue,
-    store: &impl Store,
+/// Runs a plan on the fleets of one or more regions: from the invitation to the last merged snapshot. Ends the load
+/// early when `stop` is ready. Once load has begun, a failure ends the run, but what was measured is kept; where load
+/// is made in several regions, it ends the load in its own.
+pub async fn orchestrate<Q: Queue, S: Store>(
+    fleets: Vec<Fleet<'_, Q, S>>,
     clock: &impl Clock,
     order: RunOrder,
     observer: &mut impl Observer,
     stop: impl Future<Output = ()>,
 ) -> Result<RunRecord, OrchestrateError> {
     let started_at = clock.now();
-    let run = order.settings.run.clone();
-    let poll = order.settings.poll;
-    let shards = assignments::shards(order.settings.seats);
-    let (machine, tag, written) = match order.resumed {
-        None => (Orchestrator::new(order.settings, started_at), None, None),
-        Some(Resumed { control, tag, assignments, began_at, ahead_us }) => {
-            let state = control.state;
-            let times = (began_at, started_at, ahead_us);
-            let machine = Orchestrator::resume(order.settings, times, control, &assignments);
-            (machine, Some(tag), Some(state))
-        }
-    };
-    let mut driver = Driver {
-        queue,
-        store,
-        run,
-        shards,
-        bundle: Some(order.bundle),
-        machine,
-        pending: VecDeque::new(),
-        control_tag: tag,
-        written,
-        recalled: 0,
-        seen: HashSet::new(),
-        merged: Merged::default(),
-        judge: order.judge,
-        problems: Vec::new(),
-        end: None,
-    };
-    driver.tell(clock, Event::Begin);
-    let stop = pin!(stop);
-    let mut stop = Some(stop);
-    let mut looked_at = started_at;
-    while driver.end.is_none() {
-        // Nobody waits for a store that does not answer before a stop is heard.
-        match unless_stopped(&mut stop, driver.look(clock)).await {
-            None => {
-                driver.tell(clock, Event::Stop);
-                continue;
-            }
-            Some(Ok(())) => looked_at = clock.now(),
-            Some(Err(error))
-                if error.kind == StoreErrorKind::Unavailable && clock.now().since(looked_at) < GIVE_UP => {}
-            Some(Err(error)) => {
-                driver.give_up(clock).await;
-                if driver.machine.epoch().is_none() {
-                    return Err(error.into());
-                }
-                driver.end = Some(End::Failed(format!("lost the fleet: {}", error.explain())));
-            }
-        }
-        driver.judge(clock);
-        observer.look(&View {
-            orchestrator: &driver.machine,
-            merged: &driver.merged,
-            judge: &driver.judge,
-            now: clock.now(),
+    let bundle = order.bundle.clone();
+    let together = RefCell::new(Together::new(&fleets, started_at, order, observer));
+    let stop = stop.shared();
+    let results = {
+        let drivers = fleets.into_iter().enumerate().map(|(index, fleet)| {
+            Driver::new(&together, index, fleet, bundle.clone()).drive(clock, stop.clone())
         });
-        if driver.end.is_none() && unless_stopped(&mut stop, clock.sleep(poll)).await.is_none() {
-            driver.tell(clock, Event::Stop);
-        }
+        join_all(drivers).await
+    };
+    if results.iter().all(Result::is_err)
+        && let Some(Err(error)) = results.into_iter().next()
+    {
+        return Err(error.into());
     }
-    Ok(driver.into_record(started_at))
-}
-
-/// What a future comes to; `None` if the stop comes before, which it does once.
-async fn unless_stopped<T>(
-    stop: &mut Option<Pin<&mut impl Future<Output = ()>>>,
-    future: impl Future<Output = T>,
-) -> Option<T> {
-    let future = pin!(future);
-    let Some(waiting) = stop.take() else { return Some(future.await) };
-    match select(waiting, future).await {
-        Either::Left(_) => None,
-        Either::Right((value, waiting)) => {
-            *stop = Some(waiting);
-            Some(value)
-        }
-    }
-}
-
-/// What lies under a key.
-#[derive(Debug, Clone, Copy)]
-enum Found {
-    Ready,
-    Snapshot,
-    Final,
-}
-
-struct Driver<'a, Q, S> {
-    queue: &'a Q,
-    store: &'a S,
-    run: String,
-    /// Over how many keys assignments are spread.
-    shards: u32,
-    /// The plan, until it is written: before everything else.
-    bundle: Option<Bundle>,
-    machine: Orchestrator,
-    /// What the state machine wants done, in this order, and is not done yet.
-    pending: VecDeque<Command>,
-    control_tag: Option<ETag>,
-    /// What control was last written.
-    written: Option<State>,
-    /// Up to which generation another orchestrator's assignments were read.
-    recalled: u32,
-    /// Keys that need no second look, besides those of merged snapshots: at most two of a generator, and what is of no use.
-    seen: HashSet<String>,
-    merged: Merged,
-    judge: Judge,
-    problems: Vec<String>,
-    end: Option<End>,
-}
-
-impl<Q: Queue, S: Store> Driver<'_, Q, S> {
-    /// Renews the lease, then looks for all that is new in the store. May be dropped at any point: what was not
-    /// done is done the next time.
-    async fn look(&mut self, clock: &impl Clock) -> Result<(), StoreError> {
-        self.tell(clock, Event::Tick);
-        self.carry_out_pending(clock).await?;
-        self.look_at_control(clock).await?;
-        self.read_on(clock).await?;
-        self.take_in(clock, Found::Ready, &keys::all_ready(&self.run), None).await?;
-        if matches!(self.machine.phase(), Phase::Running | Phase::Ending) {
-            let prefix = keys::all_snapshots(&self.run);
-            let after = format!("{prefix}{:08}", self.machine.first_open_interval(clock.now()));
-            self.take_in(clock, Found::Snapshot, &prefix, Some(&after)).await?;
-            self.take_in(clock, Found::Final, &keys::all_finals(&self.run), None).await?;
-        }
-        self.tell(clock, Event::Looked);
-        self.carry_out_pending(clock).await
-    }
-
-    /// Ends the load if a threshold says so.
-    fn judge(&mut self, clock: &impl Clock) {
-        if self.machine.phase() != Phase::Running {
-            return;
-        }
-        let told_until = self.machine.told_until(&self.merged);
-        if let Some(reason) = self.judge.look(&self.merged, told_until) {
-            self.tell(clock, Event::Abort(reason));
-        }
-    }
-
-    /// Whoever has written control since then has taken the run.
-    async fn look_at_control(&mut self, clock: &impl Clock) -> Result<(), StoreError> {
-        let Some(tag) = &self.control_tag else { return Ok(()) };
-        let fetched = self.store.get(&keys::control(&self.run), Some(tag)).await?;
-        if let Fetched::Found { value, tag } = fetched
-            && let Ok(control) = Control::from_bytes(&value)
-        {
-            self.control_tag = Some(tag);
-            if self.machine.only_reads() || control.term != self.machine.term() {
-                self.pending.clear();
-                self.tell(clock, Event::Superseded(control));
-            }
-        }
-        Ok(())
-    }
-
-    /// Where another orchestrator decides, or has decided, what it assigned has to be known.
-    async fn read_on(&mut self, clock: &impl Clock) -> Result<(), StoreError> {
-        let last = self.machine.generation();
-        if self.machine.only_reads() && last > self.recalled {
-            let assignments = assignments::read_all(self.store, &self.run, last).await?;
-            self.recalled = last;
-            self.tell(clock, Event::Assigned(assignments));
-        }
-        Ok(())
-    }
-
-    /// Takes in the values of the keys that were not there before. One that cannot be read holds up no other,
-    /// and however many there are, the lease is renewed meanwhile.
-    async fn take_in(
-        &mut self,
-        clock: &impl Clock,
-        found: Found,
-        prefix: &str,
-        after: Option<&str>,
-    ) -> Result<(), StoreError> {
-        let listed = self.store.list(prefix, after).await?;
-        let mut left: Vec<Listed> =
-            listed.into_iter().filter(|listed| !self.is_known(found, &listed.key)).collect();
-        while !left.is_empty() {
-            let count = left.len();
-            let failure = self.fetch(clock, found, &mut left).await?;
-            match failure {
-                // Of many reads some may fail each time.
-                Some(error) if error.kind != StoreErrorKind::Unavailable || left.len() == count => {
-                    return Err(error);
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes in what can be fetched; what cannot is left, and the first reason for that returned.
-    async fn fetch(
-        &mut self,
-        clock: &impl Clock,
-        found: Found,
-        left: &mut Vec<Listed>,
-    ) -> Result<Option<StoreError>, StoreError> {
-        let store = self.store;
-        let fetches = std::mem::take(left).into_iter().map(|listed| async move {
-            let fetched = store.get(&listed.key, None).await;
-            (listed, fetched)
-        });
-        let mut failure = None;
-        let mut fetches = stream::iter(fetches).buffered(CONCURRENT_FETCHES);
-        while let Some((listed, fetched)) = fetches.next().await {
-            match fetched {
-                Ok(Fetched::Found { value, .. }) => {
-                    self.read(clock, found, &listed, &value);
-                    if !self.is_known(found, &listed.key) {
-                        self.seen.insert(listed.key);
-                    }
-                }
-                Ok(Fetched::NotModified | Fetched::Missing) => {}
-                Err(error) => {
-                    left.push(listed);
-                    failure = failure.or(Some(error));
-                }
-            }
-            self.tell(clock, Event::Tick);
-            self.carry_out_pending(clock).await?;
-        }
-        Ok(failure)
-    }
-
-    /// Whether what lies under a key has been taken in, or is of no use.
-    fn is_known(&self, found: Found, key: &str) -> bool {
-        let merged = |key| {
-            keys::whose_snapshot(key).is_some_and(|(nonce, number)| self.merged.contains(nonce, number))
-        };
-        matches!(found, Found::Snapshot) && merged(key) || self.seen.contains(key)
-    }
-
-    fn read(&mut self, clock: &impl Clock, found: Found, listed: &Listed, value: &[u8]) {
-        let (key, stored_at) = (&listed.key, listed.written_at);
-        let told = match found {
-            Found::Ready => Ready::from_bytes(value)
-                .map(|ready| Event::Ready { ready, stored_at })
-                .map_err(|error| error.to_string()),
-            Found::Final => Final::from_bytes(value).map(Event::Final).map_err(|error| error.to_string()),
-            Found::Snapshot => match Snapshot::decode(value) {
-                Ok(snapshot) if snapshot.run != self.run || !self.machine.has_slice(&snapshot.nonce) => {
-                    Err("snapshot of another run or generator".to_owned())
-                }
-                Ok(snapshot) => {
-                    let (nonce, sequence) = (snapshot.nonce.clone(), snapshot.sequence);
-                    let requests = snapshot.interval.series.values().map(|series| series.requests).sum();
-                    match self.merged.merge(snapshot) {
-                        Merge::Merged => {
-                            let interval = keys::interval_of(key);
-                            Ok(Event::Merged { nonce, requests, sequence, interval })
-                        }
-                        Merge::Duplicate => return,
-                    }
-                }
-                Err(error) => Err(error.to_string()),
-            },
-        };
-        match told {
-            Ok(event) => self.tell(clock, event),
-            Err(problem) => self.problems.push(format!("`{key}`: {problem}")),
-        }
-    }
-
-    /// Tells the state machine; what it says is to be carried out. A renewal that could not be written yet is
-    /// overtaken by the next one.
-    fn tell(&mut self, clock: &impl Clock, event: Event) {
-        for command in self.machine.on_event(clock.now(), event) {
-            let older = self.pending.iter_mut().find(|older| older.is_renewed_by(&command));
-            match older {
-                Some(older) => *older = command,
-                None => self.pending.push_back(command),
-            }
-        }
-    }
-
-    /// Does what the state machine said. What fails is tried again the next time, and nothing overtakes it.
-    async fn carry_out_pending(&mut self, clock: &impl Clock) -> Result<(), StoreError> {
-        if let Some(bundle) = &self.bundle {
-            self.store.put(&keys::plan(&bundle.sha256()), bundle.to_bytes(), Put::Always).await?;
-            self.bundle = None;
-        }
-        while let Some(command) = self.pending.front().cloned() {
-            let event = self.carry_out(clock, &command).await?;
-            self.pending.pop_front();
-            if let Some(event) = event {
-                if matches!(event, Event::Superseded(_)) {
-                    self.pending.clear();
-                }
-                self.tell(clock, event);
-            }
-        }
-        Ok(())
-    }
-
-    /// Says that the run is over, if that can be said at all: seats that were offered are not waited for, and the
-    /// fleet is free.
-    async fn give_up(&mut self, clock: &impl Clock) {
-        self.pending.clear();
-        self.tell(clock, Event::Stop);
-        // Whoever cannot be told finds out by the lease.
-        let _ = self.carry_out_pending(clock).await;
-    }
-
-    /// What the state machine should know of how it went, if anything.
-    async fn carry_out(
-        &mut self,
-        clock: &impl Clock,
-        command: &Command,
-    ) -> Result<Option<Event>, StoreError> {
-        match command {
-            Command::WriteManifest(manifest) => {
-                write_once(self.store, &keys::manifest(&self.run), &manifest.to_bytes()).await?;
-            }
-            Command::WriteAssignment(assignment) => {
-                assignments::write(self.store, &self.run, assignment, self.shards).await?;
-            }
-            Command::WriteControl(control) => return self.write_control(clock, control).await,
-            Command::Invite(invitations) => {
-                self.queue.send(invitations.iter().map(crate::Invitation::to_text).collect()).await?;
-            }
-            Command::End(end) => self.end = Some(end.clone()),
-        }
-        Ok(None)
-    }
-
-    /// Writes control in place of what was last written; somebody else's word that is there stays. What has
-    /// waited too long to be true is not written.
-    async fn write_control(
-        &mut self,
-        clock: &impl Clock,
-        control: &Control,
-    ) -> Result<Option<Event>, StoreError> {
-        let key = keys::control(&self.run);
-        for _ in 0..OWN_WORDS {
-            if control.state < State::Aborting && self.machine.has_expired(clock.now()) {
-                return Ok(None);
-            }
-            let begins = control.state == State::Running && self.written < Some(State::Running);
-            if begins && self.machine.is_too_late_to_begin(clock.now()) {
-                return Ok(Some(Event::TooLate));
-            }
-            let condition = self.control_tag.clone().map_or(Put::IfAbsent, Put::IfMatch);
-            match self.store.put(&key, control.to_bytes(), condition).await {
-                Ok(tag) => {
-                    self.control_tag = Some(tag);
-                    self.written = Some(control.state);
-                    return Ok(Some(Event::Renewed { lease_until: control.lease_until }));
-                }
-                Err(error) if error.kind == StoreErrorKind::ConditionFailed => {
-                    let Fetched::Found { value, tag } = self.store.get(&key, None).await? else {
-                        return Err(error);
-                    };
-                    let Ok(there) = Control::from_bytes(&value) else { return Err(error) };
-                    if there.term != control.term {
-                        return Ok(Some(Event::Superseded(there)));
-                    }
-                    // Nobody else has this term: it was written, and the answer was lost on its way.
-                    self.control_tag = Some(tag);
-                    self.written = Some(there.state);
-                    if there == *control {
-                        return Ok(Some(Event::Renewed { lease_until: control.lease_until }));
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Err(StoreError::new(StoreErrorKind::Unavailable, format!("write `{key}`")))
-    }
-
-    fn into_record(self, started_at: Time) -> RunRecord {
-        RunRecord {
-            started_at,
-            epoch: self.machine.epoch(),
-            end: self.end.unwrap_or(End::Finished),
-            seats: self.machine.seats(),
-            missing: self.machine.missing(&self.merged),
-            unknown_requests: self.machine.unknown_requests(&self.merged),
-            generators: self.machine.generators().values().cloned().collect(),
-            judged: self.judge.judge(&self.merged),
-            merged: self.merged,
-            problems: [self.machine.notes(), self.problems].concat(),
-        }
-    }
+    Ok(together.into_inner().into_record(started_at))
 }
 
 #[cfg(test)]

@@ -5,10 +5,13 @@
 //! | inviting  | begin                                   | manifest, control `waiting`, send      | gathering |
 //! | gathering | as many seats as are wanted are ready   | assignment, control `running`          | running   |
 //! | gathering | time is up, and as many as will do are ready | assignment, control `running`     | running   |
+//! | gathering | as many are ready, and load is made in other regions, too | none                 | gathering |
+//! | gathering | all regions can begin                   | assignment, control `running`          | running   |
 //! | gathering | a clock is wrong                        | send                                   | gathering |
 //! | running   | the epoch could not be told in time     | control, with a later epoch            | running   |
 //! | gathering | a seat has a problem, or time is up     | control `aborting`                     | ending    |
 //! | running   | a generator is lost, a window ends      | assignment, control (see `posts`)      | running   |
+//! | running   | nothing is heard of anybody for a minute | control `aborting`                    | ending    |
 //! | running   | few are kept ready                      | send                                   | running   |
 //! | running   | all last words and snapshots are in     | control `done`, end                    | done      |
 //! | running   | a generator asks for the end            | control `aborting`                     | ending    |
@@ -22,7 +25,7 @@
 //! | running   | the lease has run out, and not all is in | control `aborting`                    | ending    |
 
 mod account;
-mod posts;
+pub(crate) mod posts;
 mod succession;
 mod words;
 
@@ -32,7 +35,9 @@ use std::time::Duration;
 use crate::message::{Control, Ended, Final, Post, Ready, Relief, State, Time, VERSION};
 use crate::orchestrator::account::Told;
 use crate::orchestrator::posts::Slice;
-pub use crate::orchestrator::words::{Command, End, Event, GeneratorRecord, Lasts, Phase, Seats, Settings};
+pub use crate::orchestrator::words::{
+    Command, Division, End, Event, GeneratorRecord, Lasts, Phase, Seats, Settings, Slices,
+};
 
 /// How long control is valid without a newer word.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
@@ -54,6 +59,9 @@ const DEAF: Duration = Duration::from_secs(5);
 /// Why a run fails whose orchestrator was not heard of in time.
 const NOT_RENEWED: &str = "control was not renewed in time, so the load ended by itself";
 
+/// Why a run fails whose queue or store does not work any more.
+pub(crate) const LOST: &str = "lost the fleet, whose load ends by itself within 30 s";
+
 /// Why a run fails whose load ended before anybody took it over.
 const ORPHANED: &str = "its orchestrator was lost, so the load ended by itself";
 
@@ -74,9 +82,16 @@ pub struct Orchestrator {
     seats_taken: BTreeSet<u32>,
     /// What is merged of each generator.
     told: BTreeMap<String, Told>,
+    /// Who can begin, once there are enough of them.
+    able: Vec<String>,
     slices: Vec<Slice>,
+    /// The first of them, and of how many they are a part: load may be made in other regions, too.
+    first: u32,
+    of: u32,
     /// The most requests that a generator has ever reported for a second.
     peak_rps: u64,
+    /// The most iterations that any user has ever begun between two snapshots.
+    peak_rounds: u64,
     /// What another orchestrator had assigned to those who have not been looked at yet.
     recalled: BTreeMap<String, (Option<Post>, Option<Relief>)>,
     /// Invitations that are not answered yet, and how long they are waited for.
@@ -135,8 +150,12 @@ impl Orchestrator {
             generators: BTreeMap::new(),
             seats_taken: BTreeSet::new(),
             told: BTreeMap::new(),
+            able: Vec::new(),
             slices: Vec::new(),
+            first: 0,
+            of: 0,
             peak_rps: 0,
+            peak_rounds: 0,
             recalled: BTreeMap::new(),
             outstanding: Vec::new(),
             seats: Seats::default(),
@@ -172,11 +191,12 @@ impl Orchestrator {
                 self.leave_if_detached()
             }
             Event::Ready { ready, stored_at } => self.ready(now, ready, stored_at),
-            Event::Merged { nonce, requests, sequence, interval } => {
-                self.merged(now, nonce, requests, (sequence, interval));
+            Event::Merged { nonce, requests, rounds, sequence, interval } => {
+                self.merged(now, nonce, (requests, rounds), (sequence, interval));
                 Vec::new()
             }
-            Event::TooLate => self.set_epoch(now),
+            Event::TooLate => self.begin_at(now, self.earliest_epoch(now)),
+            Event::Divide(division) => self.divide(now, division),
             Event::Assigned(assignments) => {
                 self.read_on(now, &assignments);
                 Vec::new()
@@ -184,6 +204,7 @@ impl Orchestrator {
             Event::Final(last_word) => self.last_word(now, last_word),
             Event::Stop => self.stop(now, End::Interrupted),
             Event::Abort(reason) => self.stop(now, End::Aborted(reason)),
+            Event::Fail(reason) => self.stop(now, End::Failed(reason)),
         };
         commands.extend(self.progress(now, looked));
         commands
@@ -281,16 +302,16 @@ impl Orchestrator {
     }
 
     /// Sets the epoch, or sets it anew where nobody has heard of it yet.
-    fn set_epoch(&mut self, now: Time) -> Vec<Command> {
-        let to_epoch = self.to_epoch();
-        self.control.epoch = Some(self.fleet_time(now).plus(to_epoch));
-        self.deadline =
-            now.plus(to_epoch + self.settings.lasts.load + self.settings.lasts.graceful + self.margin());
+    fn begin_at(&mut self, now: Time, epoch: Time) -> Vec<Command> {
+        let lasts = self.settings.lasts.load + self.settings.lasts.graceful;
+        self.control.epoch = Some(epoch);
+        self.deadline = now.plus(epoch.since(self.fleet_time(now)) + lasts + self.margin());
         vec![self.write_control(now)]
     }
 
-    fn to_epoch(&self) -> Duration {
-        LEAST_TO_EPOCH.max(self.settings.poll * POLLS_TO_EPOCH)
+    /// When load can begin, by the generators' clocks, if that is said now.
+    pub(crate) fn earliest_epoch(&self, now: Time) -> Time {
+        self.fleet_time(now).plus(LEAST_TO_EPOCH.max(self.settings.poll * POLLS_TO_EPOCH))
     }
 
     fn last_word(&mut self, now: Time, last_word: Final) -> Vec<Command> {
@@ -312,6 +333,7 @@ impl Orchestrator {
         if matches!(self.phase, Phase::Ending | Phase::Inviting) {
             if self.phase == Phase::Inviting {
                 self.phase = Phase::Done;
+                self.end = end.clone();
                 return vec![Command::End(end)];
             }
             return Vec::new();
@@ -348,13 +370,15 @@ impl Orchestrator {
             Phase::Gathering | Phase::Running if expired && looked => {
                 return self.stop(now, End::Failed(NOT_RENEWED.to_owned()));
             }
-            Phase::Gathering if late && !self.superseded => {
+            Phase::Gathering if late && !self.superseded && self.able.is_empty() => {
                 let commands = self.assign(now, true);
                 if self.phase == Phase::Running {
                     return commands;
                 }
-                let reason = self.why_not_begun();
-                return self.stop(now, End::Failed(reason));
+                if self.able.is_empty() {
+                    let reason = self.why_not_begun();
+                    return self.stop(now, End::Failed(reason));
+                }
             }
             _ => {}
         }
@@ -409,9 +433,11 @@ impl Orchestrator {
         self.lease_until.is_some_and(|until| self.fleet_time(now) >= until)
     }
 
-    /// Whether generators that hear of the epoch within a poll would miss it.
+    /// Whether generators that hear of the epoch within a poll would miss it. Where others begin at the same time it
+    /// stands all the same.
     pub(crate) fn is_too_late_to_begin(&self, now: Time) -> bool {
-        self.control.epoch.is_some_and(|epoch| self.fleet_time(now).plus(self.settings.poll) > epoch)
+        !self.settings.is_one_of_several()
+            && self.control.epoch.is_some_and(|epoch| self.fleet_time(now).plus(self.settings.poll) > epoch)
     }
 
     /// Whether another orchestrator decides.
@@ -427,6 +453,29 @@ impl Orchestrator {
     /// Which orchestrator this is.
     pub(crate) fn term(&self) -> u64 {
         self.control.term
+    }
+
+    /// How many can begin, if there are enough of them and load has not begun.
+    pub(crate) fn able(&self) -> Option<u32> {
+        let count = u32::try_from(self.able.len()).unwrap_or(u32::MAX);
+        (self.phase == Phase::Gathering && count > 0).then_some(count)
+    }
+
+    /// How many generators are wanted.
+    pub(crate) fn wanted(&self) -> u32 {
+        self.settings.seats
+    }
+
+    /// How the load has ended or is to end, if it has or is.
+    pub(crate) fn ending(&self) -> Option<&End> {
+        matches!(self.phase, Phase::Ending | Phase::Done).then_some(&self.end)
+    }
+
+    /// Its slices, once the load is divided.
+    #[must_use]
+    pub fn slices(&self) -> Slices {
+        let count = u32::try_from(self.slices.len()).unwrap_or(u32::MAX);
+        Slices { first: self.first, count, of: self.of }
     }
 
     /// Where it stands.

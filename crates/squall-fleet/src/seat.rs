@@ -66,6 +66,8 @@ pub struct Order {
     pub epoch: Time,
     /// How long after it this slice's part begins: before that, somebody else ran it.
     pub from: Duration,
+    /// The most iterations that its users may have begun, and rows that they may have taken, before that.
+    pub rounds: u64,
     /// How often it hands over what it measured.
     pub interval: Duration,
 }
@@ -141,7 +143,7 @@ where
         Ok(prepared) => prepared,
         Err(problem) => return Ok(SeatOutcome::Unable(problem)),
     };
-    let Some((share, epoch, from)) = seat.wait(&mut watch).await? else {
+    let Some((share, epoch, from, rounds)) = seat.wait(&mut watch).await? else {
         return Ok(SeatOutcome::NotNeeded);
     };
     // Whoever made things ready has no more use for the plan.
@@ -150,7 +152,7 @@ where
     }
     let interval = Duration::from_secs(u64::from(manifest.interval_s.max(1)));
     let (run, nonce) = (manifest.run.clone(), identity.nonce.clone());
-    let load = start(Order { run, nonce, plan, share, seed: manifest.seed, epoch, from, interval });
+    let load = start(Order { run, nonce, plan, share, seed: manifest.seed, epoch, from, rounds, interval });
     seat.run(watch, load, epoch).await.map(SeatOutcome::Ran)
 }
 
@@ -217,7 +219,7 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
 
     /// Waits for a slice and the epoch; `None` when there is none to come. Who comes after somebody does not begin
     /// before they have certainly ended: a fence after it was read that they are to.
-    async fn wait(&self, watch: &mut Watch<'_>) -> Result<Option<(Share, Time, Duration)>, StoreError> {
+    async fn wait(&self, watch: &mut Watch<'_>) -> Result<Option<(Share, Time, Duration, u64)>, StoreError> {
         loop {
             watch.look(self.store, self.clock).await?;
             if watch.is_over() || watch.end(self.clock.now()).is_some() {
@@ -235,7 +237,7 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
                 let from = if now > from + LATE { now } else { from };
                 let is_past =
                     matches!(watch.relief, Some(Relief::HandOver { at_us }) if micros(from) >= at_us);
-                return Ok((!is_past).then_some((post.share, epoch, from)));
+                return Ok((!is_past).then_some((post.share, epoch, from, post.rounds)));
             }
             self.clock.sleep(watch.poll()).await;
         }

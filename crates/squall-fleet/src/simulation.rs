@@ -21,7 +21,7 @@ pub use self::target::Received;
 pub use self::world::Weather;
 use self::world::World;
 use crate::judge::Judge;
-use crate::orchestrate::{Observer, OrchestrateError, RunOrder, RunRecord, View, orchestrate};
+use crate::orchestrate::{Fleet, Observer, OrchestrateError, RunOrder, RunRecord, View, orchestrate};
 use crate::{AttachError, Clock, End, Lasts, Settings, attach, sizing};
 
 /// What is simulated.
@@ -88,9 +88,9 @@ pub fn simulate(scenery: &Scenery) -> Outcome {
     let executor = Executor::default();
     let bundle = bundle(scenery);
     let world = Rc::new(World::new(&executor, scenery));
-    let order = order(scenery, &bundle);
+    let settings = settings(scenery, &bundle);
     let planned = target::planned(&bundle);
-    let record = executor.run(ENDLESS, drive(Rc::clone(&world), order));
+    let record = executor.run(ENDLESS, drive(Rc::clone(&world), bundle, settings));
     let took = executor.clock(0).elapsed();
     executor.run(ENDLESS, {
         let clock = executor.clock(0);
@@ -116,9 +116,13 @@ fn bundle(scenery: &Scenery) -> Bundle {
     Bundle::new("simulated.yaml", text, Inputs::default())
 }
 
-fn order(scenery: &Scenery, bundle: &Bundle) -> RunOrder {
+fn order(bundle: Bundle) -> RunOrder {
+    RunOrder { bundle, judge: Judge::default(), all_regions: false, lost: Vec::new() }
+}
+
+fn settings(scenery: &Scenery, bundle: &Bundle) -> Settings {
     let Scenery { seed, slices, load, window, .. } = *scenery;
-    let settings = Settings {
+    Settings {
         run: RUN.to_owned(),
         name: "simulated".to_owned(),
         bundle: bundle.sha256(),
@@ -130,19 +134,30 @@ fn order(scenery: &Scenery, bundle: &Bundle) -> RunOrder {
         poll: sizing::poll(slices),
         gather: Duration::from_mins(1),
         window,
-        lasts: Lasts { load, graceful: Duration::ZERO, cleanup: Duration::ZERO, divisible: true },
+        lasts: Lasts {
+            load,
+            graceful: Duration::ZERO,
+            cleanup: Duration::ZERO,
+            spread: Duration::ZERO,
+            divisible: true,
+        },
         detached: false,
-    };
-    RunOrder { bundle: bundle.clone(), settings, judge: Judge::default(), resumed: None }
+        regions: Vec::new(),
+        all_regions: false,
+    }
 }
 
 /// Orchestrates the run; where the weather wants it the orchestrator dies on the way, and another one takes over.
-async fn drive(world: Rc<World>, order: RunOrder) -> Result<RunRecord, String> {
+async fn drive(world: Rc<World>, bundle: Bundle, settings: Settings) -> Result<RunRecord, String> {
     let weather = world.scenery.weather;
     let store = world.store_of_orchestrator();
     let clock = world.clock_of_orchestrator();
     let mut nobody = Nobody;
-    let begun = orchestrate(&*world.queue, &store, &clock, order.clone(), &mut nobody, world.stop());
+    let fleet = |settings, resumed| {
+        vec![Fleet { region: "simulated".to_owned(), queue: &*world.queue, store: &store, settings, resumed }]
+    };
+    let lasts = settings.lasts;
+    let begun = orchestrate(fleet(settings, None), &clock, order(bundle), &mut nobody, world.stop());
     let Some((dies_after, away)) = weather.orchestrator_dies(&world.dice, world.scenery.load) else {
         return begun.await.map_err(in_words);
     };
@@ -153,16 +168,9 @@ async fn drive(world: Rc<World>, order: RunOrder) -> Result<RunRecord, String> {
     loop {
         match attach(&store, &clock, RUN).await {
             Ok(attached) => {
-                let settings = attached.manifest.settings(order.settings.lasts);
-                let order = RunOrder {
-                    bundle: attached.bundle,
-                    settings,
-                    judge: Judge::default(),
-                    resumed: Some(attached.resumed),
-                };
-                let stop = world.stop();
-                let mut nobody = Nobody;
-                let record = orchestrate(&*world.queue, &store, &clock, order, &mut nobody, stop).await;
+                let fleet = fleet(attached.manifest.settings(lasts), Some(attached.resumed));
+                let (stop, mut nobody) = (world.stop(), Nobody);
+                let record = orchestrate(fleet, &clock, order(attached.bundle), &mut nobody, stop).await;
                 return record.map_err(in_words);
             }
             Err(AttachError::Store(_)) => clock.sleep(Duration::from_secs(1)).await,

@@ -39,6 +39,15 @@ impl Status {
     }
 }
 
+/// All regions in which a run is made, if it is known here and they are several.
+pub async fn regions_of(store: &impl Store, run: &str) -> Result<Vec<String>, StoreError> {
+    let Fetched::Found { value, .. } = store.get(&keys::manifest(run), None).await? else {
+        return Ok(Vec::new());
+    };
+    let regions = Manifest::from_bytes(&value).map(|manifest| manifest.regions).unwrap_or_default();
+    Ok(regions.into_iter().map(|region| region.region).collect())
+}
+
 /// Looks at a run; `None` if there is none.
 pub async fn status(store: &impl Store, run: &str) -> Result<Option<Status>, StoreError> {
     let Fetched::Found { value, .. } = store.get(&keys::manifest(run), None).await? else { return Ok(None) };

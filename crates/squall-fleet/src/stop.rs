@@ -30,6 +30,21 @@ pub enum Stop {
     Unknown,
 }
 
+impl Stop {
+    /// What became of it in two regions.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Stopped { assigned, confirmed }, Self::Stopped { assigned: more, confirmed: of_them }) => {
+                Self::Stopped { assigned: assigned + more, confirmed: confirmed + of_them }
+            }
+            (stopped @ Self::Stopped { .. }, _) | (_, stopped @ Self::Stopped { .. }) => stopped,
+            (Self::Over, _) | (_, Self::Over) => Self::Over,
+            (Self::Unknown, Self::Unknown) => Self::Unknown,
+        }
+    }
+}
+
 /// Ends the load of a run, and waits for the generators' last words as long as `patience` allows.
 pub async fn stop(
     store: &impl Store,

@@ -205,7 +205,7 @@ impl Fleet {
             interval.measures.insert(MeasureId(id), coarse(values));
         }
         let arrivals = Arrivals { scheduled: iterations as u64, started: iterations as u64, dropped: 0 };
-        let counts = LoadCounts { arrivals, iterations: iterations as u64, user_us: 100_000_000 };
+        let counts = LoadCounts { arrivals, iterations: iterations as u64, user_us: 100_000_000, rounds: 0 };
         interval.loads.insert(LoadId(0), counts);
         interval.send_lag = coarse(lags);
         interval.loop_delay = coarse((0..1_000).map(|_| random.lognormal(40.0, 0.8)).collect());

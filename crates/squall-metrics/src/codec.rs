@@ -30,7 +30,7 @@ use crate::varint;
 use crate::{LoadId, MeasureId, Outcome, SeriesId, Snapshot};
 
 const MAGIC: &[u8; 4] = b"SQSN";
-const VERSION: u8 = 7;
+const VERSION: u8 = 8;
 const HEADER_BYTES: usize = 9;
 
 /// A snapshot that unpacks to more is refused: 200 series in a long interval stay far below.
@@ -181,7 +181,7 @@ impl Writer {
         self.list(&interval.loads, |writer, id, load| {
             writer.number(u64::from(id.0));
             writer.arrivals(&load.arrivals);
-            writer.numbers(&[load.iterations, load.user_us]);
+            writer.numbers(&[load.iterations, load.user_us, load.rounds]);
         });
         self.list(&interval.measures, |writer, id, values| {
             writer.number(u64::from(id.0));
@@ -404,7 +404,12 @@ impl<'a> Reader<'a> {
     }
 
     fn load(&mut self) -> Result<LoadCounts, DecodeError> {
-        Ok(LoadCounts { arrivals: self.arrivals()?, iterations: self.number()?, user_us: self.number()? })
+        Ok(LoadCounts {
+            arrivals: self.arrivals()?,
+            iterations: self.number()?,
+            user_us: self.number()?,
+            rounds: self.number()?,
+        })
     }
 
     fn health(&mut self) -> Result<Health, DecodeError> {

@@ -147,6 +147,8 @@ pub struct LoadCounts {
     pub iterations: u64,
     /// Microseconds that users lived, all added up.
     pub user_us: u64,
+    /// The most iterations that any user of the closed model has begun, or rows that it has taken, since the load began.
+    pub rounds: u64,
 }
 
 /// Arrivals of the open model.
@@ -269,6 +271,7 @@ impl LoadCounts {
         self.arrivals.merge(&other.arrivals);
         add(&mut self.iterations, other.iterations);
         add(&mut self.user_us, other.user_us);
+        self.rounds = self.rounds.max(other.rounds);
     }
 }
 

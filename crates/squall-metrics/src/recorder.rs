@@ -257,6 +257,12 @@ impl Recorder {
         self.second(at_us).iterations.started += 1;
     }
 
+    /// A user of the closed model has begun so many iterations, or taken so many rows.
+    pub fn rounds_begun(&mut self, load: LoadId, rounds: u64) {
+        let counts = self.load(load);
+        counts.rounds = counts.rounds.max(rounds);
+    }
+
     /// An iteration came to its end.
     pub fn iteration_completed(&mut self, at_us: i64) {
         self.second(at_us).iterations.completed += 1;

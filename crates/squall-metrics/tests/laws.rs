@@ -58,6 +58,7 @@ fn record(samples: &[Sample]) -> Recorder {
         recorder.arrival_scheduled(load, sample.scheduled_us);
         recorder.arrival_started(load, sample.scheduled_us);
         recorder.iteration_started(load, sample.started_us);
+        recorder.rounds_begun(load, sample.ended_us.unsigned_abs());
         recorder.iteration_completed(sample.ended_us);
         recorder.user_time(load, sample.started_us, sample.ended_us);
         recorder.begun(sample.send_lag_us());

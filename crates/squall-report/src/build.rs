@@ -45,6 +45,25 @@ pub struct Facts {
     pub problems: Vec<String>,
     /// What it cost.
     pub cost: Cost,
+    /// The regions in which load was made, if they are several.
+    pub regions: Vec<RegionFacts>,
+}
+
+/// What is known of a region of several.
+#[derive(Debug, Clone)]
+pub struct RegionFacts {
+    /// Its name.
+    pub region: String,
+    /// What was measured there.
+    pub merged: Merged,
+    /// What of the load was to be made there.
+    pub shares: Vec<Share>,
+    /// Its generators' seats.
+    pub seats: SeatCoverage,
+    /// What is missing of it, in words.
+    pub missing: Vec<String>,
+    /// Requests that may have been sent at most from there and that nobody has reported.
+    pub unknown_requests: u64,
 }
 
 /// What is known of a generator besides its measurements.
@@ -75,14 +94,8 @@ pub struct GeneratorFacts {
 pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
     let duration_s = plan.duration().as_secs_f64();
     let elapsed_s = elapsed_s(merged, duration_s);
-    let loads = loads(plan, merged);
-    let coverage = Coverage {
-        load: together(&loads),
-        loads,
-        seats: facts.seats,
-        missing: facts.missing,
-        unknown_requests: facts.unknown_requests,
-    };
+    let rest = (facts.seats, facts.missing, facts.unknown_requests);
+    let coverage = coverage(loads(plan, merged, &[Share::WHOLE]), rest);
     let totals = totals(merged, elapsed_s);
     let verdict = judge(&Findings {
         ending: &facts.ending,
@@ -97,10 +110,9 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
     let mut run = facts.run;
     run.name.clone_from(&plan.name);
     run.duration_s = duration_s;
-    let regions = run.regions.iter().map(|region| Region {
-        region: region.clone(),
-        totals: totals.clone(),
-        coverage: coverage.clone(),
+    let regions = regions(plan, facts.regions, elapsed_s).unwrap_or_else(|| {
+        let region = run.regions.first().cloned().unwrap_or_default();
+        vec![Region { region, totals: totals.clone(), coverage: coverage.clone() }]
     });
     RunResult {
         schema_version: SCHEMA_VERSION,
@@ -110,7 +122,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
         outcomes: merged.outcomes().iter().map(|(outcome, count)| (outcome.to_string(), *count)).collect(),
         endpoints: endpoints(plan, merged, elapsed_s),
         measures: measures(plan, merged),
-        regions: regions.collect(),
+        regions,
         cleanup: cleanup(merged),
         thresholds: facts.thresholds,
         findings: Vec::new(),
@@ -130,6 +142,26 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
         coverage,
         totals,
     }
+}
+
+/// What was measured in each region; `None` where there is only one.
+fn regions(plan: &Plan, regions: Vec<RegionFacts>, elapsed_s: f64) -> Option<Vec<Region>> {
+    let region = |own: RegionFacts| Region {
+        totals: totals(&own.merged, elapsed_s),
+        coverage: coverage(
+            loads(plan, &own.merged, &own.shares),
+            (own.seats, own.missing, own.unknown_requests),
+        ),
+        region: own.region,
+    };
+    (!regions.is_empty()).then(|| regions.into_iter().map(region).collect())
+}
+
+fn coverage(
+    loads: Vec<LoadCoverage>,
+    (seats, missing, unknown_requests): (SeatCoverage, Vec<String>, u64),
+) -> Coverage {
+    Coverage { load: together(&loads), loads, seats, missing, unknown_requests }
 }
 
 fn cleanup(merged: &Merged) -> Cleanup {
@@ -153,23 +185,31 @@ fn elapsed_s(merged: &Merged, planned_s: f64) -> f64 {
     last.map_or(planned_s, |second| f64::from(second.saturating_add(1)).clamp(1.0, planned_s.max(1.0)))
 }
 
-/// What became of each load.
-fn loads(plan: &Plan, merged: &Merged) -> Vec<LoadCoverage> {
+/// What became of these shares of each load.
+fn loads(plan: &Plan, merged: &Merged, shares: &[Share]) -> Vec<LoadCoverage> {
     let ids = (0..=u16::MAX).map(LoadId);
-    let loads = plan.loads.iter().zip(ids);
-    loads.map(|(placed, id)| load(placed, &merged.loads().get(&id).copied().unwrap_or_default())).collect()
+    let counts = |id| merged.loads().get(&id).copied().unwrap_or_default();
+    plan.loads.iter().zip(ids).map(|(placed, id)| load(placed, shares, &counts(id))).collect()
 }
 
-fn load(placed: &PlacedLoad, counts: &LoadCounts) -> LoadCoverage {
-    let (unit, planned, started, dropped) = match placed.load.planned(Share::WHOLE) {
-        Planned::Arrivals(planned) => {
-            ("arrivals", planned as f64, counts.arrivals.started as f64, counts.arrivals.dropped as f64)
+fn load(placed: &PlacedLoad, shares: &[Share], counts: &LoadCounts) -> LoadCoverage {
+    let (mut unit, mut planned, mut started, mut dropped) = ("arrivals", 0.0, 0.0, 0.0);
+    for share in shares {
+        match placed.load.planned(*share) {
+            Planned::Arrivals(arrivals) => {
+                planned += arrivals as f64;
+                (started, dropped) = (counts.arrivals.started as f64, counts.arrivals.dropped as f64);
+            }
+            Planned::UserMicros(us) => {
+                planned += us as f64 / 1e6;
+                (unit, started) = ("user_seconds", counts.user_us as f64 / 1e6);
+            }
+            Planned::Iterations(iterations) => {
+                planned += iterations as f64;
+                (unit, started) = ("iterations", counts.iterations as f64);
+            }
         }
-        Planned::UserMicros(planned) => {
-            ("user_seconds", planned as f64 / 1e6, counts.user_us as f64 / 1e6, 0.0)
-        }
-        Planned::Iterations(planned) => ("iterations", planned as f64, counts.iterations as f64, 0.0),
-    };
+    }
     coverage_of(unit, planned, started, dropped)
 }
 

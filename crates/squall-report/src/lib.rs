@@ -26,7 +26,7 @@ mod timeline;
 mod untold;
 mod verdict;
 
-pub use build::{Facts, GeneratorFacts, build};
+pub use build::{Facts, GeneratorFacts, RegionFacts, build};
 pub use cost::{Cost, CostItem, dollars};
 pub use events::{EventSample, events};
 pub use hlog::hlog;

@@ -38,6 +38,7 @@ fn result(plan: &Plan, merged: &Merged, plan_text: &str) -> RunResult {
         thresholds: Vec::new(),
         annotations: Vec::new(),
         problems: Vec::new(),
+        regions: Vec::new(),
         cost: squall_report::Cost::free(),
     };
     build(plan, merged, facts)

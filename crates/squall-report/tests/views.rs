@@ -104,6 +104,7 @@ fn facts(ending: Ending, missing: &[&str]) -> Facts {
         thresholds: Vec::new(),
         annotations: Vec::new(),
         problems: Vec::new(),
+        regions: Vec::new(),
         cost: squall_report::Cost::free(),
     }
 }

@@ -55,6 +55,7 @@ fn start(order: Order, prepared: &Prepared) -> Result<Load, String> {
         run: RunFacts { id: order.run, nonce: order.nonce, started_ms: order.epoch.0 / 1_000 },
         epoch: instant_of(order.epoch),
         from: order.from,
+        rounds: order.rounds,
         interval: order.interval,
     };
     let running = squall_engine::start(&slice, prepared).map_err(|error| error.to_string())?;

@@ -28,6 +28,9 @@ pub(crate) struct RunArgs {
     /// Let a generator run a slice for so long, and then another one; unless given, as long as it can live.
     #[arg(long, value_name = "D", value_parser = duration)]
     pub(crate) window: Option<Duration>,
+    /// Where load is made in several regions, end it in all of them when one fails; unless given, the others go on.
+    #[arg(long)]
+    pub(crate) all_regions: bool,
     /// Leave as soon as load is certain to begin; `squall attach` makes the report. On AWS, and within one window.
     #[arg(long, conflicts_with = "once")]
     pub(crate) detach: bool,

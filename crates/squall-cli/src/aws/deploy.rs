@@ -36,17 +36,15 @@ pub(crate) fn command(args: &DeployArgs) -> Result<ExitCode, Failure> {
     }
     let package = package(args.zip.as_deref())?;
     block_on(async {
-        let site = Site::open(&args.aws).await?;
-        deploy(&site, args, package, &template).await
+        for (site, _) in Site::open_all(&args.aws).await? {
+            deploy(&site, args, package.clone(), &template).await?;
+        }
+        eprintln!("run on it with `squall run PLAN --backend aws`; `squall destroy` removes it");
+        Ok(ExitCode::Passed)
     })
 }
 
-async fn deploy(
-    site: &Site,
-    args: &DeployArgs,
-    package: Package,
-    template: &str,
-) -> Result<ExitCode, Failure> {
+async fn deploy(site: &Site, args: &DeployArgs, package: Package, template: &str) -> Result<(), Failure> {
     let (stacks, name) = (site.stacks(), &site.stack);
     let existing = stacks.find(name).await.map_err(told)?;
     if existing.as_ref().is_some_and(|existing| !existing.is_ours()) {
@@ -89,8 +87,7 @@ async fn deploy(
         "stack `{name}` in {region} is up to date: version {version}, {}, {memory} MB, {life} s{lanes}",
         package.architecture.name(),
     );
-    eprintln!("run on it with `squall run PLAN --backend aws`; `squall destroy` removes it");
-    Ok(ExitCode::Passed)
+    Ok(())
 }
 
 /// An update ends the generators that are running.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use squall_aws::S3Store;
 use squall_aws::operator::{StackError, empty};
-use squall_fleet::{StoreErrorKind, run_under_way, stop};
+use squall_fleet::{Clock, Stop, StoreErrorKind, run_under_way, stop};
 use squall_report::ExitCode;
 use squall_seat::SystemClock;
 
@@ -16,18 +16,23 @@ use crate::failure::Failure;
 /// How long generators may take to say their last words.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a command that made the run may take to read what came last, before it is removed: a look or two.
+const READ_WITHIN: Duration = Duration::from_secs(5);
+
 pub(crate) fn command(args: &DestroyArgs) -> Result<ExitCode, Failure> {
     block_on(async {
-        let site = Site::open(&args.aws).await?;
-        destroy(&site, args.force).await
+        for (site, _) in Site::open_all(&args.aws).await? {
+            destroy(&site, args.force).await?;
+        }
+        Ok(ExitCode::Passed)
     })
 }
 
-async fn destroy(site: &Site, force: bool) -> Result<ExitCode, Failure> {
+async fn destroy(site: &Site, force: bool) -> Result<(), Failure> {
     let (stacks, name, region) = (site.stacks(), &site.stack, site.session.region());
     let Some(stack) = stacks.find(name).await.map_err(told)? else {
         println!("there is no stack `{name}` in {region}");
-        return Ok(ExitCode::Passed);
+        return Ok(());
     };
     if !stack.is_ours() {
         return Err(told_of_stack(StackError::Foreign(name.clone())));
@@ -47,7 +52,11 @@ async fn destroy(site: &Site, force: bool) -> Result<ExitCode, Failure> {
             }
             Some(run) => {
                 eprintln!("stopping run {run}");
-                stop(&store, &SystemClock, &run, PATIENCE).await.map_err(told)?;
+                let stopped = stop(&store, &SystemClock, &run, PATIENCE).await.map_err(told)?;
+                if matches!(stopped, Stop::Stopped { .. }) {
+                    // Whoever made it reads what was measured, and reports it.
+                    SystemClock.sleep(READ_WITHIN).await;
+                }
             }
             None => {}
         }
@@ -74,5 +83,5 @@ async fn destroy(site: &Site, force: bool) -> Result<ExitCode, Failure> {
         (Err(error), _) => return Err(told_of_stack(error)),
     }
     println!("stack `{name}` in {region} is removed");
-    Ok(ExitCode::Passed)
+    Ok(())
 }

@@ -46,7 +46,7 @@ pub(super) fn ceilings(fleet: &Fleet) -> Result<&Ceilings, Failure> {
 
 /// What a run is about to do, for whoever has to answer for it: how much load, by whom, for how long, where from and
 /// where to, and how it can be recognised there.
-pub(super) fn declaration(plan: &Plan, run: &str, generators: u32, lanes: usize, region: &str) -> String {
+pub(super) fn declaration(plan: &Plan, run: &str, generators: u32, lanes: u32, regions: &[String]) -> String {
     let users = plan.most_users();
     let load = match peak_rate(plan) {
         Peak::Rate(rate) => {
@@ -60,8 +60,9 @@ pub(super) fn declaration(plan: &Plan, run: &str, generators: u32, lanes: usize,
         hosts = format!("{hosts} and {} more hosts", all.len() - HOSTS_SHOWN);
     }
     let over = if lanes > 1 { format!(" over {lanes} lanes") } else { String::new() };
+    let regions = regions.join(", ");
     format!(
-        "run {run}: {load}, for {}, from {generators} generators{over} in {region}\n  \
+        "run {run}: {load}, for {}, from {generators} generators{over} in {regions}\n  \
          to {hosts} · requests without a `User-Agent` of the plan's say `squall/{} (run {run})`",
         seconds(plan.latest_request()),
         super::VERSION,
@@ -121,7 +122,7 @@ mod tests {
     #[test]
     fn a_run_says_what_it_is_about_to_do() {
         let check = |load: &str, scenarios: &str, expected: &str| {
-            let words = declaration(&plan(load, scenarios), "r1", 4, 2, "eu-west-1");
+            let words = declaration(&plan(load, scenarios), "r1", 4, 2, &["eu-west-1".to_owned()]);
             assert!(words.contains(expected), "{words}");
             assert!(words.contains("from 4 generators over 2 lanes in eu-west-1"), "{words}");
             assert!(words.contains("to *.cdn.test, shop.test ·"), "{words}");

@@ -144,9 +144,8 @@ impl Camera {
     }
 
     pub(crate) fn frame(&mut self, view: &View<'_>) -> Frame {
-        let View { orchestrator, merged, judge, now } = *view;
-        let phase = orchestrator.phase();
-        let t_s = orchestrator.epoch().map(|epoch| (now.0 - epoch.0) as f64 / 1e6);
+        let (merged, phase) = (view.merged(), view.phase());
+        let t_s = view.epoch().map(|epoch| (view.now.0 - epoch.0) as f64 / 1e6);
         let state = match (phase, t_s) {
             (Phase::Done, _) => State::Done,
             (Phase::Inviting | Phase::Gathering, _) | (_, None) => State::Gathering,
@@ -155,7 +154,7 @@ impl Camera {
             (Phase::Ending, _) => State::Ending,
         };
         let last = merged.seconds().last_key_value().map_or(i32::MIN, |(second, _)| second.saturating_add(1));
-        let until = if state == State::Done { last } else { orchestrator.told_until(merged).min(last) };
+        let until = if state == State::Done { last } else { view.told_until().min(last) };
         let from = self.told_until;
         self.told_until = until.max(from);
         let counts = merged.series().values().map(|totals| &totals.counts);
@@ -175,7 +174,7 @@ impl Camera {
             now: self.now(merged, until),
             endpoints,
             more_endpoints,
-            thresholds: judge.standing(merged).iter().map(threshold).collect(),
+            thresholds: view.standing().iter().map(threshold).collect(),
             points: seconds(merged, from..until).map(|(t_s, second)| self.point(*t_s, second)).collect(),
         }
     }
@@ -191,14 +190,14 @@ impl Camera {
     }
 
     fn generators(&self, view: &View<'_>) -> Generators {
-        let seats = view.orchestrator.seats();
-        let all = view.orchestrator.generators().values().filter(|record| record.post.is_some());
-        let ended = all.clone().filter(|record| record.last_word.is_some()).count();
+        let seats = view.seats();
+        let all = || view.generators().filter(|record| record.post.is_some());
+        let ended = all().filter(|record| record.last_word.is_some()).count();
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         Generators {
             wanted: self.wanted,
             ready: seats.ready,
-            running: number(all.count() - ended),
+            running: number(all().count() - ended),
             ended: number(ended),
             spare: seats.spare,
             late: seats.late,

@@ -8,13 +8,17 @@ use squall_fleet::sizing::{self, Concurrency, Function, Ready, START};
 use squall_plan::Plan;
 use squall_report::{count, duration_s};
 
-use crate::aws::Look;
+use crate::aws::{Look, window};
 use crate::calibration::bytes;
 use crate::cost;
+use crate::failure::Failure;
 use crate::size::Sized;
 
 /// Numbers of generators for which it is said when they are ready, beside the chosen one.
 const NUMBERS: [u32; 3] = [100, 1_000, 10_000];
+
+/// How long a generator lives, unless it was deployed otherwise.
+const USUAL_LIFE: Duration = Duration::from_mins(15);
 
 /// Functions that an account runs at a time, unless it has asked for more.
 const USUAL_CONCURRENCY: u32 = 1_000;
@@ -35,21 +39,23 @@ pub(super) struct OnAws {
 
 impl OnAws {
     /// Of a plan; what is there if somebody looked, else what is usual.
-    pub(super) fn new(plan: &Plan, sized: &Sized, lanes: u32, look: Option<Look>) -> Self {
-        let (stack, function, concurrency) = match look {
-            Some(look) => (Some(look.stack), look.function, look.unreserved),
-            None => (None, Function::DEFAULT, USUAL_CONCURRENCY),
+    pub(super) fn new(plan: &Plan, sized: &Sized, lanes: u32, look: Option<Look>) -> Result<Self, Failure> {
+        let (stack, function, timeout, concurrency) = match look {
+            Some(look) => (Some(look.stack), look.function, look.timeout, look.unreserved),
+            None => (None, Function::DEFAULT, USUAL_LIFE, USUAL_CONCURRENCY),
         };
         let seats = sized.generators;
         let spares = sizing::spares(seats).min(concurrency.saturating_sub(seats));
-        let expected = Expected::of(plan, function, (seats, spares, lanes), sized.calibration());
+        let window = window(plan, timeout, seats, None)?;
+        let expected =
+            Expected::of(plan, function, (seats, spares, lanes), sized.calibration()).in_windows(window);
         let mut numbers: Vec<u32> = NUMBERS.into_iter().chain([seats]).collect();
         numbers.sort_unstable();
         numbers.dedup();
         let ready = numbers.into_iter().map(|seats| (seats, Ready::of(seats, sizing::spares(seats), lanes)));
         let assumed_bytes = sized.calibration().is_none().then(|| sizing::assumed_bytes(plan));
         let (items, ready) = (estimate(&expected), ready.collect());
-        Self { stack, function, concurrency, expected, items, ready, assumed_bytes }
+        Ok(Self { stack, function, concurrency, expected, items, ready, assumed_bytes })
     }
 
     /// What the lines say of when generators are ready.

@@ -169,6 +169,7 @@ fn core_of(
             run: RunFacts { id: "r-1".to_owned(), nonce: "n-1".to_owned(), started_ms: 1_440_938_160_000 },
             epoch: epoch(),
             from: Duration::ZERO,
+            rounds: 0,
             interval: Duration::from_mins(1),
         },
         slice: share,
@@ -675,7 +676,7 @@ fn a_slice_on_three_processors_is_one_slice() {
     let epoch = Instant::now() + Duration::from_millis(100);
     let (plan, interval) = (Arc::new(plan), Duration::from_secs(1));
     let (share, run) = (Share::try_new(1, 2).unwrap(), RunFacts::default());
-    let order = SliceOrder { plan, share, seed: 1, run, epoch, from: Duration::ZERO, interval };
+    let order = SliceOrder { plan, share, seed: 1, run, epoch, from: Duration::ZERO, rounds: 0, interval };
     let running = start(&order, &prepared).unwrap();
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let recordings: Vec<Recording> = runtime.block_on(running.recordings.collect());

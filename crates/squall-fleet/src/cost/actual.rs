@@ -143,7 +143,7 @@ mod tests {
         GeneratorRecord {
             ready,
             ready_ms: 200.0,
-            post: share.map(|share| Post { share, window: 0, from_us: 0, after: None }),
+            post: share.map(|share| Post { share, window: 0, from_us: 0, after: None, rounds: 0 }),
             relief: share.is_none().then(|| (Relief::Leave, at(3_000))),
             heard_at: at(200),
             last_word,

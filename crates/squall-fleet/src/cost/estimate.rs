@@ -7,6 +7,7 @@ use squall_plan::Plan;
 use super::{Billed, Item, bill};
 use crate::counted::NAMES_IN_LISTING;
 use crate::orchestrator::RENEW;
+use crate::orchestrator::posts::{hand_overs, waits_for_window};
 use crate::sizing::{
     ASSUMED_RESPONSE, Calibration, Concurrency, Function, Ready, START, assumed_bytes, interval_s, poll,
     to_epoch,
@@ -43,6 +44,8 @@ pub struct Expected {
     pub seats: u32,
     /// Generators that are invited beyond them. They are taken to stay as long as the others.
     pub spares: u32,
+    /// Generators that go on with a slice at the end of a window.
+    pub successors: u64,
     /// Over how many queues they are spread.
     pub lanes: u32,
     /// How long load lasts.
@@ -75,6 +78,7 @@ impl Expected {
             function,
             seats,
             spares,
+            successors: 0,
             lanes,
             load: plan.duration(),
             interval_s: interval_s(seats),
@@ -82,31 +86,43 @@ impl Expected {
             bytes_sent: requests.sum::<f64>() * bytes,
         }
     }
+
+    /// The same with windows of this length.
+    #[must_use]
+    pub fn in_windows(self, window: Duration) -> Self {
+        Self { successors: hand_overs(self.seats, window, self.load), ..self }
+    }
 }
 
 /// What it will cost, what costs most first.
 #[must_use]
 pub fn estimate(expected: &Expected) -> Vec<Item> {
-    let Expected { function, seats, spares, lanes, load, interval_s, poll, bytes_sent } = *expected;
-    let invited = seats.saturating_add(spares);
+    let Expected { function, seats, spares, successors, lanes, load, interval_s, poll, bytes_sent } =
+        *expected;
+    let at_first = seats.saturating_add(spares);
+    let invited = at_first.saturating_add(u32::try_from(successors).unwrap_or(u32::MAX));
     let ready = Ready::of(seats, spares, lanes);
     let (generators, lanes) = (f64::from(invited), lanes.max(1));
     let rest = to_epoch(poll) + load + LEAVE;
     let life = START + ready.mean_wait() + rest;
     let open = START + ready.last() + rest;
-    let snapshots = generators * (load.as_secs_f64() / f64::from(interval_s.max(1))).ceil();
+    // Whoever goes on with a slice makes its load, and comes before.
+    let overlap = START + waits_for_window(poll) + LEAVE;
+    let lived_s = f64::from(at_first) * billed_s(life) + successors as f64 * billed_s(overlap);
+    let snapshots = f64::from(at_first) * (load.as_secs_f64() / f64::from(interval_s.max(1))).ceil();
     let polls = |time: Duration| time.as_secs_f64() / poll.as_secs_f64().max(0.001);
     let pages = (invited as usize).div_ceil(NAMES_IN_LISTING).max(1) as f64;
     let written = snapshots + generators * WRITES_OF_GENERATOR;
     // Who is ready is listed at every look; snapshots and last words from the epoch on.
     let listings = polls(open) * pages + polls(rest) * (pages + 1.0);
     let renewals = open.as_secs_f64() / RENEW.as_secs_f64();
-    let reads = generators * (READS_OF_GENERATOR + polls(life)) + polls(open) + written;
+    let reads = generators * READS_OF_GENERATOR
+        + f64::from(at_first) * polls(life)
+        + successors as f64 * polls(overlap)
+        + polls(open)
+        + written;
     bill([
-        Item::estimated(
-            Billed::GeneratorTime(function.architecture),
-            generators * billed_s(life) * function.gigabytes(),
-        ),
+        Item::estimated(Billed::GeneratorTime(function.architecture), lived_s * function.gigabytes()),
         Item::estimated(Billed::Invocations, generators),
         Item::estimated(
             Billed::QueueRequests,
@@ -163,6 +179,7 @@ mod tests {
             function: Function { memory_mb: 1_024, architecture: Architecture::X86 },
             seats,
             spares,
+            successors: 0,
             lanes: 1,
             load,
             interval_s: sizing::interval_s(seats),
@@ -194,6 +211,19 @@ mod tests {
         assert!((total(&items) - (0.0055 + 0.18)).abs() < 0.0025, "{}", total(&items));
         assert!(items.is_sorted_by(|one, other| one.usd() >= other.usd()));
         assert!(items.iter().all(|item| item.is_estimated));
+    }
+
+    #[test]
+    fn windows_cost_the_time_in_which_successors_wait() {
+        // As often as was seen: 24 generators, 48 s of two minutes each.
+        let short = expected(24, 1, Duration::from_mins(2));
+        let windows = short.in_windows(Duration::from_secs(48));
+        assert_eq!((windows.successors, short.in_windows(Duration::from_mins(2)).successors), (48, 0));
+        let more = |billed| quantity(&estimate(&windows), billed) - quantity(&estimate(&short), billed);
+        // Each waits 50 s, and needs a second to come and one to leave.
+        let seconds = more(Billed::GeneratorTime(Architecture::X86));
+        assert!((seconds - 48.0 * 52.0).abs() < 1e-9, "{seconds}");
+        assert!((more(Billed::Invocations) - 48.0).abs() < 1e-9);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What comes late in a run that is too long to be judged as a whole at its end.
 
-use squall_metrics::{KEPT_SECONDS, Merged};
+use squall_metrics::KEPT_SECONDS;
 
 use super::{Judge, Source};
+use crate::measured::Measured;
 
 /// Stretches are judged so much later once more.
 const LATE_S: i32 = 600;
@@ -12,7 +13,7 @@ const TOGETHER_S: i32 = 60;
 
 impl Judge {
     /// Judges once more what will soon be kept by the second no longer.
-    pub(super) fn settle(&mut self, merged: &Merged) {
+    pub(super) fn settle(&mut self, measured: &Measured) {
         for index in 0..self.thresholds.len() {
             let Some(over_s) = self.thresholds[index].over_s else { continue };
             // Whatever is looked at must be there, the whole stretch, for everybody.
@@ -22,7 +23,7 @@ impl Judge {
             let (settled, from) = &self.settled[index];
             if until - from >= TOGETHER_S {
                 let mut settled = settled.clone();
-                self.stretches(&mut settled, merged, *from..until, Source::All);
+                Self::stretches(&mut settled, measured, *from..until, Source::All);
                 self.settled[index] = (settled, until);
             }
         }

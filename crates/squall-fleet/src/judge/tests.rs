@@ -17,8 +17,13 @@ fn thresholds(written: &str) -> Vec<Threshold> {
     compiled.unwrap_or_else(|problems| panic!("{}", problems.render(false))).plan.thresholds.clone()
 }
 
+/// All of it in the one region where load is made.
+fn here(merged: &Merged) -> Measured {
+    Measured::here(merged, "here")
+}
+
 fn judge(written: &str) -> Judge {
-    Judge::new(thresholds(written), Duration::from_mins(1), vec!["here".to_owned()])
+    Judge::new(thresholds(written), Duration::from_mins(1))
 }
 
 /// Requests that end in the second from `at_s` on: so many of a series, with this status and response time.
@@ -62,7 +67,7 @@ const A: u16 = 1;
 const B: u16 = 2;
 
 fn check(written: &str, merged: &Merged, value: Option<f64>, passed: bool) {
-    let judged = judge(written).judge(merged);
+    let judged = judge(written).judge(&here(merged));
     let found = judged[0].value;
     let close = match (found, value) {
         (Some(found), Some(value)) => (found - value).abs() <= value.abs() * 0.01,
@@ -110,15 +115,15 @@ fn without_data_a_threshold_fails_at_the_end_and_aborts_nothing() {
     let nothing = merged(&[], &[]);
     for written in ["p95 < 1s", "errors < 1%", "rps < 5", "{ check: p95 < 1s, over: 10s, abort: true }"] {
         check(written, &nothing, None.or((written == "rps < 5").then_some(0.0)), false);
-        assert_eq!(judge(written).look(&nothing, 60), None, "{written}");
+        assert_eq!(judge(written).look(&here(&nothing), 60), None, "{written}");
     }
 }
 
 #[test]
 fn a_dropped_arrival_has_taken_for_ever() {
     let merged = merged(&[Requests(1, A, 90, 200, 100)], &[(1, 10)]);
-    let judged =
-        judge("p50 < 200ms, p95 < 200ms, max < 1s, mean < 1s, min < 200ms, p95(failed) > 1ms").judge(&merged);
+    let judged = judge("p50 < 200ms, p95 < 200ms, max < 1s, mean < 1s, min < 200ms, p95(failed) > 1ms")
+        .judge(&here(&merged));
     let found: Vec<_> = judged.iter().map(|judged| (judged.passed, judged.at_least)).collect();
     assert_eq!(
         found,
@@ -132,12 +137,12 @@ fn a_stretch_that_breaks_a_threshold_ends_the_run_as_soon_as_it_is_told() {
     let bad = (20..31).map(|at_s| Requests(at_s, A, 20, 503, 5));
     let merged = merged(&good.chain(bad).collect::<Vec<_>>(), &[]);
     let mut judge = judge("{ check: status(5xx) < 5%, over: 10s, abort: true }");
-    assert_eq!(judge.look(&merged, 20), None);
+    assert_eq!(judge.look(&here(&merged), 20), None);
     // The second that nearly all have told counts, and none behind it.
-    let reason = judge.look(&merged, 21).unwrap();
+    let reason = judge.look(&here(&merged), 21).unwrap();
     assert_eq!(reason, "`status(5xx) < 5%` did not hold over 10 s at 21 s: 10.00 %");
-    assert_eq!(judge.look(&merged, 31), Some(reason));
-    let judged = &judge.judge(&merged)[0];
+    assert_eq!(judge.look(&here(&merged), 31), Some(reason));
+    let judged = &judge.judge(&here(&merged))[0];
     assert_eq!((judged.passed, judged.first_failed_at_s, judged.value), (false, Some(21), Some(0.1)));
     assert_eq!((judged.stretches, judged.failed_stretches), (22, 11));
 }
@@ -149,9 +154,9 @@ fn too_few_samples_end_no_run() {
         let broken = |number| merged(&[Requests(1, A, number, 503, 5), Requests(1, A, number, 200, 5)], &[]);
         let mut few = judge(&format!("{{ check: {written}, over: 10s, abort: true }}"));
         let mut enough = few.clone();
-        assert_eq!(few.look(&broken(49), 60), None, "{written}");
-        assert_eq!(few.judge(&broken(49))[0].stretches, 0);
-        assert!(enough.look(&broken(100), 60).is_some(), "{written}");
+        assert_eq!(few.look(&here(&broken(49)), 60), None, "{written}");
+        assert_eq!(few.judge(&here(&broken(49)))[0].stretches, 0);
+        assert!(enough.look(&here(&broken(100)), 60).is_some(), "{written}");
     }
 }
 
@@ -161,8 +166,8 @@ fn what_comes_before_it_is_to_count_breaks_nothing() {
     let check = |more: &str, passed: bool| {
         let written = format!("{{ check: errors < 10%, abort: true{more} }}");
         let mut judge = judge(&written);
-        assert_eq!(judge.look(&merged, 60).is_none(), passed, "{written}");
-        assert_eq!(judge.judge(&merged)[0].passed, passed, "{written}");
+        assert_eq!(judge.look(&here(&merged), 60).is_none(), passed, "{written}");
+        assert_eq!(judge.judge(&here(&merged))[0].passed, passed, "{written}");
     };
     check("", false);
     check(", over: 10s", false);
@@ -186,7 +191,7 @@ fn what_hangs_on_seconds_in_which_generators_were_the_bottleneck_is_told() {
     let mut merged = Merged::default();
     let interval = recorder.take().into_interval();
     merged.merge(Snapshot { run: "r".to_owned(), nonce: "n".to_owned(), sequence: 0, interval });
-    let judged = judge("p95 < 100ms, p95 < 1s, 'p95{name=b} < 1s'").judge(&merged);
+    let judged = judge("p95 < 100ms, p95 < 1s, 'p95{name=b} < 1s'").judge(&here(&merged));
     let hangs: Vec<_> = judged.iter().map(|judged| (judged.passed, judged.hangs_on_tainted)).collect();
     assert_eq!(hangs, [(false, true), (true, false), (false, false)]);
 }
@@ -198,11 +203,11 @@ fn what_comes_late_is_judged_at_the_end() {
     let mut merged = merged(&most, &[]);
     let written = "{ check: p95 < 100ms, over: 10s }, p95 < 100ms, { check: p95 < 100ms, after: 5s }";
     let mut judge = judge(written);
-    assert_eq!(judge.look(&merged, 60), None);
-    assert!(judge.standing(&merged).iter().all(|judged| judged.passed));
+    assert_eq!(judge.look(&here(&merged), 60), None);
+    assert!(judge.standing(&here(&merged)).iter().all(|judged| judged.passed));
     let late: Vec<_> = (20..60).map(|at_s| Requests(at_s, A, 5, 200, 500)).collect();
     merged.merge(snapshot("late", &late, &[]));
-    let judged = judge.judge(&merged);
+    let judged = judge.judge(&here(&merged));
     assert_eq!(judged.iter().map(|judged| judged.passed).collect::<Vec<_>>(), [false; 3]);
     // From 20 s on, 5 of 35 are slow: 23 s is the end of the first stretch with more than one in twenty.
     let first = &judged[0];
@@ -215,17 +220,17 @@ fn what_comes_late_is_judged_at_the_end_of_a_long_run() {
     let lasts_s = 4_000;
     for over_s in [10, 1_000, 3_600] {
         let written = format!("{{ check: p95 < 100ms, over: {over_s}s }}");
-        let mut judge = Judge::new(thresholds(&written), Duration::from_secs(4_000), vec!["here".to_owned()]);
+        let mut judge = Judge::new(thresholds(&written), Duration::from_secs(4_000));
         let most: Vec<_> = (0..lasts_s).map(|at_s| Requests(at_s, A, 20, 200, 20)).collect();
         let mut merged = merged(&most, &[]);
         for told_until in (0..lasts_s).step_by(50) {
-            assert_eq!(judge.look(&merged, i32::try_from(told_until).unwrap()), None);
+            assert_eq!(judge.look(&here(&merged), i32::try_from(told_until).unwrap()), None);
             if told_until == 1_400 {
                 let late: Vec<_> = (1_000..1_400).map(|at_s| Requests(at_s, A, 20, 200, 500)).collect();
                 merged.merge(snapshot("late", &late, &[]));
             }
         }
-        let judged = &judge.judge(&merged)[0];
+        let judged = &judge.judge(&here(&merged))[0];
         let whole = lasts_s + 1 - i64::from(over_s);
         assert_eq!((judged.passed, i64::from(judged.stretches)), (false, whole), "{over_s}");
         if over_s == 10 {
@@ -248,9 +253,10 @@ fn what_stands_is_what_would_be_judged() {
         "'p95{region=elsewhere} < 1s'",
     ] {
         let mut judge = judge(written);
-        judge.look(&merged, 20);
-        judge.look(&merged, 40);
-        let (stands, judged) = (judge.standing(&merged).remove(0), judge.judge(&merged).remove(0));
+        judge.look(&here(&merged), 20);
+        judge.look(&here(&merged), 40);
+        let (stands, judged) =
+            (judge.standing(&here(&merged)).remove(0), judge.judge(&here(&merged)).remove(0));
         assert_eq!(
             (stands.passed, stands.value.is_some()),
             (judged.passed, judged.value.is_some()),

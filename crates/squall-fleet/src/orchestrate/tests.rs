@@ -1,13 +1,16 @@
 //! The store fails, sleeps, answers twice; the run is still told as it was.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+mod regions;
+
+use std::collections::HashSet;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::*;
-use crate::message::State;
-use crate::seat::tests::{Nobody, TestClock, World, order, well};
-use crate::{MemoryQueue, MemoryStore, StoreError};
+use crate::message::{Control, Message, State};
+use crate::seat::tests::{TestClock, World, drive, order, well};
+use crate::{ETag, Fetched, Listed, MemoryQueue, MemoryStore, Put, StoreErrorKind, keys};
 
 /// What a [`Faulty`] store does to a call that begins then, if anything.
 type Fault = fn(Duration, &str, bool) -> Option<Misdeed>;
@@ -73,9 +76,8 @@ impl Store for Faulty {
 async fn run(world: &mut World, fault: Fault) -> Result<RunRecord, OrchestrateError> {
     let store = Faulty::new(world, fault);
     let (queue, clock) = (Arc::clone(&world.queue), world.clock);
-    let mut nobody = Nobody;
     let stop = std::future::pending();
-    let mut driven = pin!(orchestrate(&*queue, &store, &clock, order(2, world.load), &mut nobody, stop));
+    let mut driven = pin!(drive(&*queue, &store, &clock, order(2, world.load), stop));
     loop {
         tokio::select! {
             record = &mut driven => return record,
@@ -205,9 +207,8 @@ async fn a_seat_that_lives_too_short_is_passed_over_for_one_that_does_not() {
     let mut world = World::new();
     let (queue, short) = (Arc::clone(&world.queue), world.clock.now().plus(Duration::from_secs(12)));
     let (store, clock) = (Arc::clone(&world.store), world.clock);
-    let mut nobody = Nobody;
     let stop = std::future::pending();
-    let mut driven = pin!(orchestrate(&*queue, &*store, &clock, order(2, world.load), &mut nobody, stop));
+    let mut driven = pin!(drive(&*queue, &*store, &clock, order(2, world.load), stop));
     let record = loop {
         tokio::select! {
             record = &mut driven => break record.unwrap(),
@@ -256,10 +257,9 @@ async fn a_lease_that_ran_out_while_seats_were_taken_is_not_revived() {
     });
     let (queue, clock) = (Arc::clone(&world.queue), world.clock);
     let mut patient = order(2, world.load);
-    patient.settings.gather = Duration::from_mins(2);
-    let mut nobody = Nobody;
+    patient.1.gather = Duration::from_mins(2);
     let stop = std::future::pending();
-    let record = orchestrate(&*queue, &store, &clock, patient, &mut nobody, stop).await.unwrap();
+    let record = drive(&*queue, &store, &clock, patient, stop).await.unwrap();
     thief.abort();
     assert!(matches!(&record.end, End::Failed(reason) if reason.contains("not renewed")), "{:?}", record.end);
     assert!(clock.now().since(store.begin) < Duration::from_secs(45), "it does not go on gathering");
@@ -272,8 +272,7 @@ async fn a_stop_is_heard_while_the_store_does_not_answer() {
     let (queue, clock, store) = (Arc::clone(&world.queue), world.clock, Arc::clone(&world.store));
     let silent = Silent { store: Arc::clone(&store), clock, from: clock.now().plus(Duration::from_secs(3)) };
     let stop = tokio::time::sleep(Duration::from_secs(4));
-    let mut nobody = Nobody;
-    let mut driven = pin!(orchestrate(&*queue, &silent, &clock, order(2, world.load), &mut nobody, stop));
+    let mut driven = pin!(drive(&*queue, &silent, &clock, order(2, world.load), stop));
     loop {
         tokio::select! {
             record = &mut driven => {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use squall_metrics::Merged;
 use squall_plan::Share;
 
-use super::posts::{Slice, micros};
+use super::posts::{MOST_CLOCK_OFF_US, Slice, micros};
 use super::{GeneratorRecord, Orchestrator, Sweep};
-use crate::message::{Ended, Final, Relief, Time};
+use crate::message::{Ended, Final, Relief, State, Time};
 use crate::seat::FENCE;
 
 /// Thresholds are judged behind what so many of a hundred generators have told.
@@ -22,6 +22,7 @@ const LOOKED_FOR: Duration = Duration::from_mins(1);
 pub(super) struct Told {
     snapshots: u32,
     requests: u64,
+    rounds: u64,
     /// The first that is missing, and in which interval the one before it was written.
     first_missing: u32,
     interval: u32,
@@ -34,17 +35,21 @@ impl Orchestrator {
         &mut self,
         now: Time,
         nonce: String,
-        requests: u64,
+        (requests, rounds): (u64, u64),
         (sequence, interval): (u32, u32),
     ) {
+        let mut before = 0;
         if let Some(record) = self.generators.get_mut(&nonce) {
             record.heard_at = now;
+            before = record.post.as_ref().map_or(0, |post| post.rounds);
         }
         let rate = requests.div_ceil(u64::from(self.settings.interval_s.max(1)));
         self.peak_rps = self.peak_rps.max(rate);
         let told = self.told.entry(nonce).or_default();
         told.snapshots += 1;
         told.requests += requests;
+        self.peak_rounds = self.peak_rounds.max(rounds.saturating_sub(told.rounds.max(before)));
+        told.rounds = told.rounds.max(rounds);
         told.early.insert(sequence, interval);
         while let Some(interval) = told.early.remove(&told.first_missing) {
             told.first_missing = told.first_missing.saturating_add(1);
@@ -108,7 +113,7 @@ impl Orchestrator {
     pub(super) fn why_not_begun(&self) -> String {
         let (ready, least) = (self.seats.ready, self.settings.least.min(self.settings.seats).max(1));
         let within_s = self.settings.gather.as_secs();
-        let wrong = self.generators.values().filter(|record| record.clock_off_us.is_some()).count();
+        let wrong = self.wrong_clocks();
         if ready < least {
             format!("only {ready} of {least} generators were ready within {within_s} s")
         } else if wrong > 0 {
@@ -135,6 +140,24 @@ impl Orchestrator {
             None => record.post.as_ref().map_or(0, |post| self.interval_of(post.from_us)),
         };
         open.map(first).min().unwrap_or(0)
+    }
+
+    /// How many iterations users of a slice may have begun, and rows that they may have taken, when somebody goes on with
+    /// it at `from_us`: what its holder has told, and since then as many as anybody ever began.
+    pub(super) fn rounds_before(&self, holder: &str, from_us: u64) -> u64 {
+        let Some(post) = self.generators.get(holder).and_then(|record| record.post.as_ref()) else {
+            return 0;
+        };
+        let interval_us = u64::from(self.settings.interval_s.max(1)) * 1_000_000;
+        let told = self.told.get(holder);
+        let rounds = told.map_or(0, |told| told.rounds).max(post.rounds);
+        if rounds == 0 && self.peak_rounds == 0 {
+            return 0;
+        }
+        let told_us = told.map_or(0, |told| u64::from(told.interval) * interval_us).max(post.from_us);
+        let until_us = from_us.saturating_add(micros(self.settings.lasts.spread));
+        let intervals = until_us.saturating_sub(told_us).div_ceil(interval_us) + 1;
+        rounds.saturating_add(self.peak_rounds.saturating_mul(intervals))
     }
 
     fn interval_of(&self, offset_us: u64) -> u32 {
@@ -213,10 +236,21 @@ impl Orchestrator {
             }
             None => micros(end),
         };
+        let end_us = end_us.min(self.leased_until_us(epoch));
         let from_us = unknown_from(record, merged).saturating_mul(1_000_000);
         // Requests that were under way when it was last heard of are a second's more.
         let seconds = end_us.saturating_sub(from_us).div_ceil(1_000_000).saturating_add(1);
         seconds.saturating_mul(self.peak_rps)
+    }
+
+    /// When load has ended also where nobody has heard so: no lease is longer than what was said last, unless somebody
+    /// else renews it.
+    fn leased_until_us(&self, epoch: Time) -> u64 {
+        if self.superseded && self.control.state < State::Aborting {
+            return u64::MAX;
+        }
+        let clocks_off = Duration::from_micros(MOST_CLOCK_OFF_US.unsigned_abs());
+        micros(self.control.lease_until.plus(clocks_off).since(epoch))
     }
 }
 

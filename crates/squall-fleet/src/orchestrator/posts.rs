@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use squall_plan::Share;
 
-use super::{Command, GeneratorRecord, Orchestrator, Phase};
+use super::{Command, Division, End, GeneratorRecord, Orchestrator, Phase, Slices};
 use crate::message::{Assignment, Ended, Invitation, Post, Relief, State, Time, VERSION};
 use crate::seat::{FENCE, FLUSH};
 
@@ -21,8 +21,12 @@ const MAX_REPLACED: u32 = 3;
 /// Generators that may fall silent at the same time, as a part of all and at least: more are no accident of theirs.
 const STORM: (u32, u32) = (4, 2);
 
+/// When nothing is heard of anybody for so long, nobody is there: they have ended behind the fence, and have given up
+/// what they could not write.
+const DESERTED: Duration = Duration::from_mins(1);
+
 /// A clock is wrong when it differs so much from what half of the fleet says.
-const MOST_CLOCK_OFF_US: i64 = 2_000_000;
+pub(super) const MOST_CLOCK_OFF_US: i64 = 2_000_000;
 
 /// One share of the load, and who runs it.
 #[derive(Debug, Clone, Default)]
@@ -38,12 +42,15 @@ pub(super) struct Slice {
 }
 
 impl Orchestrator {
-    /// Gives slices to those who are ready as soon as there are enough, by the order of seats, and sets the epoch. When
-    /// the time is up, fewer will do.
+    /// Chooses who is to begin as soon as enough are ready, by the order of seats. When the time is up, fewer will do.
+    /// Where load is made in other regions, too, it begins when all of them can.
     pub(super) fn assign(&mut self, now: Time, time_is_up: bool) -> Vec<Command> {
+        if !self.able.is_empty() {
+            return Vec::new();
+        }
         self.compare_clocks();
         let wanted = self.settings.seats as usize;
-        let epoch = self.fleet_time(now).plus(self.to_epoch());
+        let epoch = self.earliest_epoch(now);
         let first_window = self.settings.lasts.load.min(self.settings.window);
         let mut nonces: Vec<(u32, String)> = self
             .generators
@@ -55,23 +62,49 @@ impl Orchestrator {
         if nonces.len() < wanted && !(time_is_up && nonces.len() >= self.settings.least.max(1) as usize) {
             return self.invite_for_wrong_clocks(now);
         }
+        let wrong = self.wrong_clocks();
+        if wrong > 0 {
+            let ready = self.generators.len();
+            self.note(format!(
+                "clocks of {wrong} of {ready} generators are wrong by more than 2 s, so they got no slice"
+            ));
+        }
         nonces.sort_unstable();
         nonces.truncate(wanted);
-        let count = u32::try_from(nonces.len()).unwrap_or(u32::MAX);
+        self.able = nonces.into_iter().map(|(_, nonce)| nonce).collect();
+        if self.settings.is_one_of_several() {
+            return Vec::new();
+        }
+        let count = u32::try_from(self.able.len()).unwrap_or(u32::MAX);
+        self.divide(now, Division { slices: Slices { first: 0, count, of: count }, epoch })
+    }
+
+    /// Gives slices to those who can begin, and sets the epoch.
+    pub(super) fn divide(&mut self, now: Time, division: Division) -> Vec<Command> {
+        let Slices { first, count, of } = division.slices;
+        if self.phase != Phase::Gathering || self.able.len() != count as usize {
+            return Vec::new();
+        }
         self.seats.assigned = count;
         self.phase = Phase::Running;
         self.control.state = State::Running;
-        self.control.epoch = Some(epoch);
-        self.slices = vec![Slice::default(); nonces.len()];
+        self.control.epoch = Some(division.epoch);
+        (self.first, self.of) = (first, of);
+        self.slices = vec![Slice::default(); count as usize];
         let mut changes = Assignment::default();
-        for (index, (_, nonce)) in (0..count).zip(nonces) {
-            let Some(share) = Share::try_new(index, count) else { continue };
-            self.post(&mut changes, nonce, Post { share, window: 0, from_us: 0, after: None }, now);
+        for (index, nonce) in std::mem::take(&mut self.able).into_iter().enumerate() {
+            let Some(share) = self.share(index) else { continue };
+            self.post(
+                &mut changes,
+                nonce,
+                Post { share, window: 0, from_us: 0, after: None, rounds: 0 },
+                now,
+            );
         }
         let keeps = !self.settings.detached && self.can_change(0);
         self.dismiss_surplus(&mut changes, now, if keeps { self.settings.spares as usize } else { 0 });
         let mut commands = self.next_generation(changes);
-        commands.extend(self.set_epoch(now));
+        commands.extend(self.begin_at(now, division.epoch));
         commands
     }
 
@@ -89,9 +122,13 @@ impl Orchestrator {
         }
     }
 
+    pub(super) fn wrong_clocks(&self) -> usize {
+        self.generators.values().filter(|record| record.clock_off_us.is_some()).count()
+    }
+
     /// Whoever cannot be used needs somebody in their place.
     fn invite_for_wrong_clocks(&mut self, now: Time) -> Vec<Command> {
-        let wrong = self.generators.values().filter(|record| record.clock_off_us.is_some()).count();
+        let wrong = self.wrong_clocks();
         let planned = self.settings.seats.saturating_add(self.settings.spares);
         let more = (u32::try_from(wrong).unwrap_or(0) + planned).saturating_sub(self.seats.invited);
         if more == 0 || self.seats.invited >= planned.saturating_mul(2) {
@@ -107,6 +144,10 @@ impl Orchestrator {
         let Some(now_us) = self.since_epoch_us(now) else { return Vec::new() };
         if self.phase != Phase::Running || self.has_expired(now) {
             return Vec::new();
+        }
+        if self.is_deserted(now) {
+            let reason = format!("nothing was heard of any generator for {} s", DESERTED.as_secs());
+            return self.stop(now, End::Failed(reason));
         }
         let mut changes = Assignment::default();
         if !self.can_change(now_us) {
@@ -142,7 +183,7 @@ impl Orchestrator {
     /// From the decision to its effect: everybody has heard of it, or has stopped behind the fence, and whoever
     /// begins has waited for that.
     fn lead(&self) -> Duration {
-        FENCE + self.settings.poll * 3 + Duration::from_secs(2)
+        lead(self.settings.poll)
     }
 
     /// How long nothing need be heard of a generator that is well.
@@ -160,7 +201,7 @@ impl Orchestrator {
             };
             let is_lost = match &record.last_word {
                 Some(last) => has_failed(&last.ended),
-                None => self.is_silent(record, now),
+                None => self.is_silent(record, now, self.silence()),
             };
             if is_lost && slice.replaced < MAX_REPLACED {
                 lost.push(index);
@@ -187,12 +228,22 @@ impl Orchestrator {
         }
     }
 
-    fn is_silent(&self, record: &GeneratorRecord, now: Time) -> bool {
+    /// Whether every slice is without a generator, and has been for long.
+    fn is_deserted(&self, now: Time) -> bool {
+        let is_deserted = |slice: &Slice| {
+            let last = slice.holder.as_ref().or(slice.before.as_ref());
+            let record = last.and_then(|nonce| self.generators.get(nonce));
+            record.is_some_and(|record| record.last_word.is_none() && self.is_silent(record, now, DESERTED))
+        };
+        !self.slices.is_empty() && self.slices.iter().all(is_deserted)
+    }
+
+    fn is_silent(&self, record: &GeneratorRecord, now: Time, silence: Duration) -> bool {
         let (Some(post), Some(epoch)) = (&record.post, self.control.epoch) else { return false };
         let begins =
             Time(epoch.plus(Duration::from_micros(post.from_us)).0.saturating_sub(self.clock_offset_us));
         let since = record.heard_at.max(begins).max(self.listening_since);
-        now.since(since) > self.silence()
+        now.since(since) > silence
     }
 
     /// Whoever is ready and can be used, those who live longest last.
@@ -227,7 +278,8 @@ impl Orchestrator {
             if let Some(share) = self.share(index) {
                 self.slices[index].replaced += 1;
                 self.seats.replaced += 1;
-                self.post(changes, nonce, Post { share, window, from_us, after }, now);
+                let rounds = after.as_ref().map_or(0, |before| self.rounds_before(before, from_us));
+                self.post(changes, nonce, Post { share, window, from_us, after, rounds }, now);
             }
         }
     }
@@ -249,7 +301,9 @@ impl Orchestrator {
             self.seats.handed_over += 1;
             self.relieve(changes, holder.clone(), Relief::HandOver { at_us }, now);
             let window = self.slices[index].window;
-            self.post(changes, nonce, Post { share, window, from_us: at_us, after: Some(holder) }, now);
+            let rounds = self.rounds_before(&holder, at_us);
+            let post = Post { share, window, from_us: at_us, after: Some(holder), rounds };
+            self.post(changes, nonce, post, now);
         }
     }
 
@@ -300,7 +354,13 @@ impl Orchestrator {
     }
 
     fn share(&self, index: usize) -> Option<Share> {
-        Share::try_new(u32::try_from(index).ok()?, u32::try_from(self.slices.len()).ok()?)
+        Share::try_new(self.first.checked_add(u32::try_from(index).ok()?)?, self.of)
+    }
+
+    /// A share's slice, if it is one of this region's.
+    pub(super) fn slice_mut(&mut self, share: Share) -> Option<&mut Slice> {
+        let index = share.index().checked_sub(self.first)?;
+        self.slices.get_mut(index as usize)
     }
 
     fn post(&mut self, changes: &mut Assignment, nonce: String, post: Post, now: Time) {
@@ -317,7 +377,7 @@ impl Orchestrator {
             .map_or(u64::MAX, |(record, epoch)| self.life_us(record, epoch));
         let boundary_us = self.boundary_us(post.share, post.from_us).min(life_us);
         let is_last = boundary_us.saturating_add(micros(LEAST)) >= micros(self.settings.lasts.load);
-        if let Some(slice) = self.slices.get_mut(post.share.index() as usize) {
+        if let Some(slice) = self.slice_mut(post.share) {
             slice.holder = Some(nonce.to_owned());
             slice.before = None;
             slice.window = post.window;
@@ -336,19 +396,8 @@ impl Orchestrator {
         changes.reliefs.insert(nonce, relief);
     }
 
-    /// When a slice that was taken at `from_us` changes hands: windows of one length, whose ends are spread over half
-    /// of it, so that not all change at once.
     fn boundary_us(&self, share: Share, from_us: u64) -> u64 {
-        let window = micros(self.settings.window);
-        if self.settings.lasts.load <= self.settings.window {
-            return u64::MAX;
-        }
-        let part =
-            u128::from(window) * (u128::from(share.index()) + 1) / (2 * u128::from(share.count().max(1)));
-        let first = (window / 2).saturating_add(u64::try_from(part).unwrap_or(u64::MAX));
-        let begun = from_us.saturating_add(window / 4);
-        let windows = begun.saturating_sub(first).div_ceil(window.max(1));
-        first.saturating_add(windows.saturating_mul(window))
+        boundary_us((self.settings.window, self.settings.lasts.load), share, from_us)
     }
 
     /// How long after the epoch a generator can run a slice: what comes after it needs time, too.
@@ -391,6 +440,42 @@ impl GeneratorRecord {
             && self.clock_off_us.is_none()
             && self.ready.problem.is_none()
     }
+}
+
+/// From the decision that somebody goes on to its effect.
+fn lead(poll: Duration) -> Duration {
+    FENCE + poll * 3 + Duration::from_secs(2)
+}
+
+/// How long a successor waits for the end of a window.
+pub(crate) fn waits_for_window(poll: Duration) -> Duration {
+    lead(poll) + ANSWERED_WITHIN
+}
+
+/// When a slice that was taken at `from_us` changes hands: windows of one length, whose ends are spread over half
+/// of it, so that not all change at once.
+fn boundary_us((window, load): (Duration, Duration), share: Share, from_us: u64) -> u64 {
+    if load <= window {
+        return u64::MAX;
+    }
+    let window = micros(window);
+    let part = u128::from(window) * (u128::from(share.index()) + 1) / (2 * u128::from(share.count().max(1)));
+    let first = (window / 2).saturating_add(u64::try_from(part).unwrap_or(u64::MAX));
+    let begun = from_us.saturating_add(window / 4);
+    let windows = begun.saturating_sub(first).div_ceil(window.max(1));
+    first.saturating_add(windows.saturating_mul(window))
+}
+
+/// How often slices change hands, all together, if all goes as planned.
+pub(crate) fn hand_overs(slices: u32, window: Duration, load: Duration) -> u64 {
+    let of = |share: Share| {
+        let boundary = |from_us: &u64| {
+            let next = boundary_us((window, load), share, *from_us);
+            (next.saturating_add(micros(LEAST)) < micros(load)).then_some(next)
+        };
+        std::iter::successors(boundary(&0), boundary).count() as u64
+    };
+    (0..slices).filter_map(|index| Share::try_new(index, slices)).map(of).sum()
 }
 
 /// Whether a generator ended before its slice did.

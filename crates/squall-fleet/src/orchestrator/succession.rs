@@ -1,21 +1,21 @@
 //! One orchestrator after the other, or none: who takes over knows what is in the store, who is taken over from reads on,
 //! and who detaches leaves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::posts::Slice;
 use super::{Command, End, ORPHANED, Orchestrator, Phase, Settings};
+use crate::attach::Resumed;
 use crate::message::{Assignment, Control, State, Time};
 
 impl Orchestrator {
-    /// In the place of an orchestrator that is gone, or is to go: `control` is what was written under a new term, and
-    /// `ahead_us` how far the store's clock is ahead of this one.
+    /// In the place of an orchestrator that is gone, or is to go.
     #[must_use]
     pub(crate) fn resume(
         settings: Settings,
-        (began_at, now, ahead_us): (Time, Time, i64),
-        control: Control,
-        assignments: &BTreeMap<u32, Assignment>,
+        now: Time,
+        Resumed { control, assignments, began_at, ahead_us, .. }: Resumed,
     ) -> Self {
         let mut machine = Self::new(settings, began_at);
         machine.looked_at = now;
@@ -25,7 +25,7 @@ impl Orchestrator {
         machine.seats.invited = machine.settings.seats.saturating_add(machine.settings.spares);
         machine.lease_until = Some(control.lease_until);
         machine.control = control;
-        machine.recall(assignments);
+        machine.recall(&assignments);
         let epoch = machine.control.epoch.unwrap_or(now);
         let settings = &machine.settings;
         (machine.phase, machine.deadline) = match machine.control.state {
@@ -60,9 +60,10 @@ impl Orchestrator {
             }
             Phase::Inviting | Phase::Gathering if control.state == State::Running => {
                 self.phase = Phase::Running;
-                self.deadline = now.plus(
-                    self.settings.lasts.load + self.settings.lasts.graceful + self.margin() + self.to_epoch(),
-                );
+                let to_epoch =
+                    control.epoch.map_or(Duration::ZERO, |epoch| epoch.since(self.fleet_time(now)));
+                self.deadline = now
+                    .plus(self.settings.lasts.load + self.settings.lasts.graceful + self.margin() + to_epoch);
             }
             Phase::Inviting | Phase::Gathering | Phase::Running => {}
         }
@@ -84,7 +85,7 @@ impl Orchestrator {
         }
         let Some(post) = post else { return };
         let later = |slice: &Slice| slice.holder.is_some() && slice.window > post.window;
-        let is_past = relief.is_some() || self.slices.get(post.share.index() as usize).is_some_and(later);
+        let is_past = relief.is_some() || self.slice_mut(post.share).is_some_and(|slice| later(slice));
         match self.generators.get_mut(nonce).filter(|_| is_past) {
             Some(record) => record.post = Some(post),
             None => self.take_post(nonce, post, now),
@@ -94,9 +95,11 @@ impl Orchestrator {
     /// All assignments that were ever made, when another orchestrator has made them.
     fn recall(&mut self, assignments: &BTreeMap<u32, Assignment>) {
         let posts = assignments.values().flat_map(|assignment| assignment.posts.values());
-        let count = posts.map(|post| post.share.count()).max().unwrap_or(0);
-        self.slices = vec![Slice::default(); count as usize];
-        self.seats.assigned = count;
+        let shares: BTreeSet<u32> = posts.clone().map(|post| post.share.index()).collect();
+        self.first = shares.first().copied().unwrap_or(0);
+        self.of = posts.map(|post| post.share.count()).max().unwrap_or(0);
+        self.slices = vec![Slice::default(); shares.last().map_or(0, |last| last - self.first + 1) as usize];
+        self.seats.assigned = u32::try_from(self.slices.len()).unwrap_or(u32::MAX);
         for assignment in assignments.values() {
             for (nonce, post) in &assignment.posts {
                 self.recalled.insert(nonce.clone(), (Some(post.clone()), None));

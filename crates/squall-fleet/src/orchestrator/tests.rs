@@ -21,9 +21,12 @@ fn settings(seats: u32) -> Settings {
             load: Duration::from_secs(20),
             graceful: Duration::ZERO,
             cleanup: Duration::ZERO,
+            spread: Duration::ZERO,
             divisible: true,
         },
         detached: false,
+        regions: Vec::new(),
+        all_regions: false,
     }
 }
 
@@ -51,7 +54,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     ];
     prop_oneof![
         6 => (0_u8..10, 0_u32..4).prop_map(|(nonce, seat)| ready(nonce, seat)),
-        4 => (0_u8..10).prop_map(|nonce| Event::Merged { nonce: format!("n{nonce}"), requests: 0, sequence: 0, interval: 0 }),
+        4 => (0_u8..10).prop_map(|nonce| Event::Merged { nonce: format!("n{nonce}"), requests: 0, rounds: 0, sequence: 0, interval: 0 }),
         3 => (0_u8..10, 0_u32..3, ended).prop_map(|(nonce, snapshots, ended)| Event::Final(Final {
             version: VERSION,
             nonce: format!("n{nonce}"),
@@ -151,4 +154,97 @@ fn a_seat_that_nobody_was_invited_to_is_not_counted_on() {
     machine.on_event(Time(3), ready(4, 2));
     machine.on_event(Time(4), ready(5, 2));
     assert_eq!((machine.seats().spare, machine.seats().duplicate), (1, 1));
+}
+
+/// Load is made on so many generators from the second 1 on, for ten minutes.
+fn under_way(generators: u8) -> Orchestrator {
+    let mut settings = settings(u32::from(generators));
+    settings.lasts.load = Duration::from_mins(10);
+    let mut machine = Orchestrator::new(settings, Time(0));
+    machine.on_event(Time(0), Event::Begin);
+    (0..generators).for_each(|nonce| drop(machine.on_event(Time(0), ready(nonce, u32::from(nonce)))));
+    assert_eq!(machine.epoch(), Some(Time(1_000_000)));
+    machine
+}
+
+fn told(nonce: u8, sequence: u32, requests: u64) -> Event {
+    Event::Merged { nonce: format!("n{nonce}"), requests, rounds: 0, sequence, interval: sequence }
+}
+
+#[test]
+fn a_run_ends_when_nothing_is_heard_of_anybody_for_a_minute() {
+    let check = |heard: u8, expected: Phase| {
+        let mut machine = under_way(5);
+        for second in 0..75_i64 {
+            let heard = if second < 5 { 5 } else { heard };
+            (0..heard).for_each(|nonce| {
+                drop(
+                    machine
+                        .on_event(Time(second * 1_000_000), told(nonce, u32::try_from(second).unwrap(), 1)),
+                );
+            });
+            machine.on_event(Time(second * 1_000_000), Event::Looked);
+            // The last word was at 4 s.
+            assert!(second > 64 || machine.phase() == Phase::Running, "{second} s");
+        }
+        assert_eq!(machine.phase(), expected, "{heard} heard of");
+    };
+    check(0, Phase::Ending);
+    check(1, Phase::Running);
+    check(5, Phase::Running);
+}
+
+#[test]
+fn what_is_unknown_of_a_run_that_was_given_up_is_bounded_by_its_lease() {
+    let mut machine = under_way(2);
+    machine.on_event(Time(3_000_000), told(0, 0, 10));
+    // Said at 3 s, so load ends 33 s after the begin, and 2 s later by a clock that is wrong by as much as is allowed.
+    machine.on_event(Time(3_000_000), Event::Stop);
+    assert_eq!(machine.unknown_requests(&squall_metrics::Merged::default()), 2 * 10 * (3 - 1 + 30 + 2 + 1));
+    // Whoever only reads does not know for how long somebody else renews it.
+    let mut machine = under_way(2);
+    machine.on_event(Time(3_000_000), told(0, 0, 10));
+    let control = Control { term: 2, ..machine.control.clone() };
+    machine.on_event(Time(3_000_000), Event::Superseded(control));
+    assert_eq!(machine.unknown_requests(&squall_metrics::Merged::default()), 2 * 10 * (600 + 1));
+}
+
+#[test]
+fn whose_clock_is_wrong_gets_no_slice_and_that_is_told() {
+    let mut machine = Orchestrator::new(settings(2), Time(0));
+    machine.on_event(Time(0), Event::Begin);
+    for (nonce, off_us) in [(0, 3_000_000_i64), (1, 0), (2, 500_000)] {
+        let Event::Ready { ready, .. } = ready(nonce, u32::from(nonce)) else { panic!("not ready") };
+        let ready = Ready { clock: Time(off_us), ..ready };
+        machine.on_event(Time(0), Event::Ready { ready, stored_at: Some(Time(0)) });
+    }
+    assert!(!machine.has_slice("n0") && machine.has_slice("n1") && machine.has_slice("n2"));
+    assert_eq!(
+        machine.notes(),
+        ["clocks of 1 of 3 generators are wrong by more than 2 s, so they got no slice"]
+    );
+}
+
+#[test]
+fn whoever_goes_on_with_users_is_told_how_many_iterations_may_be_behind_them() {
+    let mut machine = under_way(2);
+    let rounds = |nonce: u8, second: u32, rounds: u64| {
+        let told = told(nonce, second, 1);
+        let Event::Merged { nonce, requests, sequence, interval, .. } = told else { panic!("no snapshot") };
+        Event::Merged { nonce, requests, rounds, sequence, interval }
+    };
+    // Nobody has users of the closed model.
+    assert_eq!(machine.rounds_before("n0", 30_000_000), 0);
+    for second in 1..=9_u32 {
+        machine.on_event(Time(i64::from(second) * 1_000_000), rounds(0, second - 1, u64::from(second) * 3));
+        machine.on_event(Time(i64::from(second) * 1_000_000), rounds(1, second - 1, u64::from(second) * 5));
+    }
+    // 27 told until the eighth second, and at most 5 in each of the 23 since then.
+    assert_eq!(machine.rounds_before("n0", 30_000_000), 27 + 5 * (30 - 8 + 1));
+    machine.settings.lasts.spread = Duration::from_secs(4);
+    assert_eq!(machine.rounds_before("n1", 30_000_000), 45 + 5 * (34 - 8 + 1));
+    // One that has not told anything goes on from what it was told.
+    machine.generators.get_mut("n0").unwrap().post.as_mut().unwrap().rounds = 1_000;
+    machine.told.remove("n0");
+    assert_eq!(machine.rounds_before("n0", 3_000_000), 1_000 + 5 * (7 + 1));
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use squall_plan::{Load, PlacedLoad, Plan, Share};
 
 use crate::assignments::shards;
-use crate::message::{Assignment, Control, Final, Invitation, Manifest, Post, Ready, Relief, Time, VERSION};
+use crate::message::{
+    Assignment, Control, Final, Invitation, Manifest, Post, Ready, RegionSeats, Relief, Time, VERSION,
+};
 
 /// What a run is, for the state machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +40,10 @@ pub struct Settings {
     /// Whether the orchestrator leaves as soon as the load is certain to begin. It then lasts without a word, nobody is
     /// replaced, and whoever takes the run over adds it up.
     pub detached: bool,
+    /// All regions in which load is made, in the order of their slices; none where there is only one.
+    pub regions: Vec<RegionSeats>,
+    /// Whether the failure of one of them ends the load in all.
+    pub all_regions: bool,
 }
 
 /// How long a plan's load lasts, and whether it can change hands meanwhile.
@@ -49,6 +55,8 @@ pub struct Lasts {
     pub graceful: Duration,
     /// How long generators may take after it to undo what users have made.
     pub cleanup: Duration,
+    /// How long users take to change hands, which is in `graceful`, too.
+    pub spread: Duration,
     /// Whether somebody else can go on with a slice: not where it is a number of iterations.
     pub divisible: bool,
 }
@@ -59,9 +67,11 @@ impl Lasts {
     pub fn of(plan: &Plan, seats: u32) -> Self {
         let has_number =
             |placed: &PlacedLoad| matches!(&placed.load, Load::Closed(load) if load.iterations.is_some());
+        let spread = plan.handover_spread(seats);
         Self {
             load: plan.duration(),
-            graceful: plan.latest_end().saturating_sub(plan.duration()) + plan.handover_spread(seats),
+            graceful: plan.latest_end().saturating_sub(plan.duration()) + spread,
+            spread,
             cleanup: plan.cleanup_time(),
             divisible: !plan.loads.iter().any(has_number),
         }
@@ -69,6 +79,11 @@ impl Lasts {
 }
 
 impl Settings {
+    /// Whether load is made in other regions, too.
+    pub(crate) fn is_one_of_several(&self) -> bool {
+        self.regions.len() > 1
+    }
+
     /// What is written down of it.
     pub(crate) fn manifest(&self, began_at: Time) -> Manifest {
         Manifest {
@@ -86,6 +101,8 @@ impl Settings {
             window_ms: in_millis(self.window),
             shards: shards(self.seats),
             began_at,
+            regions: self.regions.clone(),
+            all_regions: self.all_regions,
         }
     }
 }
@@ -112,6 +129,8 @@ pub enum Event {
         nonce: String,
         /// How many requests were in it.
         requests: u64,
+        /// The most iterations that any of its users has begun by then, or rows that it has taken.
+        rounds: u64,
         /// Which of its snapshots it was.
         sequence: u32,
         /// In which interval since the epoch it was written.
@@ -123,6 +142,10 @@ pub enum Event {
     Stop,
     /// A threshold wants it to end, and why.
     Abort(String),
+    /// It cannot go on here, and why.
+    Fail(String),
+    /// All regions can begin.
+    Divide(Division),
     /// Control was written.
     Renewed {
         /// Without a newer word, load stops then, by the generators' clocks.
@@ -138,6 +161,26 @@ pub enum Event {
     Tick,
     /// All that was in the store at this time has been told.
     Looked,
+}
+
+/// What a region makes of the load, and from when on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Division {
+    /// Its slices.
+    pub slices: Slices,
+    /// When load begins, by the generators' clocks.
+    pub epoch: Time,
+}
+
+/// Slices that follow each other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Slices {
+    /// The first of them.
+    pub first: u32,
+    /// How many they are.
+    pub count: u32,
+    /// Of how many.
+    pub of: u32,
 }
 
 /// What is to be done, in this order.
@@ -219,6 +262,23 @@ pub struct Seats {
     pub late: u32,
     /// Not needed, and taken by somebody else before: a message that was delivered twice.
     pub duplicate: u32,
+}
+
+impl Seats {
+    /// Those of two regions.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            invited: self.invited.saturating_add(other.invited),
+            ready: self.ready.saturating_add(other.ready),
+            assigned: self.assigned.saturating_add(other.assigned),
+            spare: self.spare.saturating_add(other.spare),
+            lost: self.lost.saturating_add(other.lost),
+            replaced: self.replaced.saturating_add(other.replaced),
+            handed_over: self.handed_over.saturating_add(other.handed_over),
+            late: self.late.saturating_add(other.late),
+            duplicate: self.duplicate.saturating_add(other.duplicate),
+        }
+    }
 }
 
 /// What is known of one generator.

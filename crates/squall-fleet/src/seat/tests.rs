@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::judge::Judge;
 use crate::message::Control;
-use crate::orchestrate::{Observer, RunOrder, RunRecord, View, orchestrate};
+use crate::orchestrate::{Fleet, Observer, OrchestrateError, RunOrder, RunRecord, View, orchestrate};
 use crate::orchestrator::{End, Lasts, Settings};
 use crate::{MemoryQueue, MemoryStore, Put, Queue};
 
@@ -47,7 +47,7 @@ pub(crate) struct World {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) clock: TestClock,
     pub(crate) seats: JoinSet<Result<SeatOutcome, StoreError>>,
-    nonces: u32,
+    pub(crate) nonces: u32,
     /// How long load is made.
     pub(crate) load: Duration,
     /// When the environment of every seat ends it.
@@ -56,7 +56,7 @@ pub(crate) struct World {
     pub(crate) running: Arc<AtomicU32>,
 }
 
-pub(crate) fn order(seats: u32, load: Duration) -> RunOrder {
+pub(crate) fn order(seats: u32, load: Duration) -> (RunOrder, Settings) {
     let text = format!(
         "target: http://127.0.0.1:1\nload: {{ users: 1, duration: {}s, graceful_stop: 0s }}\n\
          scenarios: {{ a: {{ steps: [ {{ get: / }} ] }} }}",
@@ -75,10 +75,30 @@ pub(crate) fn order(seats: u32, load: Duration) -> RunOrder {
         poll: Duration::from_millis(100),
         gather: Duration::from_secs(10),
         window: Duration::from_hours(24),
-        lasts: Lasts { load, graceful: Duration::ZERO, cleanup: Duration::ZERO, divisible: true },
+        lasts: Lasts {
+            load,
+            graceful: Duration::ZERO,
+            cleanup: Duration::ZERO,
+            spread: Duration::ZERO,
+            divisible: true,
+        },
         detached: false,
+        regions: Vec::new(),
+        all_regions: false,
     };
-    RunOrder { bundle, settings, judge: Judge::default(), resumed: None }
+    (RunOrder { bundle, judge: Judge::default(), all_regions: false, lost: Vec::new() }, settings)
+}
+
+/// Drives a run in one region.
+pub(crate) async fn drive(
+    queue: &impl Queue,
+    store: &impl Store,
+    clock: &TestClock,
+    (order, settings): (RunOrder, Settings),
+    stop: impl Future<Output = ()>,
+) -> Result<RunRecord, OrchestrateError> {
+    let fleet = Fleet { region: "here".to_owned(), queue, store, settings, resumed: None };
+    orchestrate(vec![fleet], clock, order, &mut Nobody, stop).await
 }
 
 /// A pretended load's reins.
@@ -202,9 +222,7 @@ impl World {
         stop: impl Future<Output = ()>,
     ) -> RunRecord {
         let (queue, store, clock) = (Arc::clone(&self.queue), Arc::clone(&self.store), self.clock);
-        let mut nobody = Nobody;
-        let mut driven =
-            pin!(orchestrate(&*queue, &*store, &clock, order(seats, self.load), &mut nobody, stop));
+        let mut driven = pin!(drive(&*queue, &*store, &clock, order(seats, self.load), stop));
         loop {
             tokio::select! {
                 record = &mut driven => return record.unwrap(),
@@ -321,9 +339,8 @@ async fn a_generator_ends_its_load_before_its_environment_ends_it() {
     world.deadline = Some(world.clock.now().plus(Duration::from_secs(30)));
     let (queue, store, clock) = (Arc::clone(&world.queue), Arc::clone(&world.store), world.clock);
     let mut short = order(1, world.load);
-    short.settings.lasts.load = Duration::from_secs(5);
-    let mut nobody = Nobody;
-    let mut driven = pin!(orchestrate(&*queue, &*store, &clock, short, &mut nobody, std::future::pending()));
+    short.1.lasts.load = Duration::from_secs(5);
+    let mut driven = pin!(drive(&*queue, &*store, &clock, short, std::future::pending()));
     let record = loop {
         tokio::select! {
             record = &mut driven => break record.unwrap(),

@@ -149,6 +149,17 @@ impl Scope {
         locked(&self.shared).uses = uses;
     }
 
+    /// Takes no row that somebody else may have taken for the same user before, who has used no data more often.
+    pub fn goes_on_after(&self, uses: u64) {
+        locked(&self.shared).uses = vec![uses; self.constants.data.len()];
+    }
+
+    /// How often the data that was used most has been used.
+    #[must_use]
+    pub fn most_uses(&self) -> u64 {
+        locked(&self.shared).uses.iter().copied().max().unwrap_or(0)
+    }
+
     /// A scope for something that is done for the user, and of which nothing is the user's: what it sets and what it
     /// draws changes nothing for it.
     #[must_use]

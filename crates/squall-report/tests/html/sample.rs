@@ -37,6 +37,7 @@ pub(crate) fn empty() -> RunResult {
         annotations: Vec::new(),
         thresholds: Vec::new(),
         problems: Vec::new(),
+        regions: Vec::new(),
         cost: squall_report::Cost::free(),
     };
     let mut result = build(&plan, &Merged::default(), facts);

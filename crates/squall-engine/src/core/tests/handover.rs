@@ -65,10 +65,16 @@ pub(super) struct Part {
     pub(super) thread: (u32, u32),
     pub(super) from: Duration,
     pub(super) takes: Duration,
+    pub(super) rounds: u64,
 }
 
-pub(super) const ALL: Part =
-    Part { slice: Share::WHOLE, thread: (0, 1), from: Duration::ZERO, takes: Duration::from_millis(20) };
+pub(super) const ALL: Part = Part {
+    slice: Share::WHOLE,
+    thread: (0, 1),
+    from: Duration::ZERO,
+    takes: Duration::from_millis(20),
+    rounds: 0,
+};
 
 /// Runs it while `control` does what the fleet would do.
 pub(super) fn run_part<F: Future<Output = ()> + 'static>(
@@ -85,6 +91,7 @@ pub(super) fn run_part<F: Future<Output = ()> + 'static>(
         let share = part.slice.subdivide(part.thread.0, part.thread.1).unwrap();
         let mut core = core_of(plan, share, machine, stopper.clone(), sender);
         (core.slice, core.order.from, core.order.interval) = (part.slice, part.from, Duration::from_secs(1));
+        core.order.rounds = part.rounds;
         let epoch = core.order.epoch;
         let log = Rc::<RefCell<Log>>::default();
         let service = Logging { epoch, takes: part.takes, log: Rc::clone(&log) };
@@ -145,6 +152,43 @@ pub(super) fn user_us(ran: &Ran) -> u64 {
 }
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
+
+/// The most iterations that a user has begun, or rows that it has taken, as snapshots tell.
+fn rounds(ran: &Ran) -> u64 {
+    ran.merged.loads().values().map(|load| load.rounds).max().unwrap_or(0)
+}
+
+#[test]
+fn who_goes_on_with_users_takes_no_row_that_was_taken() {
+    let check = |per: &str, path: &str| {
+        let text = format!(
+            "target: http://t.test\nload: {{ users: 7, duration: 20s, graceful_stop: 1s }}\n\
+             data: {{ d: {{ csv: d.csv, pick: unique, per: {per} }} }}\n\
+             scenarios: {{ a: {{ think: 200ms..400ms, steps: [ {{ get: '{path}' }} ] }} }}"
+        );
+        let rows: String = (0..20_000).map(|row| format!("{row}\n")).collect();
+        let file = format!("id\n{rows}").into_bytes();
+        let bundle =
+            squall_plan::Bundle::new("p.yaml", text, Inputs::default()).with_files(|_| Ok(file.clone()));
+        let plan = Arc::new(squall_plan::compile(&bundle).unwrap().plan);
+        let boundary = SECOND * 10;
+        let before = run_until(&plan, ALL, boundary, Duration::ZERO);
+        let after = run_alone(&plan, Part { from: boundary, rounds: rounds(&before) + 2, ..ALL });
+        let paths = sorted(&[&before.log, &after.log]);
+        let mut rows: Vec<&str> =
+            paths.iter().flat_map(|path| path.trim_start_matches('/').split('-')).collect();
+        let taken = rows.len();
+        rows.sort_unstable();
+        rows.dedup();
+        assert!(before.log.len() > 100 && after.log.len() > 100, "{} {}", before.log.len(), after.log.len());
+        assert_eq!(rows.len(), taken, "{per}");
+        // Without being told it would begin anew.
+        let anew = run_alone(&plan, Part { from: boundary, ..ALL });
+        assert!(anew.log.iter().any(|(_, path)| before.log.iter().any(|(_, other)| other == path)), "{per}");
+    };
+    check("iteration", "/{{ d.id }}");
+    check("use", "/{{ d.id }}-{{ d.id }}");
+}
 
 #[test]
 fn two_generators_let_each_arrival_of_the_plan_happen_once() {
