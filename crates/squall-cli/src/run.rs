@@ -345,6 +345,7 @@ fn generator(record: &GeneratorRecord) -> GeneratorFacts {
         nonce: record.ready.nonce.clone(),
         region: record.ready.region.clone(),
         environment: record.ready.environment.clone(),
+        source_ip: record.ready.source_ip.clone(),
         init_ms: record.ready.init_ms,
         ready_ms: record.ready_ms,
         start_skew_ms: record.last_word.as_ref().map(|last_word| last_word.start_skew_ms),

@@ -47,7 +47,7 @@ pub use orchestrator::{
     Command, Division, End, Event, GeneratorRecord, Lasts, Orchestrator, Phase, Seats, Settings, Slices,
 };
 pub use ports::{Clock, ETag, Fetched, Listed, Put, Queue, Secrets, Store, StoreError, StoreErrorKind};
-pub use seat::{Identity, Load, Order, Reins, SeatOutcome, sit};
+pub use seat::{Identity, Load, Order, Prepared, Reins, SeatOutcome, sit};
 pub use squall_plan::SecretSource;
 pub use status::{Status, regions_of, status};
 pub use stop::{Stop, stop};

@@ -151,6 +151,12 @@ pub struct Ready {
     pub clock: Time,
     /// When its environment ends it, if it does.
     pub deadline: Option<Time>,
+    /// The address that its requests come from, if it was told.
+    #[serde(default)]
+    pub source_ip: Option<String>,
+    /// What whoever reads the result should know of it.
+    #[serde(default)]
+    pub remark: Option<String>,
     /// Why it cannot run the plan, if it cannot.
     pub problem: Option<String>,
 }

@@ -266,6 +266,7 @@ impl Orchestrator {
         if let Some(stored_at) = stored_at {
             self.clock_skews_us.insert(ready.nonce.clone(), ready.clock.0.saturating_sub(stored_at.0));
         }
+        ready.remark.iter().for_each(|remark| self.note(remark.clone()));
         let problem = ready.problem.clone().filter(|_| gathering);
         let problem = problem.map(|problem| format!("generator of seat {}: {problem}", ready.seat));
         let ready_ms = now.since(self.began_at).as_secs_f64() * 1_000.0;

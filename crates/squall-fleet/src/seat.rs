@@ -1,5 +1,6 @@
 //! The generator's side: take a seat, wait for a slice, run it, report, leave.
 
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -72,6 +73,15 @@ pub struct Order {
     pub interval: Duration,
 }
 
+/// What was made ready for a plan.
+#[derive(Debug)]
+pub struct Prepared<Start> {
+    /// Starts the engine.
+    pub start: Start,
+    /// The address that its requests come from, or why that is not known; `None` if nobody wants to know.
+    pub source: Option<Result<IpAddr, String>>,
+}
+
 /// The engine at work.
 pub struct Load {
     /// What was measured, an item an interval; ends when the load has ended.
@@ -119,7 +129,7 @@ pub async fn sit<Preparation, Start>(
     prepare: impl FnOnce(Arc<Plan>) -> Preparation,
 ) -> Result<SeatOutcome, StoreError>
 where
-    Preparation: Future<Output = Result<Start, String>>,
+    Preparation: Future<Output = Result<Prepared<Start>, String>>,
     Start: FnOnce(Order) -> Result<Load, String>,
 {
     let invitation = match Invitation::from_text(invitation) {
@@ -133,13 +143,14 @@ where
         None => return Ok(SeatOutcome::Foreign("there is no such run".to_owned())),
     };
     let prepared = match plan(store, &manifest).await?.map(Arc::new) {
-        Ok(plan) => prepare(Arc::clone(&plan)).await.map(|start| (start, plan)),
+        Ok(plan) => prepare(Arc::clone(&plan)).await.map(|prepared| (prepared, plan)),
         Err(problem) => Err(problem),
     };
     let seat = Seat { store, clock, identity, manifest: &manifest };
     let mut watch = Watch::new(identity, &manifest, clock.now());
-    seat.say_ready(&mut watch, invitation.seat, prepared.as_ref().err().cloned()).await?;
-    let (start, mut plan) = match prepared {
+    let source = prepared.as_ref().map(|(prepared, _)| prepared.source.clone()).map_err(Clone::clone);
+    seat.say_ready(&mut watch, invitation.seat, source).await?;
+    let (Prepared { start, .. }, mut plan) = match prepared {
         Ok(prepared) => prepared,
         Err(problem) => return Ok(SeatOutcome::Unable(problem)),
     };
@@ -194,7 +205,7 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
         &self,
         watch: &mut Watch<'_>,
         seat: u32,
-        problem: Option<String>,
+        source: Result<Option<Result<IpAddr, String>>, String>,
     ) -> Result<(), StoreError> {
         let mut patience = Patience::default();
         while let Err(error) = watch.first_look(self.store, self.clock).await {
@@ -203,6 +214,12 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
             }
         }
         let identity = self.identity.clone();
+        let problem = source.as_ref().err().cloned();
+        let (source_ip, remark) = match source.ok().flatten() {
+            None => (None, None),
+            Some(Ok(address)) => (Some(address.to_string()), None),
+            Some(Err(reason)) => (None, Some(format!("`source_address`: {reason}"))),
+        };
         let ready = Ready {
             version: VERSION,
             nonce: identity.nonce,
@@ -212,6 +229,8 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
             init_ms: identity.init_ms,
             clock: self.clock.now(),
             deadline: identity.deadline,
+            source_ip,
+            remark,
             problem,
         };
         self.write(&keys::ready(&self.manifest.run, &ready.nonce), ready.to_bytes()).await

@@ -8,7 +8,7 @@ use lambda_runtime::{Context, LambdaEvent};
 use serde::{Deserialize, Serialize};
 use squall_aws::{AwsSecrets, S3Store, SqsQueue};
 use squall_fleet::ceilings::generators_of;
-use squall_fleet::{Ended, Identity, Load, Order, SeatOutcome, Time, sit};
+use squall_fleet::{Ended, Identity, Load, Order, Prepared, SeatOutcome, Time, sit};
 use squall_seat::{Machine, Plan, SystemClock, machine_of_memory};
 
 use crate::environment::Environment;
@@ -107,7 +107,7 @@ impl Handler {
         plan: Arc<Plan>,
         machine: Machine,
         invitation: &str,
-    ) -> Result<impl FnOnce(Order) -> Result<Load, String> + use<>, String> {
+    ) -> Result<Prepared<impl FnOnce(Order) -> Result<Load, String> + use<>>, String> {
         let ceilings = self.environment.ceilings.clone();
         // Only where it matters, for it is one more read.
         let generators = match ceilings.generators {
@@ -119,11 +119,13 @@ impl Handler {
         };
         ceilings.check(&plan, generators).map_err(|beyond| beyond.to_string())?;
         let guard = self.environment.guard();
-        let start = squall_seat::prepare_guarded(plan, machine, guard, &self.secrets).await?;
-        Ok(move |order: Order| {
+        let Prepared { start, source } =
+            squall_seat::prepare_guarded(plan, machine, guard, &self.secrets).await?;
+        let start = move |order: Order| {
             ceilings.check_share(order.share).map_err(|beyond| beyond.to_string())?;
             start(order)
-        })
+        };
+        Ok(Prepared { start, source })
     }
 }
 

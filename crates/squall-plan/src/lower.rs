@@ -155,8 +155,8 @@ pub(crate) fn lower<'a>(
     // Each expression was compiled when it was added, so this cannot fail either.
     let keeps_response = program.mentions("response");
     let Ok(program) = program.finish() else { return (None, diagnostics) };
-    let Parts { name, target, http, allow, data, loads, scenarios, setup, teardown, thresholds, events } =
-        parts;
+    let Parts { name, target, http, allow, data, loads, scenarios, errands, thresholds, events } = parts;
+    let [setup, teardown, source_address] = errands;
     let plan = Plan {
         name,
         target,
@@ -167,6 +167,7 @@ pub(crate) fn lower<'a>(
         scenarios,
         setup,
         teardown,
+        source_address,
         thresholds,
         events,
         auths,
@@ -192,8 +193,7 @@ struct Parts {
     data: Vec<Feeder>,
     loads: Vec<crate::model::PlacedLoad>,
     scenarios: Vec<crate::model::Scenario>,
-    setup: Vec<crate::model::Step>,
-    teardown: Vec<crate::model::Step>,
+    errands: [Vec<crate::model::Step>; 3],
     thresholds: Vec<crate::threshold::Threshold>,
     events: Option<EventSettings>,
 }
@@ -221,12 +221,13 @@ impl<'a> Lowering<'a> {
         let setup = self.setup(&fields, &manner);
         let scenarios = self.scenarios(&fields, &manner, &loads);
         let teardown = self.teardown(&fields, &manner);
+        let errands = [setup, teardown, self.source_address(&fields, &manner)];
         self.check_fragments(&manner);
         self.check_rows(&data, &loads, &scenarios);
         let thresholds = self.thresholds(&fields, &loads);
         let events = self.events(&fields);
         let (target, allow) = (target?, self.allowed.take()?);
-        Some(Parts { name, target, http, allow, data, loads, scenarios, setup, teardown, thresholds, events })
+        Some(Parts { name, target, http, allow, data, loads, scenarios, errands, thresholds, events })
     }
 
     /// Finds the steps that others call.

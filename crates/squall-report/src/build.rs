@@ -79,6 +79,8 @@ pub struct GeneratorFacts {
     pub region: String,
     /// The execution environment.
     pub environment: String,
+    /// The address that its requests come from, if that is known.
+    pub source_ip: Option<String>,
     /// How long it took to start.
     pub init_ms: f64,
     /// From the run's begin to its readiness.
@@ -333,7 +335,7 @@ fn generator(facts: GeneratorFacts, merged: &Merged) -> Generator {
         nonce: facts.nonce,
         region: facts.region,
         environment: facts.environment,
-        source_ip: None,
+        source_ip: facts.source_ip,
         init_ms: facts.init_ms,
         ready_ms: facts.ready_ms,
         start_skew_ms: facts.start_skew_ms,

@@ -1,6 +1,6 @@
 //! What `result.json` holds. Names are kept from version to version; more may be added.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -128,6 +128,15 @@ pub struct TelemetrySeries {
     pub unit: String,
     /// Seconds since the epoch, and the value from then on.
     pub points: Vec<(f64, f64)>,
+}
+
+impl RunResult {
+    /// The addresses that requests came from, as far as generators know theirs.
+    #[must_use]
+    pub fn source_addresses(&self) -> BTreeSet<&str> {
+        let made_load = self.generators.iter().filter(|generator| generator.slice.is_some());
+        made_load.filter_map(|generator| generator.source_ip.as_deref()).collect()
+    }
 }
 
 /// Which run.

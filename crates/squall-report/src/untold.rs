@@ -102,6 +102,7 @@ mod tests {
             nonce: nonce.to_owned(),
             region: String::new(),
             environment: String::new(),
+            source_ip: None,
             init_ms: 0.0,
             ready_ms: 0.0,
             start_skew_ms: None,

@@ -78,6 +78,7 @@ fn facts(ending: Ending, missing: &[&str]) -> Facts {
         nonce: format!("n{slice}"),
         region: "local".to_owned(),
         environment: "process 1".to_owned(),
+        source_ip: None,
         init_ms: 0.1,
         ready_ms: 101.5,
         start_skew_ms: Some(0.0),

@@ -128,6 +128,8 @@ mod tests {
             init_ms: 50.0,
             clock: at(200),
             deadline: Some(at(0).plus(TIMEOUT)),
+            source_ip: None,
+            remark: None,
             problem: None,
         };
         let last_word = ended_ms.map(|ms| Final {

@@ -40,6 +40,8 @@ fn ready(nonce: u8, seat: u32) -> Event {
         init_ms: 0.0,
         clock: Time(0),
         deadline: None,
+        source_ip: None,
+        remark: None,
         problem: (nonce == 9).then(|| "cannot".to_owned()),
     };
     Event::Ready { ready, stored_at: None }

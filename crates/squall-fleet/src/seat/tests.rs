@@ -207,7 +207,8 @@ impl World {
         self.nonces += 1;
         self.seats.spawn(async move {
             sit(&*store, &clock, &invitation, &identity, async |_| {
-                Ok(move |order: Order| Ok(pretend(&order, clock, (dies_after, abort), running)))
+                let start = move |order: Order| Ok(pretend(&order, clock, (dies_after, abort), running));
+                Ok(Prepared { start, source: None })
             })
             .await
         });
@@ -242,7 +243,7 @@ impl World {
 
 type Start = fn(Order) -> Result<Load, String>;
 
-async fn cannot(_: Arc<Plan>) -> Result<Start, String> {
+async fn cannot(_: Arc<Plan>) -> Result<Prepared<Start>, String> {
     Err("cannot".to_owned())
 }
 

@@ -19,7 +19,7 @@ use super::dice::Dice;
 use super::executor::{Executor, VirtualClock};
 use super::target::Target;
 use super::world::SimulatedStore;
-use crate::{Clock, Identity, Load, Order, Reins, Time, sit};
+use crate::{Clock, Identity, Load, Order, Prepared, Reins, Time, sit};
 
 /// How long an execution environment lives.
 const LIFE: Duration = Duration::from_mins(15);
@@ -82,11 +82,12 @@ impl Machine {
         let place = Rc::clone(&engine);
         let clock = self.clock.clone();
         let seat = sit(&store, &self.clock, message, &identity, async |_| {
-            Ok(move |order: Order| {
+            let start = move |order: Order| {
                 let (made, load) = Engine::new(order, clock);
                 *place.borrow_mut() = Some(made);
                 Ok(load)
-            })
+            };
+            Ok(Prepared { start, source: None })
         });
         // The engine goes on beside the seat, on the same machine.
         let beside = async {

@@ -24,6 +24,9 @@ const MEASURES: [Measure; 7] = [
     ("ready after", |generator| Some(generator.ready_ms)),
 ];
 
+/// Addresses that are named.
+const MAX_ADDRESSES: usize = 20;
+
 /// A value, and whose.
 type Value<'a> = (f64, &'a Generator);
 
@@ -34,6 +37,7 @@ pub(super) fn generators(html: &mut Html, result: &RunResult) {
         return;
     }
     strips(html, &result.generators);
+    addresses(html, result);
     let head = [
         "Generator",
         "Slice",
@@ -68,6 +72,21 @@ pub(super) fn generators(html: &mut Html, result: &RunResult) {
     } else {
         table(html, &head, rows);
     }
+}
+
+/// Where a target that limits by address sees the load come from.
+fn addresses(html: &mut Html, result: &RunResult) {
+    let addresses: Vec<&str> = result.source_addresses().into_iter().collect();
+    let shown = addresses.iter().take(MAX_ADDRESSES).copied().collect::<Vec<_>>().join(", ");
+    let words = match addresses.len() {
+        0 => return,
+        1 => format!("All requests came from {shown}."),
+        number if number > MAX_ADDRESSES => {
+            format!("Requests came from {} addresses: {shown}, …", count(number as u64))
+        }
+        number => format!("Requests came from {number} addresses: {shown}."),
+    };
+    html.leaf("p", &[], &words);
 }
 
 fn row(generator: &Generator) -> Vec<String> {
