@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -16,13 +16,17 @@ use crate::judge::{Judge, Judged};
 use crate::message::{Control, Final, Message, Ready, State, Time};
 use crate::orchestrator::{Command, End, Event, GeneratorRecord, Orchestrator, Phase, Seats, Settings};
 use crate::ports::{Clock, ETag, Fetched, Listed, Put, Queue, Store, StoreError, StoreErrorKind, write_once};
-use crate::{assignments, keys};
+use crate::{assignments, keys, sizing};
 
-/// Values that are fetched at the same time.
-const CONCURRENT_FETCHES: usize = 64;
+mod stoppable;
+
+use stoppable::unless_stopped;
 
 /// How long the store may be unavailable before the run is given up. Its lease has run out long before.
 const GIVE_UP: Duration = Duration::from_mins(1);
+
+/// How often what is due by itself is seen to while something takes long.
+const TICK: Duration = Duration::from_secs(1);
 
 /// How often control is written in place of an own word whose answer was lost.
 const OWN_WORDS: u32 = 3;
@@ -105,7 +109,8 @@ pub async fn orchestrate(
     let started_at = clock.now();
     let run = order.settings.run.clone();
     let poll = order.settings.poll;
-    let shards = assignments::shards(order.settings.seats);
+    let (shards, at_once) =
+        (assignments::shards(order.settings.seats), sizing::reads_at_once(order.settings.seats));
     let (machine, tag, written) = match order.resumed {
         None => (Orchestrator::new(order.settings, started_at), None, None),
         Some(Resumed { control, tag, assignments, began_at, ahead_us }) => {
@@ -120,6 +125,7 @@ pub async fn orchestrate(
         store,
         run,
         shards,
+        at_once,
         bundle: Some(order.bundle),
         machine,
         pending: VecDeque::new(),
@@ -135,7 +141,8 @@ pub async fn orchestrate(
     driver.tell(clock, Event::Begin);
     let stop = pin!(stop);
     let mut stop = Some(stop);
-    let mut looked_at = started_at;
+    // A look at a large fleet takes long: how long it is since one succeeded says nothing.
+    let mut failing_since = None;
     while driver.end.is_none() {
         // Nobody waits for a store that does not answer before a stop is heard.
         match unless_stopped(&mut stop, driver.look(clock)).await {
@@ -143,9 +150,10 @@ pub async fn orchestrate(
                 driver.tell(clock, Event::Stop);
                 continue;
             }
-            Some(Ok(())) => looked_at = clock.now(),
+            Some(Ok(())) => failing_since = None,
             Some(Err(error))
-                if error.kind == StoreErrorKind::Unavailable && clock.now().since(looked_at) < GIVE_UP => {}
+                if error.kind == StoreErrorKind::Unavailable
+                    && clock.now().since(*failing_since.get_or_insert_with(|| clock.now())) < GIVE_UP => {}
             Some(Err(error)) => {
                 driver.give_up(clock).await;
                 if driver.machine.epoch().is_none() {
@@ -168,22 +176,6 @@ pub async fn orchestrate(
     Ok(driver.into_record(started_at))
 }
 
-/// What a future comes to; `None` if the stop comes before, which it does once.
-async fn unless_stopped<T>(
-    stop: &mut Option<Pin<&mut impl Future<Output = ()>>>,
-    future: impl Future<Output = T>,
-) -> Option<T> {
-    let future = pin!(future);
-    let Some(waiting) = stop.take() else { return Some(future.await) };
-    match select(waiting, future).await {
-        Either::Left(_) => None,
-        Either::Right((value, waiting)) => {
-            *stop = Some(waiting);
-            Some(value)
-        }
-    }
-}
-
 /// What lies under a key.
 #[derive(Debug, Clone, Copy)]
 enum Found {
@@ -196,8 +188,9 @@ struct Driver<'a, Q, S> {
     queue: &'a Q,
     store: &'a S,
     run: String,
-    /// Over how many keys assignments are spread.
+    /// Over how many keys assignments are spread, and how many values are fetched at the same time.
     shards: u32,
+    at_once: usize,
     /// The plan, until it is written: before everything else.
     bundle: Option<Bundle>,
     machine: Orchestrator,
@@ -282,7 +275,15 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
         prefix: &str,
         after: Option<&str>,
     ) -> Result<(), StoreError> {
-        let listed = self.store.list(prefix, after).await?;
+        let store = self.store;
+        let mut listing = pin!(store.list(prefix, after));
+        let listed = loop {
+            match select(listing.as_mut(), pin!(clock.sleep(TICK))).await {
+                Either::Left((listed, _)) => break listed?,
+                Either::Right(_) => self.tell(clock, Event::Tick),
+            }
+            self.carry_out_pending(clock).await?;
+        };
         let mut left: Vec<Listed> =
             listed.into_iter().filter(|listed| !self.is_known(found, &listed.key)).collect();
         while !left.is_empty() {
@@ -312,7 +313,8 @@ impl<Q: Queue, S: Store> Driver<'_, Q, S> {
             (listed, fetched)
         });
         let mut failure = None;
-        let mut fetches = stream::iter(fetches).buffered(CONCURRENT_FETCHES);
+        // One that takes long holds up no other.
+        let mut fetches = stream::iter(fetches).buffer_unordered(self.at_once);
         while let Some((listed, fetched)) = fetches.next().await {
             match fetched {
                 Ok(Fetched::Found { value, .. }) => {
