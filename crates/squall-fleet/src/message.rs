@@ -262,12 +262,20 @@ pub(crate) trait Message: Serialize + DeserializeOwned {
 
     /// Reads what [`to_bytes`](Self::to_bytes) wrote. Fields that are not known are passed over.
     fn from_bytes(bytes: &[u8]) -> Result<Self, MessageError> {
-        let value: serde_json::Value = serde_json::from_slice(bytes)?;
-        match value.get("version").and_then(serde_json::Value::as_u64) {
+        // Of another version nothing else need be as it is here. The rest is passed over, for there may be much of it.
+        let Versioned { version } = serde_json::from_slice(bytes)?;
+        match version.as_u64() {
             Some(version) if version != u64::from(VERSION) => Err(MessageError::Version(version)),
-            _ => Ok(serde_json::from_value(value)?),
+            _ => Ok(serde_json::from_slice(bytes)?),
         }
     }
+}
+
+/// What messages of all versions have.
+#[derive(Deserialize)]
+struct Versioned {
+    #[serde(default)]
+    version: serde_json::Value,
 }
 
 impl Message for Invitation {}
@@ -316,6 +324,8 @@ mod tests {
     fn a_message_of_another_version_or_kind_is_refused() {
         let newer = Control { version: 3, ..control() };
         assert!(matches!(Control::from_bytes(&newer.to_bytes()), Err(MessageError::Version(3))));
+        let other = Control::from_bytes(b"{\"term\":\"x\",\"version\":3}");
+        assert!(matches!(other, Err(MessageError::Version(3))), "whatever else is in it");
         for text in ["", "{}", "[]", "{\"version\":2}", "\u{1F329}", "{\"version\":\"x\"}"] {
             assert!(
                 matches!(Control::from_bytes(text.as_bytes()), Err(MessageError::Malformed(_))),

@@ -59,7 +59,8 @@ impl Orchestrator {
             .filter(|(_, record)| record.clock_off_us.is_none() && record.ready.problem.is_none())
             .map(|(nonce, record)| (record.ready.seat, nonce.clone()))
             .collect();
-        if nonces.len() < wanted && !(time_is_up && nonces.len() >= self.settings.least.max(1) as usize) {
+        self.lacking = wanted.saturating_sub(nonces.len());
+        if self.lacking > 0 && !(time_is_up && nonces.len() >= self.settings.least.max(1) as usize) {
             return self.invite_for_wrong_clocks(now);
         }
         let wrong = self.wrong_clocks();
@@ -387,12 +388,14 @@ impl Orchestrator {
             record.post = Some(post);
             record.heard_at = now;
         }
+        self.account_for(nonce);
     }
 
     fn relieve(&mut self, changes: &mut Assignment, nonce: String, relief: Relief, now: Time) {
         if let Some(record) = self.generators.get_mut(&nonce) {
             record.relief = Some((relief, now));
         }
+        self.account_for(&nonce);
         changes.reliefs.insert(nonce, relief);
     }
 

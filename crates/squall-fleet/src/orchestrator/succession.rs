@@ -90,6 +90,7 @@ impl Orchestrator {
             Some(record) => record.post = Some(post),
             None => self.take_post(nonce, post, now),
         }
+        self.account_for(nonce);
     }
 
     /// All assignments that were ever made, when another orchestrator has made them.

@@ -103,15 +103,36 @@ proptest! {
                     Command::WriteManifest(_) | Command::Invite(_) => {}
                 }
             }
+            machine.check_accounts();
         }
         prop_assert!(controls.is_sorted_by_key(|control| (control.state, control.generation)));
         prop_assert!(assignments <= 1);
         // However little is heard, it ends when its time is over.
-        let late = Time(now.0 + 100_000_000);
-        machine.on_event(late, Event::Looked);
-        machine.on_event(Time(late.0 + 100_000_000), Event::Looked);
+        for _ in 0..4 {
+            now = Time(now.0 + 100_000_000);
+            machine.on_event(now, Event::Looked);
+        }
         prop_assert_eq!(machine.phase(), Phase::Done);
     }
+}
+
+#[test]
+fn a_wrong_clock_is_no_generator_and_somebody_comes_in_its_place() {
+    let mut machine = Orchestrator::new(settings(3), Time(0));
+    machine.on_event(Time(0), Event::Begin);
+    let come = |machine: &mut Orchestrator, nonce, ahead_us: i64| {
+        let Event::Ready { ready, .. } = ready(nonce, u32::from(nonce)) else { panic!("not ready") };
+        let ready = Ready { clock: Time(1_000_000 + ahead_us), ..ready };
+        machine.on_event(Time(1_000_000), Event::Ready { ready, stored_at: Some(Time(1_000_000)) });
+    };
+    for (nonce, ahead_us) in [(0, 9_000_000), (1, 0), (2, 0)] {
+        come(&mut machine, nonce, ahead_us);
+    }
+    assert_eq!(machine.phase(), Phase::Gathering, "three are ready, and one of them does not count");
+    let commands = machine.on_event(Time(1_000_000), Event::Looked);
+    assert!(matches!(commands.as_slice(), [] | [Command::Invite(_)]), "{commands:?}");
+    come(&mut machine, 3, 0);
+    assert_eq!((machine.phase(), machine.has_slice("n0")), (Phase::Running, false));
 }
 
 #[test]
@@ -135,6 +156,38 @@ fn the_epoch_is_by_the_generators_clocks() {
         machine.on_event(Time(1_000_000), Event::Ready { ready, stored_at: None });
     }
     assert_eq!(machine.epoch(), Some(Time(1_000_000 + 3_000_000 + 1_000_000)));
+}
+
+#[test]
+fn a_look_that_began_before_the_time_was_over_gives_nobody_up() {
+    let mut machine = Orchestrator::new(settings(1), Time(0));
+    machine.on_event(Time(0), Event::Begin);
+    machine.on_event(Time(0), ready(0, 0));
+    machine.on_event(Time(10_000_000), Event::Renewed { lease_until: Time(900_000_000) });
+    // The load is over at 21 s, and everything should be there 11 s later.
+    machine.on_event(Time(31_000_000), Event::Looked);
+    machine.on_event(Time(40_000_000), Event::Looked);
+    assert_eq!(machine.phase(), Phase::Running);
+    let commands = machine.on_event(Time(41_000_000), Event::Looked);
+    assert!(commands.contains(&Command::End(End::Finished)), "{commands:?}");
+}
+
+/// What thousands have written takes a while to be read, and that it does is not in the fleet's time.
+#[test]
+fn words_that_are_read_late_do_not_set_the_fleets_clock_back() {
+    let mut machine = Orchestrator::new(settings(3), Time(0));
+    machine.on_event(Time(0), Event::Begin);
+    // Generators are 7 s ahead of us and the store is 3 s behind; the last of three is read 20 s after it was written.
+    for (nonce, written_us, read_us) in
+        [(0, 1_000_000, 1_000_000), (1, 1_500_000, 11_000_000), (2, 2_000_000, 22_000_000)]
+    {
+        let Event::Ready { ready, .. } = ready(nonce, u32::from(nonce)) else { panic!("not ready") };
+        let ready = Ready { clock: Time(written_us + 7_000_000), ..ready };
+        let stored_at = Some(Time((written_us - 3_000_000_i64).div_euclid(1_000_000) * 1_000_000));
+        machine.on_event(Time(read_us), Event::Ready { ready, stored_at });
+    }
+    let epoch = machine.epoch().unwrap().since(Time(22_000_000 + 7_000_000));
+    assert!((Duration::from_secs(1)..=Duration::from_secs(2)).contains(&epoch), "{epoch:?}");
 }
 
 #[test]
