@@ -346,6 +346,7 @@ fn generator(record: &GeneratorRecord) -> GeneratorFacts {
         region: record.ready.region.clone(),
         environment: record.ready.environment.clone(),
         source_ip: record.ready.source_ip.clone(),
+        queued_ms: record.ready.queued_ms,
         init_ms: record.ready.init_ms,
         ready_ms: record.ready_ms,
         start_skew_ms: record.last_word.as_ref().map(|last_word| last_word.start_skew_ms),

@@ -145,6 +145,9 @@ pub struct Ready {
     pub region: String,
     /// The execution environment it runs in.
     pub environment: String,
+    /// How long its invitation had waited when it took it, in milliseconds, if that is known.
+    #[serde(default)]
+    pub queued_ms: Option<f64>,
     /// How long it took to start, in milliseconds.
     pub init_ms: f64,
     /// What its clock said when it wrote this.

@@ -42,6 +42,8 @@ pub struct Identity {
     pub region: String,
     /// The execution environment it runs in.
     pub environment: String,
+    /// How long its invitation had waited when it took it, in milliseconds, if that is known.
+    pub queued_ms: Option<f64>,
     /// How long it took to start, in milliseconds.
     pub init_ms: f64,
     /// When its environment ends it, if it does.
@@ -231,6 +233,7 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
             seat,
             region: identity.region,
             environment: identity.environment,
+            queued_ms: identity.queued_ms,
             init_ms: identity.init_ms,
             clock: self.clock.now(),
             deadline: identity.deadline,

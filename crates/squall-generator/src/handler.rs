@@ -8,7 +8,7 @@ use lambda_runtime::{Context, LambdaEvent};
 use serde::{Deserialize, Serialize};
 use squall_aws::{AwsSecrets, S3Store, SqsQueue};
 use squall_fleet::ceilings::generators_of;
-use squall_fleet::{Ended, Identity, Load, Order, Prepared, SeatOutcome, Time, sit};
+use squall_fleet::{Clock, Ended, Identity, Load, Order, Prepared, SeatOutcome, Time, sit};
 use squall_seat::{Machine, Plan, SystemClock, machine_of_memory};
 
 use crate::environment::Environment;
@@ -26,6 +26,23 @@ struct Record {
     message_id: String,
     receipt_handle: String,
     body: String,
+    #[serde(default)]
+    attributes: Attributes,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Attributes {
+    /// When it was sent, in milliseconds since 1970.
+    sent_timestamp: Option<String>,
+}
+
+impl Record {
+    /// How long it has been in the queue.
+    fn queued_ms(&self, now: Time) -> Option<f64> {
+        let sent_ms: i64 = self.attributes.sent_timestamp.as_ref()?.parse().ok()?;
+        Some(now.since(Time(sent_ms.checked_mul(1_000)?)).as_secs_f64() * 1_000.0)
+    }
 }
 
 /// Which messages of a batch were not dealt with. Those stay in the queue.
@@ -90,6 +107,7 @@ impl Handler {
             nonce: nonce(&context.request_id),
             region: self.environment.region.clone(),
             environment: self.environment.log_stream.clone(),
+            queued_ms: record.queued_ms(SystemClock.now()),
             init_ms: if is_warm { 0.0 } else { self.init.as_secs_f64() * 1_000.0 },
             deadline: deadline(context),
         };

@@ -81,7 +81,9 @@ pub struct GeneratorFacts {
     pub environment: String,
     /// The address that its requests come from, if that is known.
     pub source_ip: Option<String>,
-    /// How long it took to start.
+    /// How long its invitation had waited when it took it, if that is known.
+    pub queued_ms: Option<f64>,
+    /// How long it took to start; zero where it was there already.
     pub init_ms: f64,
     /// From the run's begin to its readiness.
     pub ready_ms: f64,
@@ -336,6 +338,7 @@ fn generator(facts: GeneratorFacts, merged: &Merged) -> Generator {
         region: facts.region,
         environment: facts.environment,
         source_ip: facts.source_ip,
+        queued_ms: facts.queued_ms,
         init_ms: facts.init_ms,
         ready_ms: facts.ready_ms,
         start_skew_ms: facts.start_skew_ms,

@@ -433,7 +433,10 @@ pub struct Generator {
     pub environment: String,
     /// The address it sends from; null where it is not known.
     pub source_ip: Option<String>,
-    /// How long it took to start.
+    /// How long its invitation had waited in the queue when it took it; null where that is not known.
+    #[serde(default)]
+    pub queued_ms: Option<f64>,
+    /// How long it took to start; zero where its environment was there already.
     pub init_ms: f64,
     /// From the run's begin to its readiness.
     pub ready_ms: f64,

@@ -103,6 +103,7 @@ mod tests {
             region: String::new(),
             environment: String::new(),
             source_ip: None,
+            queued_ms: None,
             init_ms: 0.0,
             ready_ms: 0.0,
             start_skew_ms: None,

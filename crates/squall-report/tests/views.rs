@@ -79,6 +79,7 @@ fn facts(ending: Ending, missing: &[&str]) -> Facts {
         region: "local".to_owned(),
         environment: "process 1".to_owned(),
         source_ip: None,
+        queued_ms: None,
         init_ms: 0.1,
         ready_ms: 101.5,
         start_skew_ms: Some(0.0),

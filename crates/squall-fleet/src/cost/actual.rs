@@ -125,6 +125,7 @@ mod tests {
             seat: 0,
             region: "eu-west-1".to_owned(),
             environment: "e".to_owned(),
+            queued_ms: None,
             init_ms: 50.0,
             clock: at(200),
             deadline: Some(at(0).plus(TIMEOUT)),

@@ -196,6 +196,7 @@ async fn a_seat_is_taken_though_the_store_is_unavailable_at_first() {
             nonce: "n".to_owned(),
             region: String::new(),
             environment: String::new(),
+            queued_ms: None,
             init_ms: 0.0,
             deadline: None,
         };

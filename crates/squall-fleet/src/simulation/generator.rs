@@ -75,6 +75,7 @@ impl Machine {
             nonce: self.nonce.clone(),
             region: "simulated".to_owned(),
             environment: self.nonce.clone(),
+            queued_ms: None,
             init_ms: 20.0,
             deadline: Some(self.clock.now().plus(LIFE)),
         };

@@ -332,6 +332,7 @@ pub(crate) fn generator(nonce: &str) -> Generator {
         region: "eu-west-1".to_owned(),
         environment: "process 1".to_owned(),
         source_ip: Some("192.0.2.7".to_owned()),
+        queued_ms: Some(41.0),
         init_ms: 0.1,
         ready_ms: 101.5,
         start_skew_ms: Some(0.4),
