@@ -7,6 +7,7 @@
 //! **Invariants:** this crate is pure: no clock, socket, file or environment variable, and no runtime. A
 //! message that is duplicated, late, lost or foreign changes coverage, never arithmetic.
 
+pub mod absence;
 mod assignments;
 mod attach;
 pub mod ceilings;
