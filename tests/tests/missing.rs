@@ -64,6 +64,16 @@ fn seats_of_a_function_that_may_not_be_invoked_so_often_are_throttled() {
 }
 
 #[test]
+fn seats_of_the_lane_that_is_in_the_way_are_told_from_others() {
+    let (aws, server) = (Aws::start(), target(false));
+    aws.deploy_with(&["--lanes", "2"]);
+    // Seats 0, 2 and 4 are dealt to the first, 1 and 3 to the second.
+    aws.reserve(0);
+    let function = format!("function `{}`, which is 0, to 3 at least", aws.output("Function"));
+    check_one(&aws, &server, &["3 seats: throttled (Reserved", &function]);
+}
+
+#[test]
 fn seats_of_a_function_that_does_not_start_have_failed_in_init() {
     let (aws, server) = (Aws::start(), target(false));
     // Its settings are missing, so it says so and ends before it takes anything.

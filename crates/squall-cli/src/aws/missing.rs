@@ -9,9 +9,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use squall_aws::operator::look_for_absent;
 use squall_fleet::absence::{Found, causes};
-use squall_fleet::{RunRecord, State, StoreError, status};
+use squall_fleet::{RunRecord, State, StoreError, state_of};
 
-use super::bases::{Base, Bases};
+use super::bases::Bases;
 use crate::attach::Part;
 use crate::failure::Failure;
 
@@ -68,11 +68,14 @@ impl<'a> Watch<'a> {
     /// Looks at each region whose seats are waited for when most of the time for it is over.
     async fn look(&self) -> Looked {
         let looks = self.bases.iter().zip(&self.offered).map(|(base, offered)| async {
-            if !still_waits(base, &offered.run).await {
-                return None;
-            }
-            let connection = base.site.session.connection();
-            let looked = Box::pin(look_for_absent(connection, &base.deployed.fleet, &offered.run)).await;
+            let looked = match state_of(&base.deployed.store, &offered.run).await {
+                Ok(Some(State::Waiting)) => {
+                    let connection = base.site.session.connection();
+                    Box::pin(look_for_absent(connection, &base.deployed.fleet, &offered.run)).await
+                }
+                Ok(_) => return None,
+                Err(error) => (Found::default(), vec![error]),
+            };
             Some((offered.region.clone(), looked))
         });
         join_all(looks.collect::<Vec<_>>()).await.into_iter().flatten().collect()
@@ -100,13 +103,5 @@ impl<'a> Watch<'a> {
             };
             record.problems.extend(errors.iter().map(problem));
         }
-    }
-}
-
-/// Whether a run waits for its seats, and nobody knows better.
-async fn still_waits(base: &Base, run: &str) -> bool {
-    match status(&base.deployed.store, run).await {
-        Ok(Some(status)) => status.state() == State::Waiting,
-        Ok(None) | Err(_) => false,
     }
 }

@@ -215,7 +215,7 @@ async fn drive_to_end(
         let used = stores.iter().map(Counted::used).sum();
         let cost = cost_of(bases, &record, (opened_at, poll), used, estimated_usd);
         record.absent.iter().for_each(|line| eprintln!("missing: {line}"));
-        if record.epoch.is_none() && matches!(record.end, End::Failed(_)) {
+        if record.absent.is_empty() && record.epoch.is_none() && matches!(record.end, End::Failed(_)) {
             let lanes = bases.iter().flat_map(|base| &base.deployed.fleet.lanes);
             let functions: Vec<&str> = lanes.map(|lane| lane.function.as_str()).collect();
             eprintln!("hint: the log of function `{}` says why seats were not taken", functions.join("`, `"));
