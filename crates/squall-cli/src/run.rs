@@ -275,6 +275,7 @@ fn facts(
         },
         seats: seats(record.seats),
         missing: record.missing.clone(),
+        absent: record.absent.clone(),
         unknown_requests: record.unknown_requests,
         annotations: Vec::new(),
         thresholds: record.judged.iter().map(threshold).collect(),

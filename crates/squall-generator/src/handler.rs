@@ -177,3 +177,16 @@ fn in_a_word(outcome: &SeatOutcome) -> &'static str {
 fn log(line: &str) {
     eprintln!("{line}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever looks why seats are not taken asks like this.
+    #[test]
+    fn a_batch_without_messages_is_nothing_to_do() {
+        let batch: Batch = serde_json::from_str(r#"{"Records":[]}"#).unwrap();
+        assert!(batch.records.is_empty());
+        assert_eq!(serde_json::to_string(&Answer::default()).unwrap(), r#"{"batchItemFailures":[]}"#);
+    }
+}

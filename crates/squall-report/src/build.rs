@@ -33,6 +33,8 @@ pub struct Facts {
     pub seats: SeatCoverage,
     /// What is missing, in words.
     pub missing: Vec<String>,
+    /// Seats that nobody took, and why: others have made their part of the load, so no verdict hangs on them.
+    pub absent: Vec<String>,
     /// Requests that may have been sent at most and that nobody has reported.
     pub unknown_requests: u64,
     /// Who made the load.
@@ -110,6 +112,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
         tainted_ratio: totals.tainted_ratio,
         thresholds: &facts.thresholds,
     });
+    let coverage = Coverage { missing: [coverage.missing, facts.absent].concat(), ..coverage };
     let untold = Untold::of(merged, &facts.generators, duration_s);
     let mut run = facts.run;
     run.name.clone_from(&plan.name);

@@ -221,6 +221,7 @@ impl<O: Observer> Together<O> {
             end: end_of(&parts, self.all_regions),
             seats: seats_of(&parts),
             missing: parts.iter().flat_map(|part| named(part, missing(part))).collect(),
+            absent: Vec::new(),
             unknown_requests: parts.iter().map(|part| part.machine.unknown_requests(measured.all())).sum(),
             generators: parts.iter().flat_map(|part| part.machine.generators().values().cloned()).collect(),
             judged: judge.judge(&measured),

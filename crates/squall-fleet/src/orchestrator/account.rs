@@ -8,7 +8,7 @@ use squall_plan::Share;
 
 use super::posts::{MOST_CLOCK_OFF_US, Slice, micros};
 use super::{GeneratorRecord, Orchestrator, Sweep};
-use crate::message::{Ended, Final, Relief, State, Time};
+use crate::message::{Ended, Final, Ready, Relief, State, Time};
 use crate::seat::FENCE;
 
 /// Thresholds are judged behind what so many of a hundred generators have told.
@@ -224,8 +224,11 @@ impl Orchestrator {
             None => {
                 let from_s = unknown_from(record, merged);
                 let most = self.unknown_of(record, merged);
+                let Ready { nonce, seat, .. } = &record.ready;
+                let cause = if self.has_timed_out(record) { "timed out" } else { "cause unknown" };
                 Some(format!(
-                    "slice {slice}: not heard of from {from_s} s on; up to {most} requests are unknown"
+                    "slice {slice}: generator {nonce} of seat {seat} not heard of from {from_s} s on, {cause}; up to \
+                     {most} requests are unknown"
                 ))
             }
             Some(Final { ended: Ended::Failed(reason), .. }) => Some(format!("slice {slice}: {reason}")),
@@ -243,6 +246,12 @@ impl Orchestrator {
             }
             Some(_) => None,
         }
+    }
+
+    /// Whether the time of a generator's environment was over before it could be heard of again.
+    fn has_timed_out(&self, record: &GeneratorRecord) -> bool {
+        let next = record.heard_at.plus(Duration::from_secs(u64::from(self.settings.interval_s) * 2));
+        record.ready.deadline.is_some_and(|deadline| deadline <= next)
     }
 
     /// How many requests may have been sent at most that nobody has reported: of each generator that was lost, as many

@@ -266,6 +266,35 @@ fn what_is_unknown_of_a_run_that_was_given_up_is_bounded_by_its_lease() {
 }
 
 #[test]
+fn a_generator_that_is_lost_is_named_with_its_seat_and_its_cause_if_that_is_known() {
+    let mut machine = under_way(3);
+    (0..3).for_each(|nonce| drop(machine.on_event(Time(4_000_000), told(nonce, 0, 10))));
+    let last_word = Final {
+        version: VERSION,
+        nonce: "n2".to_owned(),
+        snapshots: 1,
+        requests: 10,
+        ended: Ended::Finished,
+        start_skew_ms: 0.0,
+        clock: None,
+    };
+    machine.on_event(Time(4_000_000), Event::Final(last_word));
+    // Snapshots come once a second: one of them lived to tell another, the other did not.
+    for (nonce, deadline_us) in [("n0", 6_000_000), ("n1", 6_000_001)] {
+        machine.generators.get_mut(nonce).unwrap().ready.deadline = Some(Time(deadline_us));
+    }
+    // Load ends with the lease of 30 s, 2 s later by a clock that is wrong.
+    let unknown = format!("up to {} requests are unknown", 10 * (30 - 1 + 2 + 1));
+    assert_eq!(
+        machine.missing(&squall_metrics::Merged::default()),
+        [
+            format!("slice 0: generator n0 of seat 0 not heard of from 0 s on, timed out; {unknown}"),
+            format!("slice 1: generator n1 of seat 1 not heard of from 0 s on, cause unknown; {unknown}"),
+        ]
+    );
+}
+
+#[test]
 fn whose_clock_is_wrong_gets_no_slice_and_that_is_told() {
     let mut machine = Orchestrator::new(settings(2), Time(0));
     machine.on_event(Time(0), Event::Begin);

@@ -32,6 +32,7 @@ pub(crate) fn empty() -> RunResult {
         ending: Ending::Finished,
         seats: SeatCoverage { invited: 2, ready: 2, assigned: 2, ..SeatCoverage::default() },
         missing: Vec::new(),
+        absent: Vec::new(),
         unknown_requests: 0,
         generators: Vec::new(),
         annotations: Vec::new(),
