@@ -32,6 +32,7 @@ use std::time::Duration;
 use crate::message::{Control, Ended, Final, Post, Ready, Relief, State, Time, VERSION};
 use crate::orchestrator::account::{Told, Untold};
 use crate::orchestrator::posts::Slice;
+pub(crate) use crate::orchestrator::succession::{NOT_RENEWED, ORPHANED};
 pub use crate::orchestrator::words::{Command, End, Event, GeneratorRecord, Lasts, Phase, Seats, Settings};
 
 /// How long control is valid without a newer word.
@@ -51,12 +52,6 @@ const MARGIN: Duration = Duration::from_secs(10);
 /// When nothing could be looked at for so long, who was silent meanwhile is not blamed for it.
 const DEAF: Duration = Duration::from_secs(5);
 
-/// Why a run fails whose orchestrator was not heard of in time.
-const NOT_RENEWED: &str = "control was not renewed in time, so the load ended by itself";
-
-/// Why a run fails whose load ended before anybody took it over.
-const ORPHANED: &str = "its orchestrator was lost, so the load ended by itself";
-
 /// The state machine.
 #[derive(Debug)]
 pub struct Orchestrator {
@@ -74,6 +69,8 @@ pub struct Orchestrator {
     seats_taken: BTreeSet<u32>,
     /// How many more must come at least before there are enough.
     lacking: usize,
+    /// When somebody came last, or was invited.
+    came_at: Time,
     /// What is merged of each generator.
     told: BTreeMap<String, Told>,
     untold: Untold,
@@ -143,6 +140,7 @@ impl Orchestrator {
             generators: BTreeMap::new(),
             seats_taken: BTreeSet::new(),
             lacking,
+            came_at: now,
             told: BTreeMap::new(),
             untold: Untold::default(),
             slices: Vec::new(),
@@ -252,6 +250,7 @@ impl Orchestrator {
         let gathering = self.phase == Phase::Gathering;
         self.lacking = self.lacking.saturating_sub(1);
         if gathering {
+            self.came_at = now;
             self.seats.ready += 1;
             self.compare_clock(ready.clock, stored_at, now);
         } else if is_again {

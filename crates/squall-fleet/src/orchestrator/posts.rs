@@ -15,6 +15,9 @@ const LEAST: Duration = Duration::from_secs(5);
 /// How long an invitation may go unanswered before another one is sent, and how long before it is needed it is sent.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 
+/// One in so many seats at most is few.
+const FEW: u32 = 4;
+
 /// How often a slice is given to somebody else because its generator was lost.
 const MAX_REPLACED: u32 = 3;
 
@@ -49,12 +52,12 @@ impl Orchestrator {
             .generators
             .iter()
             .filter(|(_, record)| self.life_us(record, epoch) >= micros(first_window))
-            .filter(|(_, record)| record.clock_off_us.is_none() && record.ready.problem.is_none())
+            .filter(|(_, record)| record.is_in_reserve())
             .map(|(nonce, record)| (record.ready.seat, nonce.clone()))
             .collect();
         self.lacking = wanted.saturating_sub(nonces.len());
         if self.lacking > 0 && !(time_is_up && nonces.len() >= self.settings.least.max(1) as usize) {
-            return self.invite_for_wrong_clocks(now);
+            return self.invite_more(now);
         }
         nonces.sort_unstable();
         nonces.truncate(wanted);
@@ -90,16 +93,35 @@ impl Orchestrator {
         }
     }
 
-    /// Whoever cannot be used needs somebody in their place.
-    fn invite_for_wrong_clocks(&mut self, now: Time) -> Vec<Command> {
+    /// Whoever cannot be used needs somebody in their place. So do few who have not come when for a while nobody has: their
+    /// environments broke down, and the queue holds their messages back. Where many are lacking they are only slow.
+    fn invite_more(&mut self, now: Time) -> Vec<Command> {
         let wrong = self.generators.values().filter(|record| record.clock_off_us.is_some()).count();
         let planned = self.settings.seats.saturating_add(self.settings.spares);
-        let more = (u32::try_from(wrong).unwrap_or(0) + planned).saturating_sub(self.seats.invited);
-        if more == 0 || self.seats.invited >= planned.saturating_mul(2) {
-            Vec::new()
-        } else {
-            self.invite(now, more)
+        let in_place = (u32::try_from(wrong).unwrap_or(0) + planned).saturating_sub(self.seats.invited);
+        let lacking = u32::try_from(self.lacking).unwrap_or(u32::MAX);
+        let nobody_comes = now.since(self.came_at) >= ANSWERED_WITHIN && lacking <= self.settings.seats / FEW;
+        let more = if nobody_comes { lacking.max(in_place) } else { in_place };
+        let more = more.min(planned.saturating_mul(2).saturating_sub(self.seats.invited));
+        let mut commands = Vec::new();
+        if lacking <= self.settings.seats / FEW {
+            let mut changes = Assignment::default();
+            self.dismiss_wrong_clocks(&mut changes, now);
+            commands.extend(self.tell_changes(changes, now));
         }
+        if more > 0 {
+            self.came_at = now;
+            commands.extend(self.invite(now, more));
+        }
+        commands
+    }
+
+    /// Who waits in vain has the place of somebody who could be used: only so many run at the same time.
+    fn dismiss_wrong_clocks(&mut self, changes: &mut Assignment, now: Time) {
+        let wrong = |record: &&GeneratorRecord| record.clock_off_us.is_some() && record.relief.is_none();
+        let wrong: Vec<String> =
+            self.generators.values().filter(wrong).map(|record| record.ready.nonce.clone()).collect();
+        wrong.into_iter().for_each(|nonce| self.relieve(changes, nonce, Relief::Leave, now));
     }
 
     /// Whatever is to change while load is made: who is lost is replaced, who has run long enough hands over, and
