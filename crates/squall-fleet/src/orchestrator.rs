@@ -26,8 +26,9 @@
 
 mod account;
 mod answers;
-pub(crate) mod posts;
+mod posts;
 mod succession;
+pub(crate) mod windows;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +37,7 @@ use std::time::Duration;
 use crate::message::{Control, Ended, Final, Post, Ready, Relief, State, Time, VERSION};
 use crate::orchestrator::account::{Told, Untold};
 use crate::orchestrator::posts::Slice;
+pub(crate) use crate::orchestrator::succession::{NOT_RENEWED, ORPHANED};
 pub use crate::orchestrator::words::{
     Command, Division, End, Event, GeneratorRecord, Lasts, Phase, Seats, Settings, Slices,
 };
@@ -57,14 +59,8 @@ const MARGIN: Duration = Duration::from_secs(10);
 /// When nothing could be looked at for so long, who was silent meanwhile is not blamed for it.
 const DEAF: Duration = Duration::from_secs(5);
 
-/// Why a run fails whose orchestrator was not heard of in time.
-const NOT_RENEWED: &str = "control was not renewed in time, so the load ended by itself";
-
 /// Why a run fails whose queue or store does not work any more.
 pub(crate) const LOST: &str = "lost the fleet, whose load ends by itself within 30 s";
-
-/// Why a run fails whose load ended before anybody took it over.
-const ORPHANED: &str = "its orchestrator was lost, so the load ended by itself";
 
 /// The state machine.
 #[derive(Debug)]
@@ -83,6 +79,8 @@ pub struct Orchestrator {
     seats_taken: BTreeSet<u32>,
     /// How many more must come at least before there are enough.
     lacking: usize,
+    /// When somebody came last, or was invited.
+    came_at: Time,
     /// What is merged of each generator.
     told: BTreeMap<String, Told>,
     /// Who can begin, once there are enough of them.
@@ -159,6 +157,7 @@ impl Orchestrator {
             generators: BTreeMap::new(),
             seats_taken: BTreeSet::new(),
             lacking,
+            came_at: now,
             told: BTreeMap::new(),
             able: Vec::new(),
             untold: Untold::default(),
@@ -274,6 +273,7 @@ impl Orchestrator {
         let gathering = self.phase == Phase::Gathering;
         self.lacking = self.lacking.saturating_sub(1);
         if gathering {
+            self.came_at = now;
             self.seats.ready += 1;
             self.compare_clock(ready.clock, stored_at, now);
         } else if is_again {

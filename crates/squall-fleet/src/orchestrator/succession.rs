@@ -5,9 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::posts::Slice;
-use super::{Command, End, ORPHANED, Orchestrator, Phase, Settings};
+use super::{Command, End, Orchestrator, Phase, Settings};
 use crate::attach::Resumed;
 use crate::message::{Assignment, Control, State, Time};
+
+/// Why a run fails whose orchestrator was not heard of in time.
+pub(crate) const NOT_RENEWED: &str = "control was not renewed in time, so the load ended by itself";
+
+/// Why a run fails whose load ended before anybody took it over.
+pub(crate) const ORPHANED: &str = "its orchestrator was lost, so the load ended by itself";
 
 impl Orchestrator {
     /// In the place of an orchestrator that is gone, or is to go.
@@ -19,6 +25,7 @@ impl Orchestrator {
     ) -> Self {
         let mut machine = Self::new(settings, began_at);
         machine.looked_at = now;
+        machine.came_at = now;
         machine.listening_since = now;
         machine.clock_offset_us = ahead_us;
         machine.resumed = Some(ahead_us);

@@ -119,20 +119,27 @@ proptest! {
 
 #[test]
 fn a_wrong_clock_is_no_generator_and_somebody_comes_in_its_place() {
-    let mut machine = Orchestrator::new(settings(3), Time(0));
+    let mut machine = Orchestrator::new(Settings { spares: 0, ..settings(4) }, Time(0));
     machine.on_event(Time(0), Event::Begin);
     let come = |machine: &mut Orchestrator, nonce, ahead_us: i64| {
         let Event::Ready { ready, .. } = ready(nonce, u32::from(nonce)) else { panic!("not ready") };
         let ready = Ready { clock: Time(1_000_000 + ahead_us), ..ready };
-        machine.on_event(Time(1_000_000), Event::Ready { ready, stored_at: Some(Time(1_000_000)) });
+        machine.on_event(Time(1_000_000), Event::Ready { ready, stored_at: Some(Time(1_000_000)) })
     };
     for (nonce, ahead_us) in [(0, 9_000_000), (1, 0), (2, 0)] {
         come(&mut machine, nonce, ahead_us);
     }
-    assert_eq!(machine.phase(), Phase::Gathering, "three are ready, and one of them does not count");
-    let commands = machine.on_event(Time(1_000_000), Event::Looked);
-    assert!(matches!(commands.as_slice(), [] | [Command::Invite(_)]), "{commands:?}");
-    come(&mut machine, 3, 0);
+    // Four are wanted at once, and the one who waits in vain has the place of one of them.
+    let commands = come(&mut machine, 3, 0);
+    assert_eq!(machine.phase(), Phase::Gathering, "four are ready, and one of them does not count");
+    let [Command::WriteAssignment(changes), Command::WriteControl(control), Command::Invite(_)] =
+        &commands[..]
+    else {
+        panic!("{commands:?}")
+    };
+    assert_eq!((changes.reliefs.len(), changes.reliefs.get("n0")), (1, Some(&Relief::Leave)));
+    assert_eq!((control.state, control.generation), (State::Waiting, 1));
+    come(&mut machine, 4, 0);
     assert_eq!((machine.phase(), machine.has_slice("n0")), (Phase::Running, false));
 }
 
@@ -171,6 +178,27 @@ fn a_look_that_began_before_the_time_was_over_gives_nobody_up() {
     assert_eq!(machine.phase(), Phase::Running);
     let commands = machine.on_event(Time(41_000_000), Event::Looked);
     assert!(commands.contains(&Command::End(End::Finished)), "{commands:?}");
+}
+
+#[test]
+fn somebody_else_is_invited_in_place_of_few_who_do_not_come() {
+    let invited_after = |ready_of_8: u8, s: i64| {
+        let mut machine =
+            Orchestrator::new(Settings { gather: Duration::from_mins(3), ..settings(8) }, Time(0));
+        machine.on_event(Time(0), Event::Begin);
+        for nonce in 10..10 + ready_of_8 {
+            machine.on_event(Time(2_000_000), ready(nonce, u32::from(nonce - 10)));
+        }
+        let commands = machine.on_event(Time(s * 1_000_000), Event::Looked);
+        let more = commands.into_iter().filter_map(|command| match command {
+            Command::Invite(invitations) => Some(invitations.len()),
+            _ => None,
+        });
+        more.sum::<usize>()
+    };
+    assert_eq!((invited_after(6, 31), invited_after(6, 32)), (0, 2));
+    // Where half are lacking, they are slow.
+    assert_eq!(invited_after(4, 60), 0);
 }
 
 /// What thousands have written takes a while to be read, and that it does is not in the fleet's time.
