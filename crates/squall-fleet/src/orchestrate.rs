@@ -17,15 +17,14 @@ use crate::message::{Control, Final, Message, Ready, State, Time};
 use crate::orchestrator::{Command, End, Event, GeneratorRecord, Orchestrator, Phase, Seats, Settings};
 use crate::ports::{Clock, ETag, Fetched, Listed, Put, Queue, Store, StoreError, StoreErrorKind, write_once};
 use crate::{assignments, keys, sizing};
+use stoppable::unless_stopped;
 
 mod stoppable;
 
-use stoppable::unless_stopped;
-
-/// How long the store may be unavailable before the run is given up. Its lease has run out long before.
+/// How long looks may fail before the run is given up. Its lease has run out long before.
 const GIVE_UP: Duration = Duration::from_mins(1);
 
-/// How often what is due by itself is seen to while something takes long.
+/// How often it is seen to what is due while something takes long.
 const TICK: Duration = Duration::from_secs(1);
 
 /// How often control is written in place of an own word whose answer was lost.
@@ -109,8 +108,8 @@ pub async fn orchestrate(
     let started_at = clock.now();
     let run = order.settings.run.clone();
     let poll = order.settings.poll;
-    let (shards, at_once) =
-        (assignments::shards(order.settings.seats), sizing::reads_at_once(order.settings.seats));
+    let seats = order.settings.seats;
+    let (shards, at_once) = (assignments::shards(seats), sizing::reads_at_once(seats));
     let (machine, tag, written) = match order.resumed {
         None => (Orchestrator::new(order.settings, started_at), None, None),
         Some(Resumed { control, tag, assignments, began_at, ahead_us }) => {
@@ -140,9 +139,7 @@ pub async fn orchestrate(
     };
     driver.tell(clock, Event::Begin);
     let stop = pin!(stop);
-    let mut stop = Some(stop);
-    // A look at a large fleet takes long: how long it is since one succeeded says nothing.
-    let mut failing_since = None;
+    let (mut stop, mut failing_since) = (Some(stop), None);
     while driver.end.is_none() {
         // Nobody waits for a store that does not answer before a stop is heard.
         match unless_stopped(&mut stop, driver.look(clock)).await {
@@ -153,7 +150,10 @@ pub async fn orchestrate(
             Some(Ok(())) => failing_since = None,
             Some(Err(error))
                 if error.kind == StoreErrorKind::Unavailable
-                    && clock.now().since(*failing_since.get_or_insert_with(|| clock.now())) < GIVE_UP => {}
+                    && clock.now().since(*failing_since.get_or_insert_with(|| clock.now())) < GIVE_UP =>
+            {
+                driver.tell(clock, Event::Deaf);
+            }
             Some(Err(error)) => {
                 driver.give_up(clock).await;
                 if driver.machine.epoch().is_none() {

@@ -79,6 +79,25 @@ impl Orchestrator {
         commands
     }
 
+    /// The fleet's time is the median of its clocks. Thousands take a while to be read, and whoever takes over reads what is
+    /// long known: they are compared by way of the store's clock if it tells, and that one with ours by what was read soonest.
+    pub(super) fn compare_clock(&mut self, there: Time, stored_at: Option<Time>, here: Time) {
+        let ahead_us = |of: Time, other: Time| of.0.saturating_sub(other.0);
+        if let (None, Some(stored_at)) = (self.resumed, stored_at) {
+            self.store_ahead_us = self.store_ahead_us.max(Some(ahead_us(stored_at, here)));
+        }
+        let offset_us = match (self.resumed, stored_at) {
+            (_, Some(stored_at)) => ahead_us(there, stored_at),
+            (Some(_), None) => 0,
+            (None, None) => ahead_us(there, here),
+        };
+        let at = self.clock_offsets_us.partition_point(|other| *other < offset_us);
+        self.clock_offsets_us.insert(at, offset_us);
+        let median_us = self.clock_offsets_us[self.clock_offsets_us.len() / 2];
+        let store_us = self.resumed.or(self.store_ahead_us).unwrap_or(0);
+        self.clock_offset_us = median_us.saturating_add(store_us);
+    }
+
     /// The clocks of those who are ready, against each other. The store's clock, where it says when it received
     /// something, is the measure: how late the orchestrator looks is not in it.
     fn compare_clocks(&mut self) {
@@ -183,7 +202,7 @@ impl Orchestrator {
             };
             let is_lost = match &record.last_word {
                 Some(last) => has_failed(&last.ended),
-                None => self.is_silent(record, now),
+                None => self.is_silent(record),
             };
             if is_lost && slice.replaced < MAX_REPLACED {
                 lost.push(index);
@@ -210,12 +229,12 @@ impl Orchestrator {
         }
     }
 
-    fn is_silent(&self, record: &GeneratorRecord, now: Time) -> bool {
+    fn is_silent(&self, record: &GeneratorRecord) -> bool {
         let (Some(post), Some(epoch)) = (&record.post, self.control.epoch) else { return false };
         let begins =
             Time(epoch.plus(Duration::from_micros(post.from_us)).0.saturating_sub(self.clock_offset_us));
         let since = record.heard_at.max(begins).max(self.listening_since);
-        now.since(since) > self.silence()
+        self.look_began.since(since) > self.silence()
     }
 
     /// Whoever is ready and can be used, those who live longest last.
