@@ -104,11 +104,13 @@ pub struct Orchestrator {
     store_ahead_us: Option<i64>,
     /// By how much each generator's clock was before the store's when it said that it is ready.
     clock_skews_us: BTreeMap<String, i64>,
-    /// When everything was looked at last, since when that has been done without a pause, and whether the last look began
-    /// when the time of the phase was over.
-    looked_at: Time,
+    /// When the last look at everything began: what there was then is known. A look at a large fleet takes long.
+    look_began: Time,
+    looking_since: Option<Time>,
+    /// When anything happened last, and since when that has been so without a pause.
+    awake_at: Time,
+    was_deaf: bool,
     listening_since: Time,
-    looks_late: bool,
     /// Whether what generators that were given up may have written late has been looked for, too.
     swept: Sweep,
     notes: BTreeSet<String>,
@@ -172,9 +174,11 @@ impl Orchestrator {
             clock_offsets_us: Vec::new(),
             store_ahead_us: None,
             clock_skews_us: BTreeMap::new(),
-            looked_at: now,
+            look_began: now,
+            looking_since: None,
+            awake_at: now,
+            was_deaf: false,
             listening_since: now,
-            looks_late: false,
             swept: Sweep::NotYet,
             notes: BTreeSet::new(),
             lease_until: None,
@@ -193,11 +197,17 @@ impl Orchestrator {
         if self.phase == Phase::Done {
             return Vec::new();
         }
+        self.was_deaf |= event == Event::Deaf || now.since(self.awake_at) > DEAF.max(self.settings.poll * 2);
+        self.awake_at = now;
         let looked = event == Event::Looked;
         let mut commands = match event {
             Event::Begin if self.phase == Phase::Inviting => self.begin(now),
             Event::Looked => self.looked(now),
-            Event::Begin | Event::Tick | Event::Superseded(_) => Vec::new(),
+            Event::Tick => {
+                self.looking_since.get_or_insert(now);
+                Vec::new()
+            }
+            Event::Begin | Event::Deaf | Event::Superseded(_) => Vec::new(),
             Event::Renewed { lease_until } => {
                 self.lease_until = Some(lease_until);
                 self.leave_if_detached()
@@ -224,11 +234,10 @@ impl Orchestrator {
 
     /// Everything that was there has been told.
     fn looked(&mut self, now: Time) -> Vec<Command> {
-        self.looks_late = self.looked_at >= self.deadline;
-        if now.since(self.looked_at) > DEAF.max(self.settings.poll * 2) {
+        self.look_began = self.looking_since.take().unwrap_or(now);
+        if std::mem::take(&mut self.was_deaf) {
             self.listening_since = now;
         }
-        self.looked_at = now;
         if self.resumed.is_some() && self.phase == Phase::Gathering && !self.invited_again {
             self.invited_again = true;
             let planned = self.settings.seats.saturating_add(self.settings.spares);
@@ -307,25 +316,6 @@ impl Orchestrator {
         }
     }
 
-    /// The fleet's time is the median of its clocks. Thousands take a while to be read, and whoever takes over reads what is
-    /// long known: they are compared by way of the store's clock if it tells, and that one with ours by what was read soonest.
-    fn compare_clock(&mut self, there: Time, stored_at: Option<Time>, here: Time) {
-        let ahead_us = |of: Time, other: Time| of.0.saturating_sub(other.0);
-        if let (None, Some(stored_at)) = (self.resumed, stored_at) {
-            self.store_ahead_us = self.store_ahead_us.max(Some(ahead_us(stored_at, here)));
-        }
-        let offset_us = match (self.resumed, stored_at) {
-            (_, Some(stored_at)) => ahead_us(there, stored_at),
-            (Some(_), None) => 0,
-            (None, None) => ahead_us(there, here),
-        };
-        let at = self.clock_offsets_us.partition_point(|other| *other < offset_us);
-        self.clock_offsets_us.insert(at, offset_us);
-        let median_us = self.clock_offsets_us[self.clock_offsets_us.len() / 2];
-        let store_us = self.resumed.or(self.store_ahead_us).unwrap_or(0);
-        self.clock_offset_us = median_us.saturating_add(store_us);
-    }
-
     /// Sets the epoch, or sets it anew where nobody has heard of it yet.
     fn begin_at(&mut self, now: Time, epoch: Time) -> Vec<Command> {
         let lasts = self.settings.lasts.load + self.settings.lasts.graceful;
@@ -384,7 +374,7 @@ impl Orchestrator {
     /// What is due by itself: the end, giving up, the lease. Given up is only what a look did not find that began when it
     /// was late: a look at a large fleet takes long.
     fn progress(&mut self, now: Time, looked: bool) -> Vec<Command> {
-        let late = looked && self.looks_late && now >= self.deadline;
+        let late = looked && self.look_began >= self.deadline;
         let expired = self.has_expired(now);
         match self.phase {
             Phase::Inviting | Phase::Done => return Vec::new(),

@@ -110,7 +110,7 @@ pub fn spread(seats: u32, interval_s: u32) -> Duration {
 /// a process 256.
 #[must_use]
 pub fn reads_at_once(seats: u32) -> usize {
-    (seats / 50).clamp(64, 192) as usize
+    (seats / 20).clamp(64, 192) as usize
 }
 
 /// How often generators write snapshots, in seconds.

@@ -18,10 +18,10 @@ use crate::orchestrator::{Command, End, Event, LOST, Orchestrator, Phase};
 use crate::ports::{Clock, ETag, Fetched, Listed, Put, Queue, Store, StoreError, StoreErrorKind, write_once};
 use crate::{assignments, keys, sizing};
 
-/// How long the store may be unavailable before the run is given up. Its lease has run out long before.
+/// How long looks may fail before the run is given up. Its lease has run out long before.
 const GIVE_UP: Duration = Duration::from_mins(1);
 
-/// How often what is due by itself is seen to while something takes long.
+/// How often it is seen to what is due while something takes long.
 const TICK: Duration = Duration::from_secs(1);
 
 /// How often control is written in place of an own word whose answer was lost.
@@ -102,7 +102,9 @@ impl<'a, Q: Queue, S: Store, O: Observer> Driver<'a, Q, S, O> {
                 Some(Ok(())) => failing_since = None,
                 Some(Err(error))
                     if error.kind == StoreErrorKind::Unavailable
-                        && clock.now().since(*failing_since.get_or_insert_with(|| clock.now())) < GIVE_UP => {
+                        && clock.now().since(*failing_since.get_or_insert_with(|| clock.now())) < GIVE_UP =>
+                {
+                    self.tell(clock, Event::Deaf);
                 }
                 Some(Err(error)) => {
                     self.give_up(clock, &error).await;

@@ -113,6 +113,25 @@ impl Orchestrator {
         commands
     }
 
+    /// The fleet's time is the median of its clocks. Thousands take a while to be read, and whoever takes over reads what is
+    /// long known: they are compared by way of the store's clock if it tells, and that one with ours by what was read soonest.
+    pub(super) fn compare_clock(&mut self, there: Time, stored_at: Option<Time>, here: Time) {
+        let ahead_us = |of: Time, other: Time| of.0.saturating_sub(other.0);
+        if let (None, Some(stored_at)) = (self.resumed, stored_at) {
+            self.store_ahead_us = self.store_ahead_us.max(Some(ahead_us(stored_at, here)));
+        }
+        let offset_us = match (self.resumed, stored_at) {
+            (_, Some(stored_at)) => ahead_us(there, stored_at),
+            (Some(_), None) => 0,
+            (None, None) => ahead_us(there, here),
+        };
+        let at = self.clock_offsets_us.partition_point(|other| *other < offset_us);
+        self.clock_offsets_us.insert(at, offset_us);
+        let median_us = self.clock_offsets_us[self.clock_offsets_us.len() / 2];
+        let store_us = self.resumed.or(self.store_ahead_us).unwrap_or(0);
+        self.clock_offset_us = median_us.saturating_add(store_us);
+    }
+
     /// The clocks of those who are ready, against each other. The store's clock, where it says when it received
     /// something, is the measure: how late the orchestrator looks is not in it.
     fn compare_clocks(&mut self) {
@@ -169,7 +188,7 @@ impl Orchestrator {
         if self.phase != Phase::Running || self.has_expired(now) {
             return Vec::new();
         }
-        if self.is_deserted(now) {
+        if self.is_deserted() {
             let reason = format!("nothing was heard of any generator for {} s", DESERTED.as_secs());
             return self.stop(now, End::Failed(reason));
         }
@@ -225,7 +244,7 @@ impl Orchestrator {
             };
             let is_lost = match &record.last_word {
                 Some(last) => has_failed(&last.ended),
-                None => self.is_silent(record, now, self.silence()),
+                None => self.is_silent(record, self.silence()),
             };
             if is_lost && slice.replaced < MAX_REPLACED {
                 lost.push(index);
@@ -253,21 +272,21 @@ impl Orchestrator {
     }
 
     /// Whether every slice is without a generator, and has been for long.
-    fn is_deserted(&self, now: Time) -> bool {
+    fn is_deserted(&self) -> bool {
         let is_deserted = |slice: &Slice| {
             let last = slice.holder.as_ref().or(slice.before.as_ref());
             let record = last.and_then(|nonce| self.generators.get(nonce));
-            record.is_some_and(|record| record.last_word.is_none() && self.is_silent(record, now, DESERTED))
+            record.is_some_and(|record| record.last_word.is_none() && self.is_silent(record, DESERTED))
         };
         !self.slices.is_empty() && self.slices.iter().all(is_deserted)
     }
 
-    fn is_silent(&self, record: &GeneratorRecord, now: Time, silence: Duration) -> bool {
+    fn is_silent(&self, record: &GeneratorRecord, silence: Duration) -> bool {
         let (Some(post), Some(epoch)) = (&record.post, self.control.epoch) else { return false };
         let begins =
             Time(epoch.plus(Duration::from_micros(post.from_us)).0.saturating_sub(self.clock_offset_us));
         let since = record.heard_at.max(begins).max(self.listening_since);
-        now.since(since) > silence
+        self.look_began.since(since) > silence
     }
 
     /// Whoever is ready and can be used, those who live longest last.

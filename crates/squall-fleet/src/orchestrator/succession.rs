@@ -24,7 +24,8 @@ impl Orchestrator {
         Resumed { control, assignments, began_at, ahead_us, .. }: Resumed,
     ) -> Self {
         let mut machine = Self::new(settings, began_at);
-        machine.looked_at = now;
+        machine.look_began = now;
+        machine.awake_at = now;
         machine.came_at = now;
         machine.listening_since = now;
         machine.clock_offset_us = ahead_us;

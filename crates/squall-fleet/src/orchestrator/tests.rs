@@ -68,6 +68,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             clock: None,
         })),
         4 => Just(Event::Tick),
+        1 => Just(Event::Deaf),
         8 => Just(Event::Looked),
         1 => (0_i64..90_000_000).prop_map(|until| Event::Renewed { lease_until: Time(until) }),
         1 => Just(Event::Begin),
@@ -173,9 +174,10 @@ fn a_look_that_began_before_the_time_was_over_gives_nobody_up() {
     machine.on_event(Time(0), ready(0, 0));
     machine.on_event(Time(10_000_000), Event::Renewed { lease_until: Time(900_000_000) });
     // The load is over at 21 s, and everything should be there 11 s later.
-    machine.on_event(Time(31_000_000), Event::Looked);
+    machine.on_event(Time(31_000_000), Event::Tick);
     machine.on_event(Time(40_000_000), Event::Looked);
     assert_eq!(machine.phase(), Phase::Running);
+    machine.on_event(Time(40_000_000), Event::Tick);
     let commands = machine.on_event(Time(41_000_000), Event::Looked);
     assert!(commands.contains(&Command::End(End::Finished)), "{commands:?}");
 }
@@ -199,6 +201,32 @@ fn somebody_else_is_invited_in_place_of_few_who_do_not_come() {
     assert_eq!((invited_after(6, 31), invited_after(6, 32)), (0, 2));
     // Where half are lacking, they are slow.
     assert_eq!(invited_after(4, 60), 0);
+}
+
+/// With looks of eight seconds each, as of 10,000 generators: who is silent is replaced, unless nothing could be heard.
+#[test]
+fn who_is_silent_is_replaced_however_long_a_look_takes() {
+    let replaced = |deaf: bool| {
+        let lasts = Lasts { load: Duration::from_mins(5), ..settings(1).lasts };
+        let mut machine = Orchestrator::new(Settings { lasts, ..settings(4) }, Time(0));
+        machine.on_event(Time(0), Event::Begin);
+        (0..5).for_each(|nonce| drop(machine.on_event(Time(0), ready(nonce, u32::from(nonce)))));
+        for look in 1..12 {
+            let at = |s: i64| Time((look * 8 + s) * 1_000_000);
+            (0..8).for_each(|s| drop(machine.on_event(at(s), if deaf { Event::Deaf } else { Event::Tick })));
+            machine.on_event(at(7), Event::Renewed { lease_until: Time(900_000_000) });
+            for nonce in ["n1", "n2", "n3"] {
+                let (nonce, sequence) = (nonce.to_owned(), u32::try_from(look).unwrap());
+                machine.on_event(
+                    at(7),
+                    Event::Merged { nonce, requests: 1, rounds: 0, sequence, interval: sequence },
+                );
+            }
+            machine.on_event(at(8), Event::Looked);
+        }
+        machine.seats().replaced
+    };
+    assert_eq!((replaced(false), replaced(true)), (1, 0));
 }
 
 /// What thousands have written takes a while to be read, and that it does is not in the fleet's time.
