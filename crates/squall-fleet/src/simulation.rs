@@ -22,6 +22,7 @@ pub use self::world::Weather;
 use self::world::World;
 use crate::judge::Judge;
 use crate::orchestrate::{Observer, OrchestrateError, RunOrder, RunRecord, View, orchestrate};
+use crate::orchestrator::{LEASE, NOT_RENEWED, ORPHANED, RENEW};
 use crate::{AttachError, Clock, End, Lasts, Settings, attach, sizing};
 
 /// What is simulated.
@@ -47,10 +48,16 @@ impl Scenery {
     pub fn any(seed: u64, slices: u32) -> Self {
         let dice = Dice::new(seed);
         let weather = Weather::any(&dice);
-        let window = Duration::from_secs(if dice.happens(500) { 40 } else { 3_600 });
-        Self { seed, slices, rate: slices.max(200), load: Duration::from_mins(2), window, weather }
+        let load = Duration::from_mins(2);
+        // Three windows, or less than two: what a large fleet needs to hand over is no less than a minute.
+        let short = if slices <= LARGE { load / 3 } else { load * 3 / 2 };
+        let window = if dice.happens(500) { short } else { Duration::from_hours(1) };
+        Self { seed, slices, rate: slices.clamp(200, 2_000), load, window, weather }
     }
 }
+
+/// More slices are a large fleet.
+const LARGE: u32 = 2_000;
 
 /// What became of a run.
 #[derive(Debug)]
@@ -65,6 +72,8 @@ pub struct Outcome {
     pub still_running: usize,
     /// How long it took, in virtual time.
     pub took: Duration,
+    /// How long nobody orchestrated, if somebody took the run over.
+    pub absent: Option<Duration>,
 }
 
 /// Nobody looks.
@@ -96,13 +105,16 @@ pub fn simulate(scenery: &Scenery) -> Outcome {
         let clock = executor.clock(0);
         async move { clock.sleep(AFTERMATH).await }
     });
-    Outcome {
+    let outcome = Outcome {
         record: record.unwrap_or_else(|| Err("it does not end".to_owned())),
         received: world.target.received(),
         planned,
         still_running: world.target.senders(),
         took,
-    }
+        absent: world.absent.get(),
+    };
+    executor.end();
+    outcome
 }
 
 fn bundle(scenery: &Scenery) -> Bundle {
@@ -117,23 +129,28 @@ fn bundle(scenery: &Scenery) -> Bundle {
 }
 
 fn order(scenery: &Scenery, bundle: &Bundle) -> RunOrder {
+    let settings = settings(scenery, bundle.sha256());
+    RunOrder { bundle: bundle.clone(), settings, judge: Judge::default(), resumed: None }
+}
+
+/// As the command sets them on AWS.
+fn settings(scenery: &Scenery, bundle: String) -> Settings {
     let Scenery { seed, slices, load, window, .. } = *scenery;
-    let settings = Settings {
+    Settings {
         run: RUN.to_owned(),
         name: "simulated".to_owned(),
-        bundle: bundle.sha256(),
+        bundle,
         seed,
         seats: slices,
         least: slices - slices / 20,
         spares: sizing::spares(slices),
         interval_s: sizing::interval_s(slices),
         poll: sizing::poll(slices),
-        gather: Duration::from_mins(1),
+        gather: sizing::gather(slices),
         window,
         lasts: Lasts { load, graceful: Duration::ZERO, cleanup: Duration::ZERO, divisible: true },
         detached: false,
-    };
-    RunOrder { bundle: bundle.clone(), settings, judge: Judge::default(), resumed: None }
+    }
 }
 
 /// Orchestrates the run; where the weather wants it the orchestrator dies on the way, and another one takes over.
@@ -149,10 +166,12 @@ async fn drive(world: Rc<World>, order: RunOrder) -> Result<RunRecord, String> {
     if let Some(record) = world.executor.within(dies_after, begun).await {
         return record.map_err(in_words);
     }
+    let died_at = clock.now();
     clock.sleep(away).await;
     loop {
         match attach(&store, &clock, RUN).await {
             Ok(attached) => {
+                world.absent.set(Some(clock.now().since(died_at)));
                 let settings = attached.manifest.settings(order.settings.lasts);
                 let order = RunOrder {
                     bundle: attached.bundle,
@@ -193,6 +212,12 @@ impl Outcome {
             expect(received == 0, format!("{received} requests, and no record"));
             return broken;
         };
+        let was_short = self.absent.is_none_or(|absent| absent < LEASE.saturating_sub(RENEW * 2));
+        expect(
+            !(was_short
+                && matches!(&record.end, End::Failed(reason) if [NOT_RENEWED, ORPHANED].contains(&&**reason))),
+            format!("{:?} without an orchestrator ended it", self.absent),
+        );
         let reported = record.merged.requests();
         let counts = record.merged.loads().values().next().copied().unwrap_or_default().arrivals;
         expect(reported <= received, format!("{reported} reported, {received} received"));

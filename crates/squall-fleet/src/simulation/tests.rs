@@ -76,6 +76,24 @@ fn the_same_seed_gives_the_same_run() {
     assert_eq!(tell(&simulate(&scenery)), tell(&simulate(&scenery)));
 }
 
+/// As many generators as a large fleet has, so that whatever grows with the square of them is seen.
+#[test]
+fn a_large_fleet_loses_nothing_in_good_weather() {
+    let scenery = Scenery::any(1, 2_500);
+    let outcome = check(&Scenery { weather: Weather::default(), ..scenery });
+    let record = outcome.record.unwrap();
+    assert_eq!((record.end, record.merged.requests()), (End::Finished, 240_000), "{:?}", record.seats);
+    assert_eq!((record.missing, record.problems), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn a_large_fleet_goes_on_in_bad_weather() {
+    let outcome = check(&Scenery::any(5, 3_000));
+    let record = outcome.record.unwrap();
+    assert_eq!(record.end, End::Finished, "{:?}", record.seats);
+    assert!(record.seats.replaced > 0 && record.merged.requests() > 200_000, "{:?}", record.seats);
+}
+
 #[test]
 fn in_any_weather_nothing_is_counted_twice_and_what_is_unknown_is_bounded() {
     for seed in 0..60 {

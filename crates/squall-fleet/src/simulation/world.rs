@@ -1,7 +1,7 @@
 //! Queue, store and machines, with all that goes wrong with them.
 
-use std::cell::Cell;
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,9 @@ use std::time::Duration;
 use super::dice::Dice;
 use super::executor::{Executor, VirtualClock};
 use super::target::{self, Target};
-use super::{Scenery, bundle, generator};
+use super::{Scenery, bundle, generator, settings};
+use crate::counted::NAMES_IN_LISTING;
+use crate::sizing::{self, MOST_LANES, Ready};
 use crate::{Clock, ETag, Fetched, Listed, MemoryStore, Put, Queue, Store, StoreError, StoreErrorKind, Time};
 
 /// How much goes wrong, in thousandths of the times that it could.
@@ -79,6 +81,18 @@ impl Weather {
 /// How often a client tries a call, as those of AWS do.
 const ATTEMPTS: u32 = 4;
 
+/// Seats of a lane of a fleet that is deployed with as many lanes as it needs.
+const SEATS_OF_LANE: u32 = 2_000;
+
+/// How late a message comes that is late.
+const LATE: Duration = Duration::from_mins(1);
+
+/// How long an environment takes to start.
+const STARTS_WITHIN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(3));
+
+/// What S3 serves a second under a prefix: reads, and writes and listings together.
+const SERVED: (u32, u32) = (5_500, 3_500);
+
 /// A message on its way.
 type Mail = Arc<Mutex<Vec<String>>>;
 
@@ -87,6 +101,8 @@ pub(super) struct World {
     pub(super) scenery: Scenery,
     pub(super) dice: Dice,
     pub(super) target: Rc<Target>,
+    /// How long nobody orchestrated.
+    pub(super) absent: Cell<Option<Duration>>,
     store: Arc<Shelf>,
     pub(super) queue: Arc<SimulatedQueue>,
 }
@@ -96,12 +112,16 @@ impl World {
         let dice = Dice::new(scenery.seed);
         let target = Rc::new(Target::new(target::planned(&bundle(scenery))));
         let store: Arc<Shelf> = Arc::default();
+        let settings = settings(scenery, String::new());
+        let lanes = scenery.slices.div_ceil(SEATS_OF_LANE).min(MOST_LANES);
+        let offered = sizing::at_once(&settings);
         let queue = Arc::new(SimulatedQueue { mail: Mail::default() });
         let world = Self {
             executor: executor.clone(),
             scenery: scenery.clone(),
             dice: dice.fork(),
             target: Rc::clone(&target),
+            absent: Cell::new(None),
             store: Arc::clone(&store),
             queue: Arc::clone(&queue),
         };
@@ -113,6 +133,10 @@ impl World {
             store,
             mail: Arc::clone(&queue.mail),
             nonces: Cell::new(0),
+            lanes: (lanes, Ready::of(offered, 0, lanes)),
+            offered,
+            waiting: Rc::default(),
+            running: Rc::default(),
         };
         executor.spawn(postman.deliver());
         world
@@ -140,7 +164,7 @@ impl Queue for SimulatedQueue {
     }
 }
 
-/// Hands messages out, each to a generator of its own.
+/// Hands messages out, each to a generator of its own, as fast as mappings and functions let it.
 struct Postman {
     executor: Executor,
     scenery: Scenery,
@@ -149,30 +173,59 @@ struct Postman {
     store: Arc<Shelf>,
     mail: Mail,
     nonces: Cell<u64>,
+    /// How many lanes there are, and how fast each lets generators in.
+    lanes: (u32, Ready),
+    /// How many generators there may be at the same time.
+    offered: u32,
+    /// Messages that can be handed out.
+    waiting: Rc<RefCell<VecDeque<String>>>,
+    running: Rc<Cell<u32>>,
 }
 
 impl Postman {
     async fn deliver(self) {
-        let (clock, weather) = (self.executor.clock(0), self.scenery.weather);
+        let clock = self.executor.clock(0);
         loop {
             let messages = std::mem::take(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner));
             for message in messages {
-                let copies = if self.dice.happens(weather.doubled) { 2 } else { 1 };
-                for _ in 0..copies {
-                    self.post(message.clone());
-                }
+                self.take(&message);
+            }
+            let (lanes, lane) = &self.lanes;
+            let room = lane.let_in(clock.elapsed()).saturating_mul(*lanes).min(self.offered);
+            while self.running.get() < room {
+                let Some(message) = self.waiting.borrow_mut().pop_front() else { break };
+                self.post(message);
             }
             clock.sleep(Duration::from_millis(50)).await;
         }
     }
 
-    fn post(&self, message: String) {
+    /// What becomes of a message in the queue.
+    fn take(&self, message: &str) {
         let weather = self.scenery.weather;
-        if self.dice.happens(weather.lost) {
-            return;
+        let copies = if self.dice.happens(weather.doubled) { 2 } else { 1 };
+        for _ in 0..copies {
+            if self.dice.happens(weather.lost) {
+                continue;
+            }
+            let (message, waiting) = (message.to_owned(), Rc::clone(&self.waiting));
+            if self.dice.happens(weather.late) {
+                let (clock, delay) = (self.executor.clock(0), self.dice.between(Duration::ZERO, LATE));
+                self.executor.spawn(async move {
+                    clock.sleep(delay).await;
+                    waiting.borrow_mut().push_back(message);
+                });
+            } else {
+                waiting.borrow_mut().push_back(message);
+            }
         }
-        let most = if self.dice.happens(weather.late) { 60_000 } else { 3_000 };
-        let delay = self.dice.between(Duration::from_millis(20), Duration::from_millis(most));
+    }
+
+    /// Starts a generator.
+    fn post(&self, message: String) {
+        let delay = self.dice.between(STARTS_WITHIN.0, STARTS_WITHIN.1);
+        let running = Rc::clone(&self.running);
+        running.set(running.get() + 1);
         let number = self.nonces.get();
         self.nonces.set(number + 1);
         let store = simulated(&self.store, &self.executor, &self.scenery, &self.dice);
@@ -182,6 +235,7 @@ impl Postman {
         self.executor.spawn(async move {
             clock.sleep(delay).await;
             machine.live(&executor, store, target, message).await;
+            running.set(running.get().saturating_sub(1));
         });
     }
 }
@@ -202,6 +256,27 @@ fn simulated(store: &Arc<Shelf>, executor: &Executor, scenery: &Scenery, dice: &
 struct Shelf {
     store: MemoryStore,
     written: Mutex<HashMap<String, Time>>,
+    traffic: Mutex<Traffic>,
+}
+
+/// What was asked of a store in a second: reads, and everything else.
+#[derive(Debug, Default)]
+struct Traffic {
+    second: u64,
+    asked: (u32, u32),
+}
+
+impl Traffic {
+    /// Whether one more is served.
+    fn serves(&mut self, now: Duration, is_read: bool) -> bool {
+        if now.as_secs() != self.second {
+            *self = Self { second: now.as_secs(), asked: (0, 0) };
+        }
+        let (asked, served) =
+            if is_read { (&mut self.asked.0, SERVED.0) } else { (&mut self.asked.1, SERVED.1) };
+        *asked += 1;
+        *asked <= served
+    }
 }
 
 impl Shelf {
@@ -237,17 +312,18 @@ struct Fate {
 }
 
 impl SimulatedStore {
-    fn fate(&self) -> Fate {
+    fn fate(&self, is_read: bool) -> Fate {
         let dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
         let slow = if dice.happens(self.weather.slow) { 2_000 } else { 60 };
         let took = || dice.between(Duration::from_millis(2), Duration::from_millis(slow));
         let (before, after) = (took(), took());
         let now = self.clock.elapsed();
+        let served = self.shelf.traffic.lock().unwrap_or_else(PoisonError::into_inner).serves(now, is_read);
         let is_out = self.weather.outage && self.outage.0 <= now && now < self.outage.1;
         Fate {
             before,
             after,
-            is_refused: dice.happens(self.weather.refused) || is_out && dice.happens(333),
+            is_refused: !served || dice.happens(self.weather.refused) || is_out && dice.happens(333),
             is_unanswered: dice.happens(self.weather.unanswered),
         }
     }
@@ -274,7 +350,7 @@ impl Store for SimulatedStore {
     async fn put(&self, key: &str, value: Vec<u8>, put: Put) -> Result<ETag, StoreError> {
         let mut attempt = 0;
         loop {
-            let fate = self.fate();
+            let fate = self.fate(false);
             self.clock.sleep(fate.before).await;
             let mut result = Err(Self::unavailable("write", key));
             if !fate.is_refused {
@@ -296,7 +372,7 @@ impl Store for SimulatedStore {
     async fn get(&self, key: &str, unless: Option<&ETag>) -> Result<Fetched, StoreError> {
         let mut attempt = 0;
         loop {
-            let fate = self.fate();
+            let fate = self.fate(true);
             self.clock.sleep(fate.before).await;
             let mut result = Err(Self::unavailable("read", key));
             if !fate.is_refused {
@@ -312,12 +388,18 @@ impl Store for SimulatedStore {
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, StoreError> {
         let mut attempt = 0;
         loop {
-            let fate = self.fate();
+            let fate = self.fate(false);
             self.clock.sleep(fate.before).await;
             let mut result = Err(Self::unavailable("list", prefix));
             if !fate.is_refused {
                 result = self.shelf.store.list(prefix, after).await.map(|listed| self.shelf.tell(listed));
                 self.clock.sleep(fate.after).await;
+                // One page after the other.
+                let pages = result.as_ref().map_or(1, |listed| listed.len().div_ceil(NAMES_IN_LISTING));
+                for _ in 1..pages {
+                    let fate = self.fate(false);
+                    self.clock.sleep(fate.before + fate.after).await;
+                }
             }
             if !self.again(&result, &mut attempt).await {
                 return result;
