@@ -7,7 +7,7 @@ use squall_metrics::Merged;
 use squall_plan::Share;
 
 use super::posts::{MOST_CLOCK_OFF_US, Slice, micros};
-use super::{GeneratorRecord, Orchestrator, Sweep};
+use super::{GeneratorRecord, LEASE, Orchestrator, Sweep};
 use crate::message::{Ended, Final, Ready, Relief, State, Time};
 use crate::seat::FENCE;
 
@@ -283,6 +283,19 @@ impl Orchestrator {
         // Requests that were under way when it was last heard of are a second's more.
         let seconds = end_us.saturating_sub(from_us).div_ceil(1_000_000).saturating_add(1);
         seconds.saturating_mul(self.peak_rps)
+    }
+
+    /// The most requests that a generator has ever reported for a second.
+    pub(crate) fn peak_rps(&self) -> u64 {
+        self.peak_rps
+    }
+
+    /// How many requests so many generators send at most who are each as busy, if nobody has renewed their lease since then.
+    pub(crate) fn most_requests(&self, generators: u32, peak_rps: u64, since_epoch: Duration) -> u64 {
+        let lasts = self.settings.lasts;
+        let clocks_off = Duration::from_micros(MOST_CLOCK_OFF_US.unsigned_abs());
+        let load = (lasts.load + lasts.graceful + lasts.cleanup).min(since_epoch + LEASE + clocks_off);
+        (load.as_secs() + 2).saturating_mul(peak_rps).saturating_mul(u64::from(generators))
     }
 
     /// When load has ended also where nobody has heard so: no lease is longer than what was said last, unless somebody
