@@ -198,6 +198,7 @@ impl<O: Observer> Together<O> {
     pub(super) fn into_record(self, started_at: Time) -> RunRecord {
         let Self { mut parts, measured, judge, .. } = self;
         name_slices(&mut parts);
+        share_peak(&mut parts);
         let several = parts.len() > 1;
         let named = |part: &Part, words: Vec<String>| -> Vec<String> {
             let name = |word| if several { format!("{}: {word}", part.region) } else { word };
@@ -253,6 +254,12 @@ fn name_slices(parts: &mut [Part]) {
     }
 }
 
+/// How busy a generator can be is known from all regions.
+fn share_peak(parts: &mut [Part]) {
+    let peak_rps = parts.iter().map(|part| part.machine.peak_rps()).max().unwrap_or(0);
+    parts.iter_mut().for_each(|part| part.machine.learn_peak(peak_rps));
+}
+
 /// How many requests of a region may have been sent at most that nobody has reported. Of one that was lost nothing is known
 /// but when its lease ends, and what the busiest generator of the others ever sent.
 fn unknown_requests(part: &Part, parts: &[Part], measured: &Measured) -> u64 {
@@ -260,8 +267,7 @@ fn unknown_requests(part: &Part, parts: &[Part], measured: &Measured) -> u64 {
     let Some((lost_at, epoch)) = part.lost_at.zip(others().find_map(Orchestrator::epoch)) else {
         return part.machine.unknown_requests(measured.all());
     };
-    let peak_rps = others().map(Orchestrator::peak_rps).max().unwrap_or(0);
-    part.machine.most_requests(part.slices.count, peak_rps, lost_at.since(epoch))
+    part.machine.most_requests(part.slices.count, lost_at.since(epoch))
 }
 
 /// How a run has ended as a whole. Unless it is asked for, the failure of a region is no failure of the others.

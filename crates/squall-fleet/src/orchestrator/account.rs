@@ -214,7 +214,14 @@ impl Orchestrator {
     /// Slices of which something is missing, in words.
     #[must_use]
     pub fn missing(&self, merged: &Merged) -> Vec<String> {
-        self.posted().filter_map(|record| self.missing_of(record, merged)).collect()
+        let unseen = self.recalled.values().filter_map(|(post, _)| post.as_ref());
+        let unseen = unseen.map(|post| {
+            format!(
+                "slice {}: nothing could be read of whom another orchestrator gave it to",
+                post.share.index()
+            )
+        });
+        self.posted().filter_map(|record| self.missing_of(record, merged)).chain(unseen).collect()
     }
 
     fn missing_of(&self, record: &GeneratorRecord, merged: &Merged) -> Option<String> {
@@ -258,7 +265,19 @@ impl Orchestrator {
     /// as the busiest of all ever sent, from its last snapshot to when it had certainly stopped.
     #[must_use]
     pub fn unknown_requests(&self, merged: &Merged) -> u64 {
-        self.posted().filter(|record| !self.is_in(record)).map(|record| self.unknown_of(record, merged)).sum()
+        let open = self.posted().filter(|record| !self.is_in(record));
+        let known: u64 = open.map(|record| self.unknown_of(record, merged)).sum();
+        known.saturating_add(self.unknown_of_unseen())
+    }
+
+    /// The same of those to whom another orchestrator had given a slice, and of whom nothing could be read.
+    fn unknown_of_unseen(&self) -> u64 {
+        let unseen = self.recalled.values().filter(|(post, _)| post.is_some()).count();
+        let Some(epoch) = self.control.epoch.filter(|_| unseen > 0) else { return 0 };
+        let lasts = self.settings.lasts;
+        let end_us = micros(lasts.load + lasts.graceful + lasts.cleanup).min(self.leased_until_us(epoch));
+        let seconds = end_us.div_ceil(1_000_000).saturating_add(1);
+        seconds.saturating_mul(self.peak_rps).saturating_mul(unseen as u64)
     }
 
     fn unknown_of(&self, record: &GeneratorRecord, merged: &Merged) -> u64 {
@@ -290,12 +309,17 @@ impl Orchestrator {
         self.peak_rps
     }
 
-    /// How many requests so many generators send at most who are each as busy, if nobody has renewed their lease since then.
-    pub(crate) fn most_requests(&self, generators: u32, peak_rps: u64, since_epoch: Duration) -> u64 {
+    /// Somebody has reported so many elsewhere.
+    pub(crate) fn learn_peak(&mut self, peak_rps: u64) {
+        self.peak_rps = self.peak_rps.max(peak_rps);
+    }
+
+    /// How many requests so many generators send at most, if nobody has renewed their lease since then.
+    pub(crate) fn most_requests(&self, generators: u32, since_epoch: Duration) -> u64 {
         let lasts = self.settings.lasts;
         let clocks_off = Duration::from_micros(MOST_CLOCK_OFF_US.unsigned_abs());
         let load = (lasts.load + lasts.graceful + lasts.cleanup).min(since_epoch + LEASE + clocks_off);
-        (load.as_secs() + 2).saturating_mul(peak_rps).saturating_mul(u64::from(generators))
+        (load.as_secs() + 2).saturating_mul(self.peak_rps).saturating_mul(u64::from(generators))
     }
 
     /// When load has ended also where nobody has heard so: no lease is longer than what was said last, unless somebody
