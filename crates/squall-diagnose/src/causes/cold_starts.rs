@@ -1,0 +1,190 @@
+//! Some requests waited for an instance to start.
+
+use crate::finding::{Confidence, Evidence, Finding, Kind};
+use crate::signals::{Role, points};
+use crate::stats::bootstrap::Chance;
+use crate::stats::mixture::{Mixture, mixture};
+use crate::stats::robust::{mean, quantile, ramp, ratio};
+use crate::stats::share::count_interval;
+use crate::view::View;
+
+/// Endpoints that are looked at; more are too few requests each.
+const MOST_ENDPOINTS: usize = 20;
+
+/// How the count of slow ones is drawn again.
+const DRAWS: usize = 40;
+
+/// Slow requests of one endpoint.
+struct Slow {
+    endpoint: usize,
+    mixture: Mixture,
+    count: f64,
+    interval: (f64, f64),
+    requests: f64,
+}
+
+pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
+    let mut busiest: Vec<(usize, f64)> = view
+        .counted()
+        .map(|index| (index, view.response(0..view.len(), |other| other == index).count() as f64))
+        .collect();
+    busiest.sort_by(|one, other| other.1.total_cmp(&one.1));
+    let slow: Vec<Slow> =
+        busiest.iter().take(MOST_ENDPOINTS).filter_map(|(endpoint, _)| slow(view, *endpoint)).collect();
+    let count: f64 = slow.iter().map(|slow| slow.count).sum();
+    let requests: f64 = slow.iter().map(|slow| slow.requests).sum();
+    if count < 3.0 {
+        return None;
+    }
+    let chances = by_tick(view, &slow);
+    let Clusters { at_growth, expected, crowded } = clusters(view, &chances);
+    let share = ratio(count, requests);
+    let (quick, cold) = levels(&slow);
+    let times = ratio(cold, quick);
+    let separation = slow.iter().map(|slow| slow.mixture.separation * slow.count).sum::<f64>() / count;
+    let two = ramp(separation, 2.0, 3.5) * ramp(times, 1.6, 3.0);
+    let rare = ramp(share, 0.3, 0.12);
+    // Instances start when more is under way than ever before, and after pauses; a slow dependency knows nothing of that.
+    let tied = ramp(at_growth - expected, 0.08, 0.35).max(ramp(ratio(at_growth, expected), 1.5, 3.0));
+    let mut score = 0.96 * two * rare * (0.2 + 0.8 * tied) * (0.55 + 0.45 * crowded) * ramp(count, 3.0, 8.0);
+    if let Some(inits) = points(&view.observed.signals, Role::Inits) {
+        let any = inits.iter().any(|(_, value)| *value > 0.0);
+        score = if any { score + (1.0 - score) * 0.5 } else { score * 0.4 };
+    }
+    if score < 0.1 {
+        return None;
+    }
+    let interval = slow.iter().fold((0.0, 0.0), |(low, high), slow| (low + slow.interval.0, high + slow.interval.1));
+    let marked = |chance: &f64| *chance >= 0.5;
+    let (first, last) = (chances.iter().position(marked)?, chances.iter().rposition(marked)?);
+    let which: Vec<usize> = slow.iter().map(|slow| slow.endpoint).collect();
+    Some(Finding {
+        kind: Kind::ColdStarts,
+        confidence: Confidence::new(score),
+        endpoints: view.names(&which),
+        from_s: view.at(first),
+        until_s: view.at(last + 1),
+        summary: format!(
+            "{count:.0} of {requests:.0} requests ({}) waited for an instance to start and took about {} longer; {:.0} % of them came while more was under way than before.",
+            super::percent(share),
+            super::time(cold - quick),
+            at_growth * 100.0
+        ),
+        evidence: Evidence::default()
+            .with_interval("count", count, interval)
+            .with_interval("share", share, (ratio(interval.0, requests), ratio(interval.1, requests)))
+            .with("added_latency_ms", (cold - quick) / 1e3)
+            .with("warm_ms", quick / 1e3)
+            .with("separation", separation)
+            .with("share_while_concurrency_grew", at_growth)
+            .with("share_expected_by_chance", expected)
+            .refuted_by("as many slow requests at a load that has been the same for minutes, or no start of an instance in the platform's log"),
+        advice: "Keep instances warm (provisioned concurrency, a minimum of instances) for the load that must be fast, and make starting shorter: a smaller package, less done at start.".to_owned(),
+    })
+}
+
+fn slow(view: &View<'_>, endpoint: usize) -> Option<Slow> {
+    let response = view.response(0..view.len(), |index| index == endpoint);
+    let pairs: Vec<(f64, f64)> = response.buckets().map(|(us, count)| (us as f64, count as f64)).collect();
+    let found = mixture(&pairs)?;
+    if found.gain < 10.0 || found.slow > 0.5 || found.separation < 1.2 {
+        return None;
+    }
+    let sum = |found: &Mixture, pairs: &[(f64, f64)]| -> f64 {
+        pairs.iter().map(|(value, count)| count * found.slow_chance(*value)).sum()
+    };
+    let count = sum(&found, &pairs);
+    let requests: f64 = pairs.iter().map(|pair| pair.1).sum();
+    let interval = drawn_again(&pairs, count, found.separation);
+    Some(Slow { endpoint, mixture: found, count, interval, requests })
+}
+
+/// The interval that holds the number of slow ones with 90 %: where the two kinds overlap, requests are drawn again.
+fn drawn_again(pairs: &[(f64, f64)], count: f64, separation: f64) -> (f64, f64) {
+    // Apart from each other they are simply counted.
+    if separation > 7.0 {
+        return ((count - 1.0).max(0.0).min(count * 0.985), (count + 1.0).max(count * 1.015));
+    }
+    let mut chance = Chance::new(0x0c01_d000);
+    let drawn = (0..DRAWS).filter_map(|_| {
+        let again: Vec<(f64, f64)> = pairs
+            .iter()
+            .map(|(value, count)| {
+                // Poisson's, nearly: normal where there are many.
+                let normal = (0..12).map(|_| chance.uniform()).sum::<f64>() - 6.0;
+                (*value, (count + normal * count.sqrt()).max(0.0))
+            })
+            .collect();
+        let found = mixture(&again)?;
+        Some(pairs.iter().map(|(value, count)| count * found.slow_chance(*value)).sum::<f64>())
+    });
+    let drawn: Vec<f64> = drawn.collect();
+    let spread = (quantile(&drawn, 0.05).unwrap_or(0.0), quantile(&drawn, 0.95).unwrap_or(count * 2.0));
+    let by_chance = count_interval(count);
+    // Neither of the two kinds is quite normal: some room for that.
+    let room = 0.25 * (by_chance.1 - by_chance.0);
+    ((spread.0 - room).max(0.0), spread.1 + room)
+}
+
+/// How many slow ones each tick has.
+fn by_tick(view: &View<'_>, slow: &[Slow]) -> Vec<f64> {
+    view.observed
+        .ticks
+        .iter()
+        .map(|tick| {
+            let of = |slow: &Slow| -> f64 {
+                tick.calls.get(slow.endpoint).map_or(0.0, |calls| {
+                    calls.response.buckets().map(|(us, count)| count as f64 * slow.mixture.slow_chance(us as f64)).sum()
+                })
+            };
+            slow.iter().map(of).sum()
+        })
+        .collect()
+}
+
+struct Clusters {
+    /// The share of slow ones that came while more was under way than before.
+    at_growth: f64,
+    /// The share of all requests that did.
+    expected: f64,
+    /// From 0 to 1, how close together they came.
+    crowded: f64,
+}
+
+fn clusters(view: &View<'_>, chances: &[f64]) -> Clusters {
+    let mut highest = 0.0_f64;
+    let mut growing = vec![false; view.len()];
+    let quiet = view.done.iter().map(|done| *done <= 0.0).collect::<Vec<_>>();
+    for tick in 0..view.len() {
+        let now = view.in_flight[tick];
+        let fresh = now > highest * 1.03 + 0.5 && tick > 0 || view.done[tick] > 0.0 && highest <= 0.0;
+        highest = highest.max(now);
+        let after_pause = tick >= 5 && quiet[tick - 5..tick].iter().all(|quiet| *quiet) && !quiet[tick];
+        if fresh || after_pause {
+            for near in tick.saturating_sub(1)..(tick + 3).min(view.len()) {
+                growing[near] = true;
+            }
+        }
+    }
+    let share = |weights: &[f64]| -> f64 {
+        let marked = weights.iter().zip(&growing).filter(|(_, growing)| **growing).map(|(weight, _)| *weight);
+        ratio(marked.sum(), weights.iter().sum())
+    };
+    let total: f64 = chances.iter().sum();
+    let mut sorted = chances.to_vec();
+    sorted.sort_by(|one, other| other.total_cmp(one));
+    let fifth = sorted.len().div_ceil(5);
+    let crowded = ratio(sorted[..fifth].iter().sum(), total);
+    Clusters { at_growth: share(chances), expected: share(&view.done), crowded: ramp(crowded, 0.4, 0.8) }
+}
+
+/// The usual time of quick ones and of slow ones, over all endpoints.
+fn levels(slow: &[Slow]) -> (f64, f64) {
+    let weigh = |value: fn(&Mixture) -> f64| {
+        let sum: f64 = slow.iter().map(|slow| value(&slow.mixture) * slow.count).sum();
+        sum / slow.iter().map(|slow| slow.count).sum::<f64>()
+    };
+    let quick = weigh(|mixture| mixture.quick_mean.exp());
+    let cold = weigh(|mixture| (mixture.slow_mean + mixture.slow_deviation.powi(2) / 2.0).exp());
+    (mean(&[quick]), cold)
+}

@@ -1,0 +1,57 @@
+//! Name, connection or TLS take the time, or fail.
+
+use crate::finding::{Confidence, Evidence, Finding, Kind};
+use crate::observed::Class;
+use crate::stats::robust::{quantile, ramp, ratio};
+use crate::view::View;
+
+pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
+    let (names, tls) = (view.total(Class::Dns), view.total(Class::Tls));
+    let failed = ratio(names + tls, view.requests());
+    let with: Vec<&crate::bins::Bin> = view.bins.iter().filter(|bin| bin.new_connections >= 3.0).collect();
+    let times: Vec<f64> = with.iter().map(|bin| bin.connecting).collect();
+    let usual = quantile(&times, 0.25).unwrap_or(0.0);
+    let slow = |bin: &&&crate::bins::Bin| bin.connecting > 2.5 * usual.max(500.0) && bin.connecting > 0.25 * view.calm.p50;
+    let slow: Vec<&&crate::bins::Bin> = with.iter().filter(slow).collect();
+    let worst = slow.iter().map(|bin| bin.connecting).fold(0.0, f64::max);
+    let slow_share = ratio(slow.len() as f64, with.len() as f64);
+    let by_failure = ramp(failed, 0.0005, 0.004) * ramp(names + tls, 4.0, 12.0);
+    let by_time = ramp(ratio(worst, usual.max(500.0)), 2.5, 6.0) * ramp(slow.len() as f64, 1.0, 4.0);
+    let score = 0.95 * by_failure.max(0.85 * by_time);
+    if score < 0.1 {
+        return None;
+    }
+    let marked: Vec<(f64, f64)> = view
+        .bins
+        .iter()
+        .filter(|bin| bin.share(&[Class::Dns, Class::Tls]) > 0.0 || slow.iter().any(|slow| slow.from_s == bin.from_s))
+        .map(|bin| (bin.from_s, bin.until_s))
+        .collect();
+    let what = match (names > 0.0, tls > 0.0) {
+        (true, true) => "names and TLS handshakes",
+        (true, false) => "names",
+        (false, true) => "TLS handshakes",
+        (false, false) => "connections",
+    };
+    Some(Finding {
+        kind: Kind::Network,
+        confidence: Confidence::new(score),
+        endpoints: Vec::new(),
+        from_s: marked.first()?.0,
+        until_s: marked.last()?.1,
+        summary: format!(
+            "Before any request is sent there is trouble with {what}: {names:.0} requests found no address and {tls:.0} failed at TLS; at worst a connection took {} to make, usually {}.",
+            super::time(worst.max(usual)),
+            super::time(usual)
+        ),
+        evidence: Evidence::default()
+            .with("dns_failures", names)
+            .with("tls_failures", tls)
+            .with("failed_share", failed)
+            .with("usual_connecting_ms", usual / 1e3)
+            .with("worst_connecting_ms", worst / 1e3)
+            .with("slow_share_of_time", slow_share)
+            .refuted_by("connections that are made as fast from another network, or failures that stay when addresses are fixed"),
+        advice: "Look at resolvers, certificates and TLS termination; reuse connections, so that fewer are made.".to_owned(),
+    })
+}
