@@ -2,7 +2,6 @@
 //! its symptom is left out or believed less.
 
 use crate::finding::{Confidence, Finding, Kind};
-use crate::view::View;
 
 /// Less sure findings say nothing.
 const LEAST: f64 = 0.15;
@@ -61,32 +60,33 @@ const EXPLAINS: &[(Kind, Kind, f64)] = &[
 ];
 
 /// The findings that are left, surest first.
-pub(crate) fn arbitrate(_view: &View<'_>, mut found: Vec<Finding>) -> Vec<Finding> {
+pub(crate) fn arbitrate(mut found: Vec<Finding>) -> Vec<Finding> {
+    for (cause, symptom, left) in EXPLAINS {
+        let place = |kind: &Kind| found.iter().position(|finding| finding.kind == *kind);
+        if let (Some(one), Some(other)) = (place(cause), place(symptom))
+            && is_explained(&found[one], &found[other])
+        {
+            let less = 1.0 - (1.0 - left) * found[one].confidence.share();
+            found[other].confidence = Confidence::new(found[other].confidence.share() * less);
+        }
+    }
     let rank = |kind: Kind| Kind::ALL.iter().position(|known| *known == kind);
     found.sort_by(|one, other| {
         let by_confidence = other.confidence.share().total_cmp(&one.confidence.share());
         by_confidence.then(rank(one.kind).cmp(&rank(other.kind)))
     });
-    // From the surest down: whatever is believed takes from what it explains.
-    for at in 0..found.len() {
-        let cause = found[at].clone();
-        for symptom in &mut found[at + 1..] {
-            if let Some(left) = left_of(&cause, symptom) {
-                symptom.confidence = Confidence::new(symptom.confidence.share() * left);
-            }
-        }
-        found[at + 1..].sort_by(|one, other| other.confidence.share().total_cmp(&one.confidence.share()));
-    }
     found.retain(|finding| finding.confidence.share() >= LEAST);
     found
 }
 
-/// How much of a symptom is left to believe beside a cause; all where they are not at the same time, and as much more as
-/// the cause is less sure.
-fn left_of(cause: &Finding, symptom: &Finding) -> Option<f64> {
-    let (.., left) = EXPLAINS.iter().find(|(one, other, _)| *one == cause.kind && *other == symptom.kind)?;
+/// Whether a cause is sure enough to explain a symptom, and at the same time. Of two that explain each other the surer one
+/// does.
+fn is_explained(cause: &Finding, symptom: &Finding) -> bool {
+    let (sure, doubted) = (cause.confidence.share(), symptom.confidence.share());
+    let mutual = EXPLAINS.iter().any(|(one, other, _)| *one == symptom.kind && *other == cause.kind);
     let apart = symptom.until_s < cause.from_s - 5.0 || symptom.from_s > cause.until_s + 30.0;
-    (!apart).then(|| 1.0 - (1.0 - left) * cause.confidence.share())
+    let enough = if mutual { sure >= doubted } else { sure >= Confidence::MEDIUM || sure >= doubted };
+    enough && !apart
 }
 
 #[cfg(test)]

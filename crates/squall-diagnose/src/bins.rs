@@ -124,7 +124,8 @@ fn bin(view: &View<'_>, ticks: Range<usize>) -> Bin {
         ..Bin::default()
     };
     let phases = [Phase::Dns, Phase::Connect, Phase::Tls].map(|phase| phase as usize);
-    let connecting: f64 = own.iter().map(|tick| phases.iter().map(|phase| tick.phases_us[*phase]).sum::<f64>()).sum();
+    let connecting: f64 =
+        own.iter().map(|tick| phases.iter().map(|phase| tick.phases_us[*phase]).sum::<f64>()).sum();
     all.new_connections = own.iter().flat_map(|tick| &tick.calls).map(|calls| calls.new_connections).sum();
     all.connecting = ratio(connecting, all.new_connections);
     for index in view.counted() {

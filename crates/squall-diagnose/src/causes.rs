@@ -66,7 +66,8 @@ fn steady(values: &[f64]) -> std::ops::Range<usize> {
     for (at, level) in smooth.iter().enumerate().step_by((values.len() / 200).max(1)) {
         let is_near = |value: &f64| (value - level).abs() <= 0.15 * level.abs() + 1e-9;
         let from = smooth[..at].iter().rposition(|value| !is_near(value)).map_or(0, |far| far + 1);
-        let until = smooth[at..].iter().position(|value| !is_near(value)).map_or(values.len(), |far| at + far);
+        let until =
+            smooth[at..].iter().position(|value| !is_near(value)).map_or(values.len(), |far| at + far);
         if until - from > best.len() {
             best = from..until;
         }

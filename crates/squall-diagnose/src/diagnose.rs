@@ -14,9 +14,12 @@ pub fn diagnose(observed: &Observed) -> Vec<Finding> {
         return vec![finding];
     }
     let found: Vec<Finding> = causes::ALL.iter().filter_map(|find| find(&view)).collect();
-    let mut kept = arbitrate(&view, found);
+    let mut kept = arbitrate(found);
     if let Some(finding) = causes::healthy::find(&view, &kept) {
         kept.insert(0, finding);
     }
     kept
 }
+
+#[cfg(test)]
+mod tests;

@@ -141,9 +141,7 @@ impl Evidence {
     pub fn with_interval(self, name: &str, value: f64, (low, high): (f64, f64)) -> Self {
         let mut evidence = self.with(name, value);
         if low.is_finite() && high.is_finite() {
-            evidence
-                .0
-                .insert(format!("{name}_90_percent"), Value::Array(vec![rounded(low), rounded(high)]));
+            evidence.0.insert(format!("{name}_90_percent"), Value::Array(vec![rounded(low), rounded(high)]));
         }
         evidence
     }

@@ -15,6 +15,8 @@ mod finding;
 mod observed;
 mod signals;
 mod stats;
+#[cfg(test)]
+mod testing;
 mod view;
 
 pub use diagnose::diagnose;

@@ -145,7 +145,8 @@ impl Observed {
     pub fn new(endpoints: Vec<Endpoint>, merged: &Merged, until_s: f64) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "a number of seconds that is cut to what fits")]
         let until = until_s.floor() as i32;
-        let known = || merged.seconds().range(0..).map(|(second, _)| *second).filter(|second| *second < until);
+        let known =
+            || merged.seconds().range(0..).map(|(second, _)| *second).filter(|second| *second < until);
         let Some(last) = known().next_back().filter(|_| !endpoints.is_empty()) else {
             return Self { endpoints, step_s: 1.0, ..Self::default() };
         };

@@ -21,7 +21,9 @@ impl Role {
     /// Words that such an instrument's name has.
     fn words(self) -> &'static [&'static str] {
         match self {
-            Self::Replicas => &["replica", "pods", "instances", "runningtask", "running_task", "concurrentexecutions"],
+            Self::Replicas => {
+                &["replica", "pods", "instances", "runningtask", "running_task", "concurrentexecutions"]
+            }
             Self::Cpu => &["cpu"],
             Self::Throttles => &["throttle", "rate_limited", "limited"],
             Self::Inits => &["cold", "init"],
@@ -64,7 +66,8 @@ mod tests {
 
     #[test]
     fn points_out_of_order_twice_and_without_a_value_are_put_right() {
-        let points_of = vec![(9.0, 4.0), (3.0, 2.0), (3.0, 2.0), (5.0, f64::NAN), (0.0, 2.0), (f64::NAN, 1.0)];
+        let points_of =
+            vec![(9.0, 4.0), (3.0, 2.0), (3.0, 2.0), (5.0, f64::NAN), (0.0, 2.0), (f64::NAN, 1.0)];
         let signal = Signal { name: "kube_pods_ready".to_owned(), points: points_of, ..Signal::default() };
         let points = points(&[signal], Role::Replicas).unwrap();
         assert_eq!(points, [(0.0, 2.0), (3.0, 2.0), (9.0, 4.0)]);

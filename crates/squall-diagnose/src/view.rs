@@ -48,7 +48,8 @@ impl<'a> View<'a> {
         let step_s = if observed.step_s > 0.0 { observed.step_s } else { 1.0 };
         let counts = |class: fn(usize) -> bool| -> Vec<f64> {
             let of = |tick: &crate::observed::Tick| -> f64 {
-                let counted = tick.calls.iter().zip(&observed.endpoints).filter(|(_, endpoint)| endpoint.counts);
+                let counted =
+                    tick.calls.iter().zip(&observed.endpoints).filter(|(_, endpoint)| endpoint.counts);
                 let by = counted.flat_map(|(calls, _)| calls.by.iter().enumerate());
                 by.filter(|(index, _)| class(*index)).map(|(_, count)| count).sum()
             };
@@ -64,12 +65,22 @@ impl<'a> View<'a> {
             .map(|(done, (now, before))| (done + (now - before) / step_s).max(0.0))
             .collect();
         let dropped = |tick: &crate::observed::Tick| tick.scheduled > tick.started && tick.started > 0.0;
-        let demand = observed.ticks.iter().zip(&begun).map(|(tick, begun)| {
-            if dropped(tick) { begun * tick.scheduled / tick.started } else { *begun }
-        });
+        let demand =
+            observed.ticks.iter().zip(&begun).map(|(tick, begun)| {
+                if dropped(tick) { begun * tick.scheduled / tick.started } else { *begun }
+            });
         let demand = demand.collect();
-        let mut view =
-            Self { observed, step_s, begun, demand, done, good, in_flight, bins: Vec::new(), calm: Calm::default() };
+        let mut view = Self {
+            observed,
+            step_s,
+            begun,
+            demand,
+            done,
+            good,
+            in_flight,
+            bins: Vec::new(),
+            calm: Calm::default(),
+        };
         view.bins = bins(&view);
         view.calm = calm(&view.bins);
         view
@@ -133,7 +144,12 @@ impl<'a> View<'a> {
 
     /// The endpoints that count.
     pub(crate) fn counted(&self) -> impl Iterator<Item = usize> {
-        self.observed.endpoints.iter().enumerate().filter(|(_, endpoint)| endpoint.counts).map(|(index, _)| index)
+        self.observed
+            .endpoints
+            .iter()
+            .enumerate()
+            .filter(|(_, endpoint)| endpoint.counts)
+            .map(|(index, _)| index)
     }
 
     /// Whether arrivals decide, whatever the target does.

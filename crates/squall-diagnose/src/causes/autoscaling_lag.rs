@@ -50,14 +50,23 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     }
     if lag.recovered {
         let width = view.bins.first().map_or(1.0, |bin| bin.until_s - bin.from_s);
-        evidence = evidence.with_interval("time_to_recover_s", until_s - from_s, (until_s - from_s - width, until_s - from_s + width));
+        evidence = evidence.with_interval(
+            "time_to_recover_s",
+            until_s - from_s,
+            (until_s - from_s - width, until_s - from_s + width),
+        );
     }
     if let Some(told_s) = told_s {
         evidence = evidence.with("replicas_grew_at_s", told_s);
     }
     let after = match (first, lag.recovered) {
-        (Some(first), true) => format!("capacity first grew after {first:.0} s, and it had recovered after {:.0} s", until_s - from_s),
-        (Some(first), false) => format!("capacity first grew after {first:.0} s, and was not enough by the end"),
+        (Some(first), true) => format!(
+            "capacity first grew after {first:.0} s, and it had recovered after {:.0} s",
+            until_s - from_s
+        ),
+        (Some(first), false) => {
+            format!("capacity first grew after {first:.0} s, and was not enough by the end")
+        }
         (None, _) => format!("it had recovered after {:.0} s", until_s - from_s),
     };
     Some(Finding {
@@ -123,7 +132,8 @@ fn first_growth_of_capacity(view: &View<'_>, ticks: &std::ops::Range<usize>) -> 
     let noise = crate::stats::robust::noise(served);
     let pairs = parts.windows(2).filter(|pair| {
         let (before, after) = (level(&pair[0]), level(&pair[1]));
-        after > before * 1.03 && after - before > 1.5 * noise / (pair[0].len().min(pair[1].len()) as f64).sqrt()
+        after > before * 1.03
+            && after - before > 1.5 * noise / (pair[0].len().min(pair[1].len()) as f64).sqrt()
     });
     let (before, after) = pairs.map(|pair| (pair[0].clone(), pair[1].clone())).next()?;
     let at = ticks.start + after.start;

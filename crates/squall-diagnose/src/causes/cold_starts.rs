@@ -45,7 +45,8 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let two = ramp(separation, 2.0, 3.5) * ramp(times, 1.6, 3.0);
     let rare = ramp(share, 0.3, 0.12);
     // Instances start when more is under way than ever before, and after pauses; a slow dependency knows nothing of that.
-    let tied = ramp(at_growth - expected, 0.08, 0.35).max(ramp(ratio(at_growth, expected), 1.5, 3.0));
+    let tied = ramp(at_growth - expected, 0.2, 0.45)
+        .max(ramp(ratio(at_growth, expected), 1.5, 3.0) * ramp(at_growth, 0.25, 0.45));
     let mut score = 0.96 * two * rare * (0.2 + 0.8 * tied) * (0.55 + 0.45 * crowded) * ramp(count, 3.0, 8.0);
     if let Some(inits) = points(&view.observed.signals, Role::Inits) {
         let any = inits.iter().any(|(_, value)| *value > 0.0);
@@ -54,7 +55,8 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     if score < 0.1 {
         return None;
     }
-    let interval = slow.iter().fold((0.0, 0.0), |(low, high), slow| (low + slow.interval.0, high + slow.interval.1));
+    let interval =
+        slow.iter().fold((0.0, 0.0), |(low, high), slow| (low + slow.interval.0, high + slow.interval.1));
     let marked = |chance: &f64| *chance >= 0.5;
     let (first, last) = (chances.iter().position(marked)?, chances.iter().rposition(marked)?);
     let which: Vec<usize> = slow.iter().map(|slow| slow.endpoint).collect();
@@ -134,7 +136,11 @@ fn by_tick(view: &View<'_>, slow: &[Slow]) -> Vec<f64> {
         .map(|tick| {
             let of = |slow: &Slow| -> f64 {
                 tick.calls.get(slow.endpoint).map_or(0.0, |calls| {
-                    calls.response.buckets().map(|(us, count)| count as f64 * slow.mixture.slow_chance(us as f64)).sum()
+                    calls
+                        .response
+                        .buckets()
+                        .map(|(us, count)| count as f64 * slow.mixture.slow_chance(us as f64))
+                        .sum()
                 })
             };
             slow.iter().map(of).sum()

@@ -26,7 +26,9 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
         ramp(above, 0.35, 0.1)
     };
     // Whoever has a connection is served as ever.
-    let slow = median(&hit.iter().filter(|bin| bin.answered >= 5.0).map(|bin| bin.slowness(&view.calm)).collect::<Vec<_>>());
+    let slow = median(
+        &hit.iter().filter(|bin| bin.answered >= 5.0).map(|bin| bin.slowness(&view.calm)).collect::<Vec<_>>(),
+    );
     let served = ramp(slow, 4.0, 1.6);
     let score = 0.95 * lasting * (0.25 + 0.75 * order) * (0.4 + 0.6 * served);
     let limit = median(&hit.iter().map(|bin| number(bin)).collect::<Vec<_>>());

@@ -62,7 +62,8 @@ fn episode(view: &View<'_>, range: Range<usize>, marks: &[bool]) -> Episode {
     let slowest = own.iter().enumerate().max_by(|one, other| slowness(one.1).total_cmp(&slowness(other.1)));
     let (place, slowest) = slowest.map_or((0, 0.0), |(place, bin)| (place, slowness(bin)));
     let before = (0..range.start).filter(|at| !marks[*at]).map(|at| view.bins[at].demand).reduce(f64::max);
-    let after: Vec<f64> = (range.end..marks.len()).take_while(|at| !marks[*at]).map(|at| view.bins[at].demand).collect();
+    let after: Vec<f64> =
+        (range.end..marks.len()).take_while(|at| !marks[*at]).map(|at| view.bins[at].demand).collect();
     let requests: f64 = own.iter().map(Bin::requests).sum();
     Episode {
         from_s: own.first().map_or(0.0, |bin| bin.from_s),

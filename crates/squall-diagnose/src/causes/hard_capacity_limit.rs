@@ -26,7 +26,7 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     // What is asked for must have exceeded what was served, and what was served must have followed it until then.
     let asked_most = quantile(&at_limit.iter().map(|bin| asked(bin)).collect::<Vec<_>>(), 0.9).unwrap_or(0.0);
     let beyond = if open {
-        ramp(ratio(asked_most, ceiling), 1.03, 1.15)
+        ramp(excess(&at_limit), 1.03, 1.12)
     } else {
         fit.map_or(0.0, |fit| ramp(ratio(fit.after, fit.before), 0.5, 0.2))
     };
@@ -36,19 +36,22 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     // Had it served more at another time, the limit would not be one.
     let exceeded = ramp(ratio(most_before, ceiling), 1.6, 1.2);
     // Bad while no more is asked for than the limit is no limit.
-    let within = at_limit.iter().filter(|bin| bin.demand < ceiling * 0.93).count() as f64 / at_limit.len() as f64;
+    let within =
+        at_limit.iter().filter(|bin| bin.demand < ceiling * 0.93).count() as f64 / at_limit.len() as f64;
     let ordered = ramp(within, 0.6, 0.25);
     let recovered_under_load = below
         .iter()
-        .filter(|bin| bin.from_s > first.from_s && asked(bin) > if open { ceiling * 1.08 } else { f64::INFINITY })
+        .filter(|bin| {
+            bin.from_s > first.from_s && asked(bin) > if open { ceiling * 1.08 } else { f64::INFINITY }
+        })
         .count() as f64;
     let holds = ramp(ratio(recovered_under_load, at_limit.len() as f64), 0.3, 0.05);
-    let score =
-        0.96 * evenness * beyond * followed * exceeded * ordered * holds * ramp(seen_s, 4.0, 15.0);
+    let score = 0.96 * evenness * beyond * followed * exceeded * ordered * holds * ramp(seen_s, 4.0, 15.0);
     if score < 0.1 {
         return None;
     }
-    let law_points: Vec<(f64, f64)> = view.bins.iter().map(|bin| (bin.in_flight.max(bin.users), bin.good)).collect();
+    let law_points: Vec<(f64, f64)> =
+        view.bins.iter().map(|bin| (bin.in_flight.max(bin.users), bin.good)).collect();
     let law = scalability(&law_points);
     let unavailable = view.total(Class::Unavailable) + view.total(Class::Server);
     let mut evidence = Evidence::default()
@@ -87,6 +90,15 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
         evidence: evidence.refuted_by("throughput that grows after some minutes at the same load (then it scales, but late), or another limit when clients are others"),
         advice: "Keep load below nine tenths of the knee, shed the rest early, and find what is used up there: processors, threads, a pool of connections.".to_owned(),
     })
+}
+
+/// How many times as much is asked for as is served, where that is most: over five bins at a time, for arrivals vary.
+fn excess(at_limit: &[&Bin]) -> f64 {
+    let wide = at_limit.len().clamp(1, 5);
+    let of = |bins: &[&Bin], value: fn(&Bin) -> f64| bins.iter().map(|bin| value(bin)).sum::<f64>();
+    let ratios =
+        at_limit.windows(wide).map(|bins| ratio(of(bins, |bin| bin.demand), of(bins, |bin| bin.good)));
+    quantile(&ratios.collect::<Vec<_>>(), 0.8).unwrap_or(0.0)
 }
 
 /// What is served at the limit, and the interval that holds it with 90 %.

@@ -11,7 +11,9 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let with: Vec<&crate::bins::Bin> = view.bins.iter().filter(|bin| bin.new_connections >= 3.0).collect();
     let times: Vec<f64> = with.iter().map(|bin| bin.connecting).collect();
     let usual = quantile(&times, 0.25).unwrap_or(0.0);
-    let slow = |bin: &&&crate::bins::Bin| bin.connecting > 2.5 * usual.max(500.0) && bin.connecting > 0.25 * view.calm.p50;
+    let slow = |bin: &&&crate::bins::Bin| {
+        bin.connecting > 2.5 * usual.max(500.0) && bin.connecting > 0.25 * view.calm.p50
+    };
     let slow: Vec<&&crate::bins::Bin> = with.iter().filter(slow).collect();
     let worst = slow.iter().map(|bin| bin.connecting).fold(0.0, f64::max);
     let slow_share = ratio(slow.len() as f64, with.len() as f64);
@@ -24,7 +26,9 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let marked: Vec<(f64, f64)> = view
         .bins
         .iter()
-        .filter(|bin| bin.share(&[Class::Dns, Class::Tls]) > 0.0 || slow.iter().any(|slow| slow.from_s == bin.from_s))
+        .filter(|bin| {
+            bin.share(&[Class::Dns, Class::Tls]) > 0.0 || slow.iter().any(|slow| slow.from_s == bin.from_s)
+        })
         .map(|bin| (bin.from_s, bin.until_s))
         .collect();
     let what = match (names > 0.0, tls > 0.0) {

@@ -40,7 +40,8 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
 fn who(view: &View<'_>, found: &TurnedAway) -> String {
     let users: Vec<f64> = found.full.iter().map(|tick| view.observed.ticks[*tick].users).collect();
     let rates: Vec<f64> = found.full.iter().map(|tick| found.admitted[*tick]).collect();
-    let (few, many) = users.iter().fold((f64::INFINITY, 0.0), |(low, high), n| (f64::min(low, *n), f64::max(high, *n)));
+    let (few, many) =
+        users.iter().fold((f64::INFINITY, 0.0), |(low, high), n| (f64::min(low, *n), f64::max(high, *n)));
     if few > 0.0 && many > 1.5 * few && !view.is_open() {
         let each: Vec<f64> = users.iter().zip(&rates).map(|(users, rate)| ratio(*rate, *users)).collect();
         if correlation(&users, &rates) > 0.9 {

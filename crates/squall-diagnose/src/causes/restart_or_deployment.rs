@@ -32,13 +32,15 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let free_at_most = view.bins.iter().filter(|bin| !is_gap(bin) && bin.demand > highest * 0.9).count();
     let at_most = view.bins.iter().filter(|bin| bin.demand > highest * 0.9).count();
     let untied = ratio(free_at_most as f64, at_most as f64);
-    let recovered = gaps.iter().filter(|gap| gap.calm_after >= 2 && gap.demand_after > gap.demand * 0.8).count() as f64
-        / gaps.len() as f64;
+    let recovered =
+        gaps.iter().filter(|gap| gap.calm_after >= 2 && gap.demand_after > gap.demand * 0.8).count() as f64
+            / gaps.len() as f64;
     let broken = view.total(Class::Reset) + view.total(Class::Refused);
     let left: f64 = LEFT.iter().map(|class| view.total(*class)).sum();
-    let anew = gaps.iter().flat_map(|gap| &view.bins[gap.bins.clone()]).filter(|bin| {
-        bin.new_connections > 3.0 * usual_new + 5.0
-    });
+    let anew = gaps
+        .iter()
+        .flat_map(|gap| &view.bins[gap.bins.clone()])
+        .filter(|bin| bin.new_connections > 3.0 * usual_new + 5.0);
     let anew = (anew.count() as f64 / gaps.len() as f64).min(1.0);
     let signs = (0.55 + 0.35 * ramp(ratio(broken, left), 0.02, 0.2) + 0.25 * anew).min(1.0);
     let share = ratio(bad_s, until_s - from_s);

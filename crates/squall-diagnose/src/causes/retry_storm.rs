@@ -15,7 +15,8 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let carried = quantile(&before.iter().map(|bin| bin.demand).collect::<Vec<_>>(), 0.95)?;
     let most_good = quantile(&view.bins.iter().map(|bin| bin.good).collect::<Vec<_>>(), 0.97)?;
     // Bad at a load that was carried before.
-    let bad_again: Vec<&Bin> = own.iter().filter(|bin| bin.demand <= carried * 1.03 && bin.demand > 0.0).collect();
+    let bad_again: Vec<&Bin> =
+        own.iter().filter(|bin| bin.demand <= carried * 1.03 && bin.demand > 0.0).collect();
     let lasting_s: f64 = bad_again.iter().map(|bin| bin.until_s - bin.from_s).sum();
     let served = ratio(
         mean(&bad_again.iter().map(|bin| bin.good).collect::<Vec<_>>()),

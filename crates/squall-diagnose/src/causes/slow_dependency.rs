@@ -20,9 +20,10 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     // Where the tail is at its highest level for a while.
     let parts = stretches(&tail, 3);
     let level = |range: &std::ops::Range<usize>, values: &[f64]| median(&values[range.clone()]);
-    let highest = parts.iter().filter(|range| range.len() >= 3).max_by(|one, other| {
-        level(one, &tail).total_cmp(&level(other, &tail))
-    })?;
+    let highest = parts
+        .iter()
+        .filter(|range| range.len() >= 3)
+        .max_by(|one, other| level(one, &tail).total_cmp(&level(other, &tail)))?;
     let tail_growth = (level(highest, &tail) - base).exp();
     let usual_growth = (level(highest, &usual) - usual_base).exp();
     let points_of = |values: &[f64]| -> Vec<(f64, f64)> {
@@ -33,11 +34,8 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let lasting = highest.len() as f64 / bins.len() as f64;
     let apart = ratio(tail_growth.ln(), usual_growth.max(1.001).ln());
     let grows = ramp(tau, 0.15, 0.45).max(ramp(lasting, 0.1, 0.3) * 0.85);
-    let mut score = 0.95
-        * ramp(tail_growth, 1.5, 2.5)
-        * ramp(apart, 1.6, 3.0)
-        * grows
-        * ramp(served, 0.2, 0.05);
+    let mut score =
+        0.95 * ramp(tail_growth, 1.5, 2.5) * ramp(apart, 1.6, 3.0) * grows * ramp(served, 0.2, 0.05);
     if let Some(cpu) = points(&view.observed.signals, Role::Cpu) {
         let (from_s, until_s) = view.span();
         let flat = range(&cpu, from_s, until_s).is_some_and(|(low, high)| high < 1.5 * low.max(high * 0.05));
@@ -75,8 +73,17 @@ fn highest_bins<'a>(bins: &[&'a Bin], range: &std::ops::Range<usize>) -> Vec<&'a
 /// The endpoints whose tail is much higher there than it was.
 fn endpoints(view: &View<'_>, there: Vec<&Bin>) -> (Vec<usize>, f64) {
     let growth = |index: usize| {
-        let all: Vec<f64> = view.bins.iter().filter_map(|bin| Some(bin.endpoints.get(index)?.p95)).filter(|p95| *p95 > 0.0).collect();
-        let own: Vec<f64> = there.iter().filter_map(|bin| Some(bin.endpoints.get(index)?.p95)).filter(|p95| *p95 > 0.0).collect();
+        let all: Vec<f64> = view
+            .bins
+            .iter()
+            .filter_map(|bin| Some(bin.endpoints.get(index)?.p95))
+            .filter(|p95| *p95 > 0.0)
+            .collect();
+        let own: Vec<f64> = there
+            .iter()
+            .filter_map(|bin| Some(bin.endpoints.get(index)?.p95))
+            .filter(|p95| *p95 > 0.0)
+            .collect();
         ratio(median(&own), quantile(&all, 0.15).unwrap_or(0.0))
     };
     let growths: Vec<(usize, f64)> = view.counted().map(|index| (index, growth(index))).collect();

@@ -18,7 +18,9 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let growth = found.slope * length_s;
     // A step is no trend: each third must be above the one before.
     let third = points.len() / 3;
-    let level = |range: std::ops::Range<usize>| median(&points[range].iter().map(|point| point.1).collect::<Vec<_>>());
+    let level = |range: std::ops::Range<usize>| {
+        median(&points[range].iter().map(|point| point.1).collect::<Vec<_>>())
+    };
     if third < 2 {
         return None;
     }

@@ -2,7 +2,7 @@
 
 use crate::observed::Class;
 use crate::stats::bootstrap::interval;
-use crate::stats::robust::{deviation, mean, quantile, ramp, ratio};
+use crate::stats::robust::{deviation, mean, median, quantile, ramp, ratio};
 use crate::view::View;
 
 /// What is known of requests that were turned away.
@@ -57,10 +57,16 @@ pub(crate) fn turned_away(view: &View<'_>) -> Option<TurnedAway> {
     if full.len() < 5 {
         full = (first..=last).filter(|tick| away[*tick] > 0.0).collect();
     }
+    // Where few are turned away, it may be by chance that so many came at once.
+    let shares: Vec<f64> =
+        full.iter().map(|tick| ratio(away[*tick], away[*tick] + admitted[*tick] * view.step_s)).collect();
+    let least = median(&shares) / 2.0;
+    full = full.into_iter().zip(shares).filter(|(_, share)| *share >= least).map(|(tick, _)| tick).collect();
     let levels: Vec<f64> = full.iter().map(|tick| admitted[*tick]).collect();
     let level = mean(&levels);
     let level_interval = interval(&levels, 5, |levels| Some(mean(levels))).unwrap_or((0.0, level * 2.0));
-    let (burst, over_s) = burst(view, &admitted, level, &endpoints);
+    let until = full.first().map_or(0, |first| first + 2).min(admitted.len());
+    let (burst, over_s) = burst(view, &admitted[..until], level, &endpoints);
     let margin = (level_interval.1 - level_interval.0) / 2.0 * over_s
         + 1.645 * deviation(&levels) * view.step_s * std::f64::consts::SQRT_2
         + 0.01 * burst;
@@ -79,7 +85,8 @@ pub(crate) fn turned_away(view: &View<'_>) -> Option<TurnedAway> {
         burst,
         burst_interval: ((burst - margin).max(0.0), burst + margin),
         together,
-        together_interval: interval(&at_a_time, 5, |values| Some(mean(values))).unwrap_or((0.0, together * 2.0)),
+        together_interval: interval(&at_a_time, 5, |values| Some(mean(values)))
+            .unwrap_or((0.0, together * 2.0)),
         by_rate: 0.0,
         by_number: 0.0,
     };
@@ -95,7 +102,12 @@ fn affected(view: &View<'_>) -> Vec<usize> {
             (away + calls.by[Class::Limited as usize], all + calls.requests())
         })
     };
-    view.counted().filter(|index| { let (away, all) = sums(*index); away > 0.0 && ratio(away, all) > 0.0005 }).collect()
+    view.counted()
+        .filter(|index| {
+            let (away, all) = sums(*index);
+            away > 0.0 && ratio(away, all) > 0.0005
+        })
+        .collect()
 }
 
 /// What was let through beyond the level: the largest sum of what is above it over any stretch, by Kadane's way; and how
@@ -131,15 +143,15 @@ fn under_way(view: &View<'_>, tick: usize, endpoints: &[usize]) -> f64 {
 /// How sure it is that a rate decides, and that a number at a time does.
 fn decide(view: &View<'_>, found: &TurnedAway, away: &[f64]) -> (f64, f64) {
     // A bucket that was full lets more through at first; instances that are all taken do not.
-    let burst = ramp(ratio(found.burst, found.level), 0.25, 0.8)
-        * ramp(found.burst, 3.0, 8.0);
+    let burst = ramp(ratio(found.burst, found.level), 0.25, 0.8) * ramp(found.burst, 3.0, 8.0);
     // Where response times vary, what is let through varies against them if a number at a time decides.
     let points: Vec<(f64, f64)> = found
         .full
         .chunks(5)
         .filter_map(|chunk| {
             let admitted = mean(&chunk.iter().map(|tick| found.admitted[*tick]).collect::<Vec<_>>());
-            let under_way = mean(&chunk.iter().map(|tick| under_way(view, *tick, &found.endpoints)).collect::<Vec<_>>());
+            let under_way =
+                mean(&chunk.iter().map(|tick| under_way(view, *tick, &found.endpoints)).collect::<Vec<_>>());
             (admitted > 0.0 && under_way > 0.0).then(|| (admitted.ln(), (under_way / admitted).ln()))
         })
         .collect();
@@ -150,7 +162,11 @@ fn decide(view: &View<'_>, found: &TurnedAway, away: &[f64]) -> (f64, f64) {
     // Before the first was turned away, as many were under way as ever: a rate that decides knows nothing of that.
     let ceiling = ceiling(view, found, away);
     let balance = if varied > 0.02 { ratio(rate_varies, rate_varies + number_varies) } else { 0.5 };
-    let by_number = (0.5 * ramp(balance, 0.35, 0.75) + 0.5 * ceiling) * (1.0 - burst);
+    let informed = ramp(varied, 0.02, 0.06) * ramp(balance, 0.5, 0.8);
+    // Whoever saw the first being turned away would have seen a burst.
+    let onset = ramp(found.first as f64, 3.0, 8.0);
+    let no_burst = onset * ramp(ratio(found.burst, found.level), 0.2, 0.05);
+    let by_number = (0.7 * no_burst + 0.3 * informed.max(0.6 * ceiling)) * (1.0 - burst);
     let by_rate = burst.max((1.0 - by_number) * ramp(balance, 0.6, 0.3)).max(0.5 * (1.0 - by_number));
     let sum = (by_rate + by_number).max(1.0);
     (by_rate / sum, by_number / sum)

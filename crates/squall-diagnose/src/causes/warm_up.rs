@@ -20,15 +20,19 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     // Falling all the way, and never back.
     let smooth = crate::stats::robust::smooth(&means, 1);
     let until = smooth.iter().position(|mean| *mean <= settled + 2.0 * spread).unwrap_or(last).max(2);
-    let falls = smooth[..=until.min(smooth.len() - 1)].windows(2).filter(|pair| pair[1] <= pair[0] + spread).count() as f64
-        / until.max(1) as f64;
-    let later = smooth[until..].iter().filter(|mean| **mean > settled + 0.4 * (first - settled)).count() as f64
+    let falls =
+        smooth[..=until.min(smooth.len() - 1)].windows(2).filter(|pair| pair[1] <= pair[0] + spread).count()
+            as f64
+            / until.max(1) as f64;
+    let later = smooth[until..].iter().filter(|mean| **mean > settled + 0.4 * (first - settled)).count()
+        as f64
         / (smooth.len() - until).max(1) as f64;
     let lasting_s = bins[until.min(bins.len() - 1)].from_s - bins[0].from_s;
     let unserved = bins[..=until.min(bins.len() - 1)].iter().map(|bin| bin.unserved()).fold(0.0, f64::max);
     // Not because less was asked for.
     let demand_first = median(&bins[..3].iter().map(|bin| bin.demand).collect::<Vec<_>>());
-    let demand_later = median(&bins[until.min(bins.len() - 2)..].iter().map(|bin| bin.demand).collect::<Vec<_>>());
+    let demand_later =
+        median(&bins[until.min(bins.len() - 2)..].iter().map(|bin| bin.demand).collect::<Vec<_>>());
     let not_less = ramp(ratio(demand_later, demand_first), 0.6, 0.9);
     let score = 0.95
         * ramp(times, 1.25, 1.7)

@@ -20,10 +20,7 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let points: Vec<(f64, f64)> = writes.iter().map(|(demand, time)| (*demand, time.ln())).collect();
     let with_load = trend(&points).map_or(0.0, |trend| trend.tau);
     let apart = ratio(slow_writes.max(1.0).ln(), slow_reads.max(1.001).ln());
-    let score = 0.95
-        * ramp(slow_writes, 1.25, 1.7)
-        * ramp(apart, 1.7, 3.5)
-        * ramp(with_load, 0.15, 0.45);
+    let score = 0.95 * ramp(slow_writes, 1.25, 1.7) * ramp(apart, 1.7, 3.5) * ramp(with_load, 0.15, 0.45);
     if score < 0.1 {
         return None;
     }
@@ -48,7 +45,9 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
             .with("reads_slower", slow_reads)
             .with("writes_follow_load", with_load)
             .refuted_by("reads that become as slow at the same load, or writes that are as slow alone"),
-        advice: "Look for locks and hot rows; make transactions shorter, batch writes or put a queue before them.".to_owned(),
+        advice:
+            "Look for locks and hot rows; make transactions shorter, batch writes or put a queue before them."
+                .to_owned(),
     })
 }
 
@@ -58,8 +57,10 @@ fn times(view: &View<'_>, which: &[usize]) -> Vec<(f64, f64)> {
 }
 
 fn time_of(bin: &Bin, which: &[usize]) -> Option<f64> {
-    let known = which.iter().filter_map(|index| bin.endpoints.get(*index)).filter(|part| part.answered >= LEAST);
-    let (sum, count) = known.fold((0.0, 0.0), |(sum, count), part| (sum + part.p50 * part.answered, count + part.answered));
+    let known =
+        which.iter().filter_map(|index| bin.endpoints.get(*index)).filter(|part| part.answered >= LEAST);
+    let (sum, count) =
+        known.fold((0.0, 0.0), |(sum, count), part| (sum + part.p50 * part.answered, count + part.answered));
     (count > 0.0 && sum > 0.0).then(|| sum / count)
 }
 

@@ -89,9 +89,8 @@ mod tests {
     #[test]
     fn steps_are_found_where_they_are_and_noise_is_none() {
         let mut chance = Chance::new(1);
-        let mut level = |level: f64, count: usize| -> Vec<f64> {
-            (0..count).map(|_| level + chance.normal()).collect()
-        };
+        let mut level =
+            |level: f64, count: usize| -> Vec<f64> { (0..count).map(|_| level + chance.normal()).collect() };
         assert_eq!(changes(&level(10.0, 200), 3), [0_usize; 0]);
         let steps = [level(10.0, 50), level(16.0, 40), level(8.0, 60)].concat();
         let found = changes(&steps, 3);

@@ -72,9 +72,8 @@ fn fit(points: &[(f64, f64)], knee: Option<f64>) -> Option<([f64; 3], f64)> {
 /// Gauss's elimination with the largest pivot; `None` of what has no one solution.
 pub(crate) fn solve(mut rows: [[f64; 4]; 3], unknowns: usize) -> Option<[f64; 3]> {
     for column in 0..unknowns {
-        let largest = (column..unknowns).max_by(|one, other| {
-            rows[*one][column].abs().total_cmp(&rows[*other][column].abs())
-        })?;
+        let largest = (column..unknowns)
+            .max_by(|one, other| rows[*one][column].abs().total_cmp(&rows[*other][column].abs()))?;
         rows.swap(column, largest);
         let pivot = rows[column];
         if pivot[column].abs() < 1e-12 {

@@ -28,8 +28,11 @@ const ROUNDS: usize = 200;
 
 /// Splits `(value, count)` pairs, of which the values are positive; `None` where there are fewer than ten or all are alike.
 pub(crate) fn mixture(pairs: &[(f64, f64)]) -> Option<Mixture> {
-    let pairs: Vec<(f64, f64)> =
-        pairs.iter().filter(|(value, count)| *value > 0.0 && *count > 0.0).map(|(v, c)| (v.ln(), *c)).collect();
+    let pairs: Vec<(f64, f64)> = pairs
+        .iter()
+        .filter(|(value, count)| *value > 0.0 && *count > 0.0)
+        .map(|(v, c)| (v.ln(), *c))
+        .collect();
     let total: f64 = pairs.iter().map(|pair| pair.1).sum();
     if pairs.len() < 3 || total < 10.0 {
         return None;

@@ -13,9 +13,8 @@ pub(crate) fn share_interval(part: f64, whole: f64) -> (f64, f64) {
 
 /// The interval that holds the mean of a Poisson distribution of which so many were seen, with 90 %.
 pub(crate) fn count_interval(count: f64) -> (f64, f64) {
-    let bound = |shape: f64, quantile: f64| {
-        Gamma::new(shape, 1.0).map_or(count, |gamma| gamma.inverse_cdf(quantile))
-    };
+    let bound =
+        |shape: f64, quantile: f64| Gamma::new(shape, 1.0).map_or(count, |gamma| gamma.inverse_cdf(quantile));
     if count > 1e4 {
         return (count - 1.645 * count.sqrt(), count + 1.645 * count.sqrt());
     }

@@ -30,8 +30,12 @@ impl Trend {
 /// The trend of values over times; `None` of fewer than five.
 pub(crate) fn trend(points: &[(f64, f64)]) -> Option<Trend> {
     let step = points.len().div_ceil(MOST).max(1);
-    let points: Vec<(f64, f64)> =
-        points.iter().step_by(step).copied().filter(|(t, value)| t.is_finite() && value.is_finite()).collect();
+    let points: Vec<(f64, f64)> = points
+        .iter()
+        .step_by(step)
+        .copied()
+        .filter(|(t, value)| t.is_finite() && value.is_finite())
+        .collect();
     let count = points.len() as f64;
     if points.len() < 5 {
         return None;
@@ -41,7 +45,13 @@ pub(crate) fn trend(points: &[(f64, f64)]) -> Option<Trend> {
         for (later, next) in points.iter().skip(place + 1) {
             if later > t {
                 slopes.push((next - value) / (later - t));
-                growing += if next > value { 1.0 } else if next < value { -1.0 } else { 0.0 };
+                growing += if next > value {
+                    1.0
+                } else if next < value {
+                    -1.0
+                } else {
+                    0.0
+                };
             }
         }
     }
@@ -68,7 +78,10 @@ mod tests {
             (0..100).map(|at| (at as f64, slope * at as f64 + chance.normal() + wild(at))).collect()
         };
         let rising = trend(&line(0.5, &mut chance)).unwrap();
-        assert!((rising.slope - 0.5).abs() < 0.03 && rising.score > 8.0 && rising.chance() < 1e-6, "{rising:?}");
+        assert!(
+            (rising.slope - 0.5).abs() < 0.03 && rising.score > 8.0 && rising.chance() < 1e-6,
+            "{rising:?}"
+        );
         assert!(rising.interval.0 < 0.5 && rising.interval.1 > 0.5, "{rising:?}");
         let flat = trend(&line(0.0, &mut chance)).unwrap();
         assert!(flat.score.abs() < 3.0, "{flat:?}");

@@ -50,8 +50,12 @@ pub(crate) fn scalability(points: &[(f64, f64)]) -> Option<Scalability> {
     if a <= 0.0 {
         return None;
     }
-    let mut law =
-        Scalability { single: 1.0 / a, contention: (b / a).max(0.0), coherency: (c / a).max(0.0), explained: 0.0 };
+    let mut law = Scalability {
+        single: 1.0 / a,
+        contention: (b / a).max(0.0),
+        coherency: (c / a).max(0.0),
+        explained: 0.0,
+    };
     let mean = points.iter().map(|point| point.1).sum::<f64>() / points.len() as f64;
     let total: f64 = points.iter().map(|point| (point.1 - mean).powi(2)).sum();
     let left: f64 = points.iter().map(|(n, x)| (x - law.throughput(*n)).powi(2)).sum();
