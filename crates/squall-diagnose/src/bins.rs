@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use squall_metrics::Phase;
+use squall_metrics::{Phase, Sparse};
 
-use crate::observed::Class;
+use crate::observed::{Class, Tick};
 use crate::stats::robust::{mean, median, ratio};
 use crate::view::View;
 
@@ -28,8 +28,6 @@ pub(crate) struct Bin {
     pub until_s: f64,
     /// Requests asked for.
     pub demand: f64,
-    /// Requests ended.
-    pub done: f64,
     /// Requests that succeeded.
     pub good: f64,
     /// Requests under way.
@@ -105,13 +103,18 @@ pub(crate) fn bins(view: &View<'_>) -> Vec<Bin> {
 fn bin(view: &View<'_>, ticks: Range<usize>) -> Bin {
     let of = |values: &[f64]| mean(&values[ticks.clone()]);
     let own = &view.observed.ticks[ticks.clone()];
-    let response = view.response(ticks.clone(), |_| true);
+    let mut response = Sparse::default();
+    let mut endpoints = vec![EndpointBin::default(); view.observed.endpoints.len()];
+    for index in view.counted() {
+        let (part, own) = endpoint(own, index);
+        endpoints[index] = part;
+        response.merge(&own);
+    }
     let time = |quantile| response.quantile_us(quantile).unwrap_or(0) as f64;
     let mut all = Bin {
         from_s: view.at(ticks.start),
         until_s: view.at(ticks.end),
         demand: of(&view.demand),
-        done: of(&view.done),
         good: of(&view.good),
         in_flight: of(&view.in_flight),
         users: mean(&own.iter().map(|tick| tick.users).collect::<Vec<_>>()),
@@ -120,7 +123,7 @@ fn bin(view: &View<'_>, ticks: Range<usize>) -> Bin {
         p95: time(0.95),
         p99: time(0.99),
         mean: response.mean_us().unwrap_or(0.0),
-        endpoints: vec![EndpointBin::default(); view.observed.endpoints.len()],
+        endpoints,
         ..Bin::default()
     };
     let phases = [Phase::Dns, Phase::Connect, Phase::Tls].map(|phase| phase as usize);
@@ -128,17 +131,22 @@ fn bin(view: &View<'_>, ticks: Range<usize>) -> Bin {
         own.iter().map(|tick| phases.iter().map(|phase| tick.phases_us[*phase]).sum::<f64>()).sum();
     all.new_connections = own.iter().flat_map(|tick| &tick.calls).map(|calls| calls.new_connections).sum();
     all.connecting = ratio(connecting, all.new_connections);
-    for index in view.counted() {
-        let part = &mut all.endpoints[index];
-        for calls in own.iter().filter_map(|tick| tick.calls.get(index)) {
-            part.by.iter_mut().zip(calls.by).for_each(|(sum, more)| *sum += more);
-        }
-        let response = view.response(ticks.clone(), |other| other == index);
-        part.answered = response.count() as f64;
-        part.p50 = response.quantile_us(0.5).unwrap_or(0) as f64;
-        part.p95 = response.quantile_us(0.95).unwrap_or(0) as f64;
+    for part in &all.endpoints {
         all.by.iter_mut().zip(part.by).for_each(|(sum, more)| *sum += more);
     }
     all.ticks = ticks;
     all
+}
+
+/// One endpoint's part, and its response times.
+fn endpoint(ticks: &[Tick], index: usize) -> (EndpointBin, Sparse) {
+    let (mut part, mut response) = (EndpointBin::default(), Sparse::default());
+    for calls in ticks.iter().filter_map(|tick| tick.calls.get(index)) {
+        part.by.iter_mut().zip(calls.by).for_each(|(sum, more)| *sum += more);
+        response.merge(&calls.response);
+    }
+    part.answered = response.count() as f64;
+    part.p50 = response.quantile_us(0.5).unwrap_or(0) as f64;
+    part.p95 = response.quantile_us(0.95).unwrap_or(0) as f64;
+    (part, response)
 }

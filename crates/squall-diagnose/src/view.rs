@@ -14,9 +14,7 @@ pub(crate) struct View<'a> {
     pub observed: &'a Observed,
     /// How long a tick is.
     pub step_s: f64,
-    /// Requests begun in a second.
-    pub begun: Vec<f64>,
-    /// Those, and those that arrivals without a user would have begun.
+    /// Requests begun in a second, and those that arrivals without a user would have begun.
     pub demand: Vec<f64>,
     /// Requests ended in a second, without those that the end of the run cut off.
     pub done: Vec<f64>,
@@ -70,17 +68,8 @@ impl<'a> View<'a> {
                 if dropped(tick) { begun * tick.scheduled / tick.started } else { *begun }
             });
         let demand = demand.collect();
-        let mut view = Self {
-            observed,
-            step_s,
-            begun,
-            demand,
-            done,
-            good,
-            in_flight,
-            bins: Vec::new(),
-            calm: Calm::default(),
-        };
+        let mut view =
+            Self { observed, step_s, demand, done, good, in_flight, bins: Vec::new(), calm: Calm::default() };
         view.bins = bins(&view);
         view.calm = calm(&view.bins);
         view

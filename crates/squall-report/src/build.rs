@@ -8,6 +8,7 @@ use squall_plan::{PlacedLoad, Plan, Share};
 
 use crate::cost::Cost;
 use crate::events::EventSample;
+use crate::findings::findings;
 use crate::measures::measures;
 use crate::plan::PlanFacts;
 use crate::result::{
@@ -106,6 +107,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
         tainted_ratio: totals.tainted_ratio,
         thresholds: &facts.thresholds,
     });
+    let telemetry = Vec::new();
     let untold = Untold::of(merged, &facts.generators, duration_s);
     let mut run = facts.run;
     run.name.clone_from(&plan.name);
@@ -125,7 +127,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
         regions,
         cleanup: cleanup(merged),
         thresholds: facts.thresholds,
-        findings: Vec::new(),
+        findings: findings(plan, merged, &telemetry),
         generators: facts
             .generators
             .into_iter()
@@ -133,7 +135,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
             .collect(),
         remotes: merged.remotes().iter().map(|(address, count)| (address.to_string(), *count)).collect(),
         timeline: timeline::build(plan, merged, &untold),
-        telemetry: Vec::new(),
+        telemetry,
         annotations: facts.annotations,
         events: EventSample::of(plan, merged),
         cost: facts.cost,

@@ -3,9 +3,9 @@
 use crate::finding::{Confidence, Evidence, Finding, Kind};
 use crate::signals::{Role, points};
 use crate::stats::bootstrap::Chance;
+use crate::stats::counts::count_interval;
 use crate::stats::mixture::{Mixture, mixture};
 use crate::stats::robust::{mean, quantile, ramp, ratio};
-use crate::stats::share::count_interval;
 use crate::view::View;
 
 /// Endpoints that are looked at; more are too few requests each.
@@ -97,14 +97,14 @@ fn slow(view: &View<'_>, endpoint: usize) -> Option<Slow> {
     };
     let count = sum(&found, &pairs);
     let requests: f64 = pairs.iter().map(|pair| pair.1).sum();
-    let interval = drawn_again(&pairs, count, found.separation);
+    let interval = drawn_again(&pairs, count, &found);
     Some(Slow { endpoint, mixture: found, count, interval, requests })
 }
 
 /// The interval that holds the number of slow ones with 90 %: where the two kinds overlap, requests are drawn again.
-fn drawn_again(pairs: &[(f64, f64)], count: f64, separation: f64) -> (f64, f64) {
+fn drawn_again(pairs: &[(f64, f64)], count: f64, found: &Mixture) -> (f64, f64) {
     // Apart from each other they are simply counted.
-    if separation > 7.0 {
+    if found.separation > 7.0 {
         return ((count - 1.0).max(0.0).min(count * 0.985), (count + 1.0).max(count * 1.015));
     }
     let mut chance = Chance::new(0x0c01_d000);
@@ -117,8 +117,7 @@ fn drawn_again(pairs: &[(f64, f64)], count: f64, separation: f64) -> (f64, f64) 
                 (*value, (count + normal * count.sqrt()).max(0.0))
             })
             .collect();
-        let found = mixture(&again)?;
-        Some(pairs.iter().map(|(value, count)| count * found.slow_chance(*value)).sum::<f64>())
+        found.slow_among(&again)
     });
     let drawn: Vec<f64> = drawn.collect();
     let spread = (quantile(&drawn, 0.05).unwrap_or(0.0), quantile(&drawn, 0.95).unwrap_or(count * 2.0));
@@ -167,9 +166,7 @@ fn clusters(view: &View<'_>, chances: &[f64]) -> Clusters {
         highest = highest.max(now);
         let after_pause = tick >= 5 && quiet[tick - 5..tick].iter().all(|quiet| *quiet) && !quiet[tick];
         if fresh || after_pause {
-            for near in tick.saturating_sub(1)..(tick + 3).min(view.len()) {
-                growing[near] = true;
-            }
+            growing[tick.saturating_sub(1)..(tick + 3).min(view.len())].fill(true);
         }
     }
     let share = |weights: &[f64]| -> f64 {

@@ -27,7 +27,7 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
         .bins
         .iter()
         .filter(|bin| {
-            bin.share(&[Class::Dns, Class::Tls]) > 0.0 || slow.iter().any(|slow| slow.from_s == bin.from_s)
+            bin.share(&[Class::Dns, Class::Tls]) > 0.0 || slow.iter().any(|slow| slow.ticks == bin.ticks)
         })
         .map(|bin| (bin.from_s, bin.until_s))
         .collect();

@@ -44,7 +44,7 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     if score < 0.1 {
         return None;
     }
-    let (which, _) = endpoints(view, highest_bins(&bins, highest));
+    let which = endpoints(view, &bins[highest.clone()]);
     Some(Finding {
         kind: Kind::SlowDependency,
         confidence: Confidence::new(score),
@@ -66,12 +66,8 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     })
 }
 
-fn highest_bins<'a>(bins: &[&'a Bin], range: &std::ops::Range<usize>) -> Vec<&'a Bin> {
-    bins[range.clone()].to_vec()
-}
-
 /// The endpoints whose tail is much higher there than it was.
-fn endpoints(view: &View<'_>, there: Vec<&Bin>) -> (Vec<usize>, f64) {
+fn endpoints(view: &View<'_>, there: &[&Bin]) -> Vec<usize> {
     let growth = |index: usize| {
         let all: Vec<f64> = view
             .bins
@@ -89,5 +85,5 @@ fn endpoints(view: &View<'_>, there: Vec<&Bin>) -> (Vec<usize>, f64) {
     let growths: Vec<(usize, f64)> = view.counted().map(|index| (index, growth(index))).collect();
     let most = growths.iter().map(|(_, growth)| *growth).fold(0.0, f64::max);
     let which = growths.iter().filter(|(_, growth)| *growth > 1.3 && growth.ln() > 0.4 * most.ln());
-    (which.map(|(index, _)| *index).collect(), most)
+    which.map(|(index, _)| *index).collect()
 }

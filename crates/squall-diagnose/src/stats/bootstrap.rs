@@ -45,7 +45,7 @@ pub(crate) fn interval<T: Copy>(
     if values.len() < 4 {
         return None;
     }
-    let mut chance = Chance::new(0x5171_a11);
+    let mut chance = Chance::new(0x0517_1a11);
     let mut found = Vec::with_capacity(DRAWS);
     let mut drawn = Vec::with_capacity(values.len() + block);
     for _ in 0..DRAWS {

@@ -26,6 +26,9 @@ pub(crate) struct Mixture {
 const LEAST_DEVIATION: f64 = 0.008;
 const ROUNDS: usize = 200;
 
+/// From where another one ended, fewer are enough.
+const AGAIN: usize = 30;
+
 /// Splits `(value, count)` pairs, of which the values are positive; `None` where there are fewer than ten or all are alike.
 pub(crate) fn mixture(pairs: &[(f64, f64)]) -> Option<Mixture> {
     let pairs: Vec<(f64, f64)> = pairs
@@ -42,7 +45,7 @@ pub(crate) fn mixture(pairs: &[(f64, f64)]) -> Option<Mixture> {
     // From several beginnings: the widest gap in the upper part, and fixed shares.
     let begins = [0.5, 0.8, 0.9, 0.97, 0.99].into_iter().filter_map(|share| at_share(&pairs, total, share));
     let begins = begins.chain(widest_gap(&pairs, total));
-    let fitted = begins.filter_map(|cut| maximise(&pairs, cut));
+    let fitted = begins.filter_map(|cut| maximise_from(&pairs, cut));
     let (quick, slow, likelihood) = fitted.max_by(|one, other| one.2.total_cmp(&other.2))?;
     let (quick, slow) = if quick.mean <= slow.mean { (quick, slow) } else { (slow, quick) };
     let gain = 2.0 * (likelihood - likelihood_one) - 3.0 * total.ln();
@@ -59,12 +62,34 @@ pub(crate) fn mixture(pairs: &[(f64, f64)]) -> Option<Mixture> {
     })
 }
 
+fn logarithms(pairs: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let positive = pairs.iter().filter(|(value, count)| *value > 0.0 && *count > 0.0);
+    positive.map(|(value, count)| (value.ln(), *count)).collect()
+}
+
 impl Mixture {
+    /// How many slow ones there are in pairs that resemble those it was made of.
+    pub(crate) fn slow_among(&self, pairs: &[(f64, f64)]) -> Option<f64> {
+        let pairs = logarithms(pairs);
+        let total: f64 = pairs.iter().map(|pair| pair.1).sum();
+        let (.., slow, _) = {
+            let [quick, slow] = self.parts();
+            maximise(&pairs, quick, slow, AGAIN)?
+        };
+        Some(slow.share * total)
+    }
+
+    fn parts(&self) -> [Part; 2] {
+        [
+            Part { share: 1.0 - self.slow, mean: self.quick_mean, deviation: self.quick_deviation },
+            Part { share: self.slow, mean: self.slow_mean, deviation: self.slow_deviation },
+        ]
+    }
+
     /// How likely one of this value is a slow one.
     pub(crate) fn slow_chance(&self, value: f64) -> f64 {
         let x = value.max(f64::MIN_POSITIVE).ln();
-        let quick = Part { share: 1.0 - self.slow, mean: self.quick_mean, deviation: self.quick_deviation };
-        let slow = Part { share: self.slow, mean: self.slow_mean, deviation: self.slow_deviation };
+        let [quick, slow] = self.parts();
         let (q, s) = (quick.density(x), slow.density(x));
         if x <= self.quick_mean {
             0.0
@@ -104,11 +129,20 @@ impl Part {
     }
 }
 
-fn maximise(pairs: &[(f64, f64)], cut: f64) -> Option<(Part, Part, f64)> {
-    let mut quick = Part::of(pairs, |x| f64::from(x < cut))?;
-    let mut slow = Part::of(pairs, |x| f64::from(x >= cut))?;
+fn maximise_from(pairs: &[(f64, f64)], cut: f64) -> Option<(Part, Part, f64)> {
+    let quick = Part::of(pairs, |x| f64::from(x < cut))?;
+    let slow = Part::of(pairs, |x| f64::from(x >= cut))?;
+    maximise(pairs, quick, slow, ROUNDS)
+}
+
+fn maximise(
+    pairs: &[(f64, f64)],
+    mut quick: Part,
+    mut slow: Part,
+    rounds: usize,
+) -> Option<(Part, Part, f64)> {
     let mut last = f64::NEG_INFINITY;
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         let of_slow = |x: f64| {
             let (q, s) = (quick.density(x), slow.density(x));
             if q + s > 0.0 { s / (q + s) } else { f64::from((x - slow.mean).abs() < (x - quick.mean).abs()) }
