@@ -1,5 +1,11 @@
 //! A small service in virtual time, for tests: arrivals on a schedule, answered by whatever a test says.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the numbers of tests are small"
+)]
+
 use squall_metrics::{ConnectionUse, LoadId, Merged, Outcome, Phase, Recorder, Sample, SeriesId, Snapshot};
 
 use crate::observed::{Endpoint, Observed};

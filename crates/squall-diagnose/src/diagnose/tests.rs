@@ -302,7 +302,7 @@ fn too_little_is_said_to_be_too_little() {
 #[test]
 fn whatever_is_observed_nothing_panics() {
     let slow = run(2, 200.0, |_| 1.0, |_, _, chance| ok(around(0.03, 0.15, chance)));
-    diagnose(&slow);
+    let _ = diagnose(&slow);
     let throttled = run(3, 60.0, |_| 50.0, |_, _, _| failed(429, 0.001));
     assert!(!named(&throttled).iter().any(|(kind, _)| *kind == Kind::Healthy));
     let all_failed = run(4, 60.0, |_| 50.0, |_, _, _| failed(500, 0.001));
@@ -312,19 +312,19 @@ fn whatever_is_observed_nothing_panics() {
     for name in ["pods", "cpu", "throttles", "cold", "restarts", ""] {
         strange.signals.push(Signal { name: name.to_owned(), points: points.clone(), ..Signal::default() });
     }
-    diagnose(&strange);
+    let _ = diagnose(&strange);
     for tick in &mut strange.ticks {
         tick.in_flight = f64::NAN;
         tick.scheduled = f64::INFINITY;
         tick.tainted = f64::NAN;
         tick.calls.truncate(1);
     }
-    diagnose(&strange);
+    let _ = diagnose(&strange);
     strange.step_s = f64::NAN;
-    diagnose(&strange);
+    let _ = diagnose(&strange);
     strange.endpoints = vec![Endpoint::default()];
-    diagnose(&strange);
+    let _ = diagnose(&strange);
     strange.ticks = vec![Tick::default(); 100];
-    diagnose(&strange);
+    let _ = diagnose(&strange);
     assert_eq!(endpoints().len(), 3);
 }

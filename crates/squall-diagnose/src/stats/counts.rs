@@ -21,6 +21,6 @@ mod tests {
     fn intervals_are_those_of_the_tables() {
         let (low, high) = count_interval(10.0);
         assert!((low - 5.43).abs() < 0.05 && (high - 16.96).abs() < 0.05, "{low} {high}");
-        assert_eq!(count_interval(0.0).0, 0.0);
+        assert!(count_interval(0.0).0.abs() < 1e-9);
     }
 }
