@@ -95,7 +95,7 @@ impl<'a> View<'a> {
 
     /// All requests that ended.
     pub(crate) fn requests(&self) -> f64 {
-        self.done.iter().sum::<f64>() * self.step_s
+        self.done.iter().fold(0.0, |sum, done| sum + done) * self.step_s
     }
 
     /// The count of a class in a tick, over all endpoints that count.

@@ -95,13 +95,15 @@ fn thresholds(result: &RunResult, style: Style) -> Vec<String> {
     std::iter::once(String::new()).chain(lines).collect()
 }
 
-/// Causes that are no longer doubtful, each with what to do about it; at most a few.
+/// Causes that are no longer doubtful, each with what to do about it; at most a few. That a run was too short to find any
+/// is no news to who made it short.
 fn findings(result: &RunResult, style: Style) -> Vec<String> {
     let text = |finding: &Value, key: &str| -> String {
         let text = finding.get(key).and_then(Value::as_str).unwrap_or_default();
         text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
     };
-    let sure = result.findings.iter().filter(|finding| text(finding, "confidence") != "low");
+    let said = |finding: &&Value| text(finding, "kind") != "not_enough_data" && text(finding, "confidence") != "low";
+    let sure = result.findings.iter().filter(said);
     let mut lines = Vec::new();
     for finding in sure.take(MAX_FINDINGS_SHOWN) {
         let kind = text(finding, "kind").replace('_', " ");
