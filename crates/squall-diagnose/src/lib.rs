@@ -16,6 +16,8 @@ mod observed;
 mod signals;
 mod stats;
 #[cfg(test)]
+mod sweep;
+#[cfg(test)]
 mod testing;
 mod view;
 

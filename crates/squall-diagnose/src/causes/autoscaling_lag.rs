@@ -130,10 +130,23 @@ fn first_growth_of_capacity(view: &View<'_>, ticks: &std::ops::Range<usize>) -> 
     let parts = stretches(served, 3);
     let level = |range: &std::ops::Range<usize>| median(&served[range.clone()]);
     let noise = crate::stats::robust::noise(served);
+    // Only where there was too little before can there be more of it after.
+    let is_short = |range: &std::ops::Range<usize>| {
+        let asked = mean(&view.demand[ticks.start + range.start..ticks.start + range.end]);
+        asked > 1.02 * mean(&served[range.clone()])
+            || is_waiting(view, ticks.start + range.start..ticks.start + range.end)
+    };
+    // A step is a good part of all that came to be served; less is noise of the service itself.
+    let levels: Vec<f64> = parts.iter().map(&level).collect();
+    let least = levels.iter().copied().fold(f64::INFINITY, f64::min);
+    let rise = levels.iter().copied().fold(0.0, f64::max) - least;
     let pairs = parts.windows(2).filter(|pair| {
         let (before, after) = (level(&pair[0]), level(&pair[1]));
-        after > before * 1.03
-            && after - before > 1.5 * noise / (pair[0].len().min(pair[1].len()) as f64).sqrt()
+        let error = noise / (pair[0].len().min(pair[1].len()) as f64).sqrt();
+        after > before * 1.05
+            && after - before > (2.5 * error).max(0.15 * rise)
+            && pair[0].end >= 4
+            && is_short(&pair[0])
     });
     let (before, after) = pairs.map(|pair| (pair[0].clone(), pair[1].clone())).next()?;
     let at = ticks.start + after.start;
@@ -143,6 +156,12 @@ fn first_growth_of_capacity(view: &View<'_>, ticks: &std::ops::Range<usize>) -> 
         between: (view.at(at) - step, view.at(at) + step),
         levels: (level(&before), level(&after)),
     })
+}
+
+/// Whether requests wait there: they take longer than when it is calm.
+fn is_waiting(view: &View<'_>, ticks: std::ops::Range<usize>) -> bool {
+    let response = view.response(ticks, |_| true);
+    response.quantile_us(0.5).is_some_and(|us| us as f64 > 1.5 * view.calm.p50)
 }
 
 /// From 0 to 1, how much less was served than asked for.

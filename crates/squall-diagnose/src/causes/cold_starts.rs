@@ -1,10 +1,11 @@
 //! Some requests waited for an instance to start.
 
 use crate::finding::{Confidence, Evidence, Finding, Kind};
+use crate::observed::Calls;
 use crate::signals::{Role, points};
 use crate::stats::bootstrap::Chance;
 use crate::stats::counts::count_interval;
-use crate::stats::mixture::{Mixture, mixture};
+use crate::stats::mixture::{Mixture, mixtures};
 use crate::stats::robust::{mean, quantile, ramp, ratio};
 use crate::view::View;
 
@@ -21,6 +22,8 @@ struct Slow {
     count: f64,
     interval: (f64, f64),
     requests: f64,
+    /// How many each tick has.
+    by_tick: Vec<f64>,
 }
 
 pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
@@ -29,25 +32,38 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
         .map(|index| (index, view.response(0..view.len(), |other| other == index).count() as f64))
         .collect();
     busiest.sort_by(|one, other| other.1.total_cmp(&one.1));
-    let slow: Vec<Slow> =
-        busiest.iter().take(MOST_ENDPOINTS).filter_map(|(endpoint, _)| slow(view, *endpoint)).collect();
+    let growing = growing(view);
+    let slow: Vec<Slow> = busiest
+        .iter()
+        .take(MOST_ENDPOINTS)
+        .filter_map(|(endpoint, _)| slow(view, *endpoint, &growing))
+        .collect();
     let count: f64 = slow.iter().map(|slow| slow.count).sum();
     let requests: f64 = slow.iter().map(|slow| slow.requests).sum();
     if count < 3.0 {
         return None;
     }
-    let chances = by_tick(view, &slow);
-    let Clusters { at_growth, expected, crowded } = clusters(view, &chances);
+    let chances: Vec<f64> =
+        (0..view.len()).map(|tick| slow.iter().map(|slow| slow.by_tick[tick]).sum()).collect();
+    let Clusters { at_growth, expected, crowded } = clusters(view, &chances, &growing);
+    // Where nearly all are slow, they wait for each other and not for an instance to start.
+    let beside = chances
+        .iter()
+        .zip(&view.done)
+        .map(|(slow, done)| slow * ratio(*slow, done * view.step_s))
+        .sum::<f64>();
+    let beside = ramp(ratio(beside, count), 0.7, 0.35);
     let share = ratio(count, requests);
     let (quick, cold) = levels(&slow);
     let times = ratio(cold, quick);
-    let separation = slow.iter().map(|slow| slow.mixture.separation * slow.count).sum::<f64>() / count;
-    let two = ramp(separation, 2.0, 3.5) * ramp(times, 1.6, 3.0);
+    let separation = slow.iter().map(|slow| slow.mixture.separation() * slow.count).sum::<f64>() / count;
+    let two = ramp(separation, 1.6, 2.6) * ramp(times, 1.6, 3.0);
     let rare = ramp(share, 0.3, 0.12);
     // Instances start when more is under way than ever before, and after pauses; a slow dependency knows nothing of that.
-    let tied = ramp(at_growth - expected, 0.2, 0.45)
-        .max(ramp(ratio(at_growth, expected), 1.5, 3.0) * ramp(at_growth, 0.25, 0.45));
-    let mut score = 0.96 * two * rare * (0.2 + 0.8 * tied) * (0.55 + 0.45 * crowded) * ramp(count, 3.0, 8.0);
+    let tied = ramp(at_growth - expected, 0.15, 0.35)
+        .max(ramp(ratio(at_growth, expected), 3.0, 10.0) * ramp(at_growth, 0.15, 0.3));
+    let mut score =
+        0.96 * two * rare * beside * (0.2 + 0.8 * tied) * (0.55 + 0.45 * crowded) * ramp(count, 3.0, 8.0);
     if let Some(inits) = points(&view.observed.signals, Role::Inits) {
         let any = inits.iter().any(|(_, value)| *value > 0.0);
         score = if any { score + (1.0 - score) * 0.5 } else { score * 0.4 };
@@ -85,26 +101,31 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     })
 }
 
-fn slow(view: &View<'_>, endpoint: usize) -> Option<Slow> {
+/// Of every way to tell slow requests of an endpoint from quick ones, the one by which most of them came when instances
+/// start.
+fn slow(view: &View<'_>, endpoint: usize, growing: &[bool]) -> Option<Slow> {
     let response = view.response(0..view.len(), |index| index == endpoint);
     let pairs: Vec<(f64, f64)> = response.buckets().map(|(us, count)| (us as f64, count as f64)).collect();
-    let found = mixture(&pairs)?;
-    if found.gain < 10.0 || found.slow > 0.5 || found.separation < 1.2 {
-        return None;
-    }
-    let sum = |found: &Mixture, pairs: &[(f64, f64)]| -> f64 {
-        pairs.iter().map(|(value, count)| count * found.slow_chance(*value)).sum()
-    };
-    let count = sum(&found, &pairs);
-    let requests: f64 = pairs.iter().map(|pair| pair.1).sum();
-    let interval = drawn_again(&pairs, count, &found);
-    Some(Slow { endpoint, mixture: found, count, interval, requests })
+    let likely = mixtures(&pairs)
+        .into_iter()
+        .filter(|found| found.gain > 10.0 && found.slow().share < 0.5 && found.separation() > 1.2);
+    let (mixture, by_tick, _) = likely
+        .map(|found| {
+            let by_tick = by_tick(view, endpoint, &found);
+            let Clusters { at_growth, expected, .. } = clusters(view, &by_tick, growing);
+            let count: f64 = by_tick.iter().sum();
+            (found, by_tick, (at_growth - expected) * (count / expected.max(1e-3)).sqrt())
+        })
+        .max_by(|one, other| one.2.total_cmp(&other.2))?;
+    let count = by_tick.iter().sum();
+    let interval = drawn_again(&pairs, count, &mixture);
+    Some(Slow { endpoint, mixture, count, interval, requests: response.count() as f64, by_tick })
 }
 
 /// The interval that holds the number of slow ones with 90 %: where the two kinds overlap, requests are drawn again.
 fn drawn_again(pairs: &[(f64, f64)], count: f64, found: &Mixture) -> (f64, f64) {
     // Apart from each other they are simply counted.
-    if found.separation > 7.0 {
+    if found.separation() > 7.0 {
         return ((count - 1.0).max(0.0).min(count * 0.985), (count + 1.0).max(count * 1.015));
     }
     let mut chance = Chance::new(0x0c01_d000);
@@ -128,23 +149,11 @@ fn drawn_again(pairs: &[(f64, f64)], count: f64, found: &Mixture) -> (f64, f64) 
 }
 
 /// How many slow ones each tick has.
-fn by_tick(view: &View<'_>, slow: &[Slow]) -> Vec<f64> {
-    view.observed
-        .ticks
-        .iter()
-        .map(|tick| {
-            let of = |slow: &Slow| -> f64 {
-                tick.calls.get(slow.endpoint).map_or(0.0, |calls| {
-                    calls
-                        .response
-                        .buckets()
-                        .map(|(us, count)| count as f64 * slow.mixture.slow_chance(us as f64))
-                        .sum()
-                })
-            };
-            slow.iter().map(of).sum()
-        })
-        .collect()
+fn by_tick(view: &View<'_>, endpoint: usize, mixture: &Mixture) -> Vec<f64> {
+    let of = |calls: &Calls| -> f64 {
+        calls.response.buckets().map(|(us, count)| count as f64 * mixture.slow_chance(us as f64)).sum()
+    };
+    view.observed.ticks.iter().map(|tick| tick.calls.get(endpoint).map_or(0.0, of)).collect()
 }
 
 struct Clusters {
@@ -156,10 +165,11 @@ struct Clusters {
     crowded: f64,
 }
 
-fn clusters(view: &View<'_>, chances: &[f64]) -> Clusters {
+/// The ticks in which more was under way than ever before, or anything after a pause, and those around them.
+fn growing(view: &View<'_>) -> Vec<bool> {
     let mut highest = 0.0_f64;
     let mut growing = vec![false; view.len()];
-    let quiet = view.done.iter().map(|done| *done <= 0.0).collect::<Vec<_>>();
+    let quiet: Vec<bool> = view.done.iter().map(|done| *done <= 0.0).collect();
     for tick in 0..view.len() {
         let now = view.in_flight[tick];
         let fresh = now > highest * 1.03 + 0.5 && tick > 0 || view.done[tick] > 0.0 && highest <= 0.0;
@@ -169,8 +179,12 @@ fn clusters(view: &View<'_>, chances: &[f64]) -> Clusters {
             growing[tick.saturating_sub(1)..(tick + 3).min(view.len())].fill(true);
         }
     }
+    growing
+}
+
+fn clusters(view: &View<'_>, chances: &[f64], growing: &[bool]) -> Clusters {
     let share = |weights: &[f64]| -> f64 {
-        let marked = weights.iter().zip(&growing).filter(|(_, growing)| **growing).map(|(weight, _)| *weight);
+        let marked = weights.iter().zip(growing).filter(|(_, growing)| **growing).map(|(weight, _)| *weight);
         ratio(marked.sum(), weights.iter().sum())
     };
     let total: f64 = chances.iter().sum();
@@ -187,7 +201,7 @@ fn levels(slow: &[Slow]) -> (f64, f64) {
         let sum: f64 = slow.iter().map(|slow| value(&slow.mixture) * slow.count).sum();
         sum / slow.iter().map(|slow| slow.count).sum::<f64>()
     };
-    let quick = weigh(|mixture| mixture.quick_mean.exp());
-    let cold = weigh(|mixture| (mixture.slow_mean + mixture.slow_deviation.powi(2) / 2.0).exp());
+    let quick = weigh(|mixture| mixture.quick().mean.exp());
+    let cold = weigh(|mixture| (mixture.slow().mean + mixture.slow().deviation.powi(2) / 2.0).exp());
     (mean(&[quick]), cold)
 }

@@ -105,6 +105,8 @@ fn excess(at_limit: &[&Bin]) -> f64 {
 fn knee(view: &View<'_>, served: &[f64], fit: Option<&Hinge>) -> (f64, (f64, f64)) {
     let level = median(served);
     let ends = interval(served, 3, |served| Some(median(served))).unwrap_or((level * 0.8, level * 1.2));
+    // What is turned away costs something, too: the interval of chance alone would promise too much.
+    let ends = (ends.0 * 0.98, ends.1 * 1.02);
     let fitted = fit.filter(|fit| fit.explained > 0.8 && fit.after.abs() < 0.3 * fit.before);
     match fitted {
         Some(fit) if view.is_open() && ratio((fit.level - level).abs(), level) < 0.1 => {

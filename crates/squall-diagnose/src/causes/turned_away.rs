@@ -2,7 +2,7 @@
 
 use crate::observed::Class;
 use crate::stats::bootstrap::interval;
-use crate::stats::robust::{deviation, mean, median, quantile, ramp, ratio};
+use crate::stats::robust::{deviation, mean, median, noise, quantile, ramp, ratio};
 use crate::view::View;
 
 /// What is known of requests that were turned away.
@@ -23,6 +23,8 @@ pub(crate) struct TurnedAway {
     pub level_interval: (f64, f64),
     /// What was let through beyond that before the first were turned away.
     pub burst: f64,
+    /// What of that was seen when the first were turned away.
+    pub overshoot: f64,
     pub burst_interval: (f64, f64),
     /// How many of those that are let through are under way at a time, and the highest number seen.
     pub together: f64,
@@ -65,13 +67,18 @@ pub(crate) fn turned_away(view: &View<'_>) -> Option<TurnedAway> {
     let levels: Vec<f64> = full.iter().map(|tick| admitted[*tick]).collect();
     let level = mean(&levels);
     let level_interval = interval(&levels, 5, |levels| Some(mean(levels))).unwrap_or((0.0, level * 2.0));
-    let until = full.first().map_or(0, |first| first + 2).min(admitted.len());
+    // Once it is empty the sum stays where it is; a little longer, and chance has less of a say.
+    let until = full.first().map_or(0, |first| first + 15).min(admitted.len());
+    let soon = (until.max(13) - 13).min(admitted.len());
+    let (overshoot, _) = burst(view, &admitted[..soon], level, &endpoints);
     let (burst, over_s) = burst(view, &admitted[..until], level, &endpoints);
     let margin = (level_interval.1 - level_interval.0) / 2.0 * over_s
         + 1.645 * deviation(&levels) * view.step_s * std::f64::consts::SQRT_2
         + 0.01 * burst;
-    let at_a_time: Vec<f64> = full.iter().map(|tick| under_way(view, *tick, &endpoints)).collect();
-    let together = mean(&at_a_time);
+    let at_a_time: Vec<f64> = full.iter().map(|tick| view.in_flight[*tick]).collect();
+    let highest = |numbers: &[f64]| quantile(numbers, 0.9);
+    let together = highest(&at_a_time).unwrap_or(0.0);
+    let fewest = mean(&full.iter().map(|tick| under_way(view, *tick, &endpoints)).collect::<Vec<_>>());
     let requests: f64 = (0..view.len()).map(|tick| count(tick, None)).sum();
     let mut found = TurnedAway {
         share: ratio(away.iter().sum(), requests),
@@ -82,11 +89,12 @@ pub(crate) fn turned_away(view: &View<'_>) -> Option<TurnedAway> {
         last,
         level,
         level_interval,
+        overshoot,
         burst,
         burst_interval: ((burst - margin).max(0.0), burst + margin),
         together,
-        together_interval: interval(&at_a_time, 5, |values| Some(mean(values)))
-            .unwrap_or((0.0, together * 2.0)),
+        together_interval: interval(&at_a_time, 5, highest)
+            .map_or((0.0, together * 2.0), |(low, high)| (low.min(fewest), high.max(together + 1.0))),
         by_rate: 0.0,
         by_number: 0.0,
     };
@@ -130,7 +138,20 @@ fn burst(view: &View<'_>, admitted: &[f64], level: f64, endpoints: &[usize]) -> 
         let response = view.response(since..until, |index| endpoints.contains(&index));
         burst += level * response.mean_us().unwrap_or(0.0) / 1e6;
     }
+    if burst > 0.0 && !idle {
+        burst += unseen(admitted, level, since) * view.step_s;
+    }
     (burst, (until - since) as f64 * view.step_s)
+}
+
+/// How much lower the sum was within a tick than at its end, where it was lowest: of a walk at random that is looked at in
+/// steps 0.5826 standard deviations of a step (Chernoff), less where it goes straight.
+fn unseen(admitted: &[f64], level: f64, since: usize) -> f64 {
+    let (before, after) =
+        (&admitted[since.saturating_sub(10)..since], &admitted[since..(since + 10).min(admitted.len())]);
+    let step = noise(before).max(noise(after));
+    let straight = ((level - mean(before)).abs() + (mean(after) - level).abs()) / 2.0;
+    if step > 0.0 { 0.5826 * step / (1.0 + straight / step) } else { 0.0 }
 }
 
 /// How many of those that were let through were under way in a tick, by Little's law.
@@ -143,33 +164,38 @@ fn under_way(view: &View<'_>, tick: usize, endpoints: &[usize]) -> f64 {
 /// How sure it is that a rate decides, and that a number at a time does.
 fn decide(view: &View<'_>, found: &TurnedAway, away: &[f64]) -> (f64, f64) {
     // A bucket that was full lets more through at first; instances that are all taken do not.
-    let burst = ramp(ratio(found.burst, found.level), 0.25, 0.8) * ramp(found.burst, 3.0, 8.0);
-    // Where response times vary, what is let through varies against them if a number at a time decides.
-    let points: Vec<(f64, f64)> = found
-        .full
-        .chunks(5)
-        .filter_map(|chunk| {
-            let admitted = mean(&chunk.iter().map(|tick| found.admitted[*tick]).collect::<Vec<_>>());
-            let under_way =
-                mean(&chunk.iter().map(|tick| under_way(view, *tick, &found.endpoints)).collect::<Vec<_>>());
-            (admitted > 0.0 && under_way > 0.0).then(|| (admitted.ln(), (under_way / admitted).ln()))
-        })
-        .collect();
-    let (rates, times): (Vec<f64>, Vec<f64>) = points.into_iter().unzip();
-    let together: Vec<f64> = rates.iter().zip(&times).map(|(rate, time)| rate + time).collect();
-    let (rate_varies, number_varies) = (deviation(&rates), deviation(&together));
-    let varied = deviation(&times);
-    // Before the first was turned away, as many were under way as ever: a rate that decides knows nothing of that.
-    let ceiling = ceiling(view, found, away);
-    let balance = if varied > 0.02 { ratio(rate_varies, rate_varies + number_varies) } else { 0.5 };
-    let informed = ramp(varied, 0.02, 0.06) * ramp(balance, 0.5, 0.8);
-    // Whoever saw the first being turned away would have seen a burst.
+    let burst = ramp(ratio(found.overshoot, found.level), 0.25, 0.8) * ramp(found.overshoot, 3.0, 8.0);
+    // Whoever saw the first being turned away would have seen a burst; and where chance decides whether all instances
+    // are taken, some are turned away long before many are.
     let onset = ramp(found.first as f64, 3.0, 8.0);
-    let no_burst = onset * ramp(ratio(found.burst, found.level), 0.2, 0.05);
-    let by_number = (0.7 * no_burst + 0.3 * informed.max(0.6 * ceiling)) * (1.0 - burst);
-    let by_rate = burst.max((1.0 - by_number) * ramp(balance, 0.6, 0.3)).max(0.5 * (1.0 - by_number));
-    let sum = (by_rate + by_number).max(1.0);
-    (by_rate / sum, by_number / sum)
+    let no_burst = onset * ramp(ratio(found.overshoot, found.level), 0.3, 0.1);
+    let full = found.full.first().copied().unwrap_or(found.first);
+    let gradual = ramp(full.saturating_sub(found.first) as f64 * view.step_s, 8.0, 25.0);
+    // Where response times vary, what is let through varies against them if a number at a time decides.
+    let (varied, balance) = balance(view, found);
+    let informed = ramp(varied, 0.012, 0.03);
+    let against = informed * ramp(balance, 0.38, 0.55);
+    let even = informed * ramp(balance, 0.45, 0.3);
+    let number =
+        0.55 * no_burst.max(gradual).max(0.9 * against) + 0.45 * against.max(ceiling(view, found, away));
+    let by_number = number * (1.0 - burst) * (1.0 - 0.8 * even);
+    let by_rate = burst.max(0.5 + 0.4 * even).min(1.0 - by_number);
+    (by_rate, by_number)
+}
+
+/// How much response times vary over time, and whether what is let through goes against them (towards 1) or is even
+/// (towards 0).
+fn balance(view: &View<'_>, found: &TurnedAway) -> (f64, f64) {
+    let of = |chunk: &[usize]| {
+        let admitted: Vec<f64> = chunk.iter().map(|tick| found.admitted[*tick]).collect();
+        let together: Vec<f64> = chunk.iter().map(|tick| under_way(view, *tick, &found.endpoints)).collect();
+        let (admitted, together) = (mean(&admitted), mean(&together));
+        (admitted > 0.0 && together > 0.0).then(|| (admitted.ln(), together.ln()))
+    };
+    let (rates, together): (Vec<f64>, Vec<f64>) = found.full.chunks(5).filter_map(of).unzip();
+    let times: Vec<f64> = rates.iter().zip(&together).map(|(rate, together)| together - rate).collect();
+    let (rate_varies, number_varies) = (deviation(&rates), deviation(&together));
+    (deviation(&times), ratio(rate_varies, rate_varies + number_varies))
 }
 
 /// How much the number under way looks like one that cannot be exceeded.
