@@ -71,10 +71,11 @@ impl Bin {
         ratio(classes.iter().map(|class| self.by[*class as usize]).sum(), self.requests())
     }
 
-    /// The share of requests that the service did not serve: everything but successes, 4xx and what was turned away.
+    /// The share of requests that the service did not serve: neither those that it turned away nor
+    /// those that never reached it.
     pub(crate) fn unserved(&self) -> f64 {
-        use Class::{Dns, Refused, Reset, Server, Timeout, Tls, Unavailable};
-        self.share(&[Server, Unavailable, Timeout, Refused, Reset, Dns, Tls])
+        use Class::{Refused, Reset, Server, Timeout, Unavailable};
+        self.share(&[Server, Unavailable, Timeout, Refused, Reset])
     }
 
     /// The middle of it.

@@ -59,12 +59,13 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-/// The longest stretch in which values stay within 15 % of their middle, by trying the middle of each.
+/// The longest stretch in which values stay within 15 % of their middle and the noise, by trying the middle of each.
 fn steady(values: &[f64]) -> std::ops::Range<usize> {
     let smooth = crate::stats::robust::smooth(values, 2);
+    let noise = crate::stats::robust::noise(values);
     let mut best = 0..0;
     for (at, level) in smooth.iter().enumerate().step_by((values.len() / 200).max(1)) {
-        let is_near = |value: &f64| (value - level).abs() <= 0.15 * level.abs() + 1e-9;
+        let is_near = |value: &f64| (value - level).abs() <= 0.15 * level.abs() + noise + 1e-9;
         let from = smooth[..at].iter().rposition(|value| !is_near(value)).map_or(0, |far| far + 1);
         let until =
             smooth[at..].iter().position(|value| !is_near(value)).map_or(values.len(), |far| at + far);

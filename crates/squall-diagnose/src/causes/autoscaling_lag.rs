@@ -1,6 +1,7 @@
 //! More load came than there was capacity for, and capacity followed later.
 
 use super::episodes::{Episode, episodes, is_bad};
+use crate::bins::Bin;
 use crate::finding::{Confidence, Evidence, Finding, Kind};
 use crate::signals::{Role, first_growth, points};
 use crate::stats::changes::stretches;
@@ -99,11 +100,18 @@ fn lag(view: &View<'_>, episode: Episode) -> Option<Lag> {
         return None;
     }
     // Whatever merely has to warm up serves all that comes, and is slowest at once.
-    let backlog = short_of(view, &ticks);
+    let queue = ramp(episode.slowest, 4.0, 8.0) * ramp(episode.slowest_at, 0.2, 0.4);
+    let backlog = short_of(view, &ticks).max(queue);
     let shape = ramp(episode.slowest_at, 0.02, 0.12).max(ramp(episode.unserved, 0.02, 0.06));
     let growth = event.as_ref().map_or(0.0, |event| ramp(ratio(event.levels.1, event.levels.0), 1.03, 1.15));
     let recovery = if recovered { 1.0 } else { 0.55 * growth };
-    let score = 0.97
+    // Had capacity grown, it would not end at the same limit later.
+    let level = event.as_ref().map_or(episode.demand, |event| event.levels.1);
+    let later: Vec<&Bin> = view.bins[episode.bins.end..].iter().filter(|bin| is_bad(view, bin)).collect();
+    let of = |value: fn(&Bin) -> f64| mean(&later.iter().map(|bin| value(bin)).collect::<Vec<_>>());
+    let (asked, served) = (of(|bin| bin.demand), of(|bin| bin.good));
+    let same_limit = later.len() >= 5 && served < 1.1 * level && asked > 1.1 * served;
+    let score = if same_limit { 0.3 } else { 0.97 }
         * rise
         * recovery
         * shape
@@ -140,6 +148,12 @@ fn first_growth_of_capacity(view: &View<'_>, ticks: &std::ops::Range<usize>) -> 
     let levels: Vec<f64> = parts.iter().map(&level).collect();
     let least = levels.iter().copied().fold(f64::INFINITY, f64::min);
     let rise = levels.iter().copied().fold(0.0, f64::max) - least;
+    // Small ones count where less waits afterwards.
+    let fewer_wait = |range: &std::ops::Range<usize>| {
+        let from = ticks.start + range.start;
+        let later = (from + 8).min(view.len() - 1);
+        view.in_flight[later] < 0.9 * view.in_flight[from.saturating_sub(1)]
+    };
     let pairs = parts.windows(2).filter(|pair| {
         let (before, after) = (level(&pair[0]), level(&pair[1]));
         let error = noise / (pair[0].len().min(pair[1].len()) as f64).sqrt();
@@ -147,6 +161,7 @@ fn first_growth_of_capacity(view: &View<'_>, ticks: &std::ops::Range<usize>) -> 
             && after - before > (2.5 * error).max(0.15 * rise)
             && pair[0].end >= 4
             && is_short(&pair[0])
+            && (after > before * 1.15 || fewer_wait(&pair[1]))
     });
     let (before, after) = pairs.map(|pair| (pair[0].clone(), pair[1].clone())).next()?;
     let at = ticks.start + after.start;

@@ -46,13 +46,13 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let chances: Vec<f64> =
         (0..view.len()).map(|tick| slow.iter().map(|slow| slow.by_tick[tick]).sum()).collect();
     let Clusters { at_growth, expected, crowded } = clusters(view, &chances, &growing);
-    // Where nearly all are slow, they wait for each other and not for an instance to start.
-    let beside = chances
-        .iter()
-        .zip(&view.done)
-        .map(|(slow, done)| slow * ratio(*slow, done * view.step_s))
-        .sum::<f64>();
-    let beside = ramp(ratio(beside, count), 0.7, 0.35);
+    // Each instance starts once, so there are about as many starts as were ever under way together. Where many more are slow
+    // and nearly all at the same time, they wait for each other and not for an instance to start.
+    let together = view.in_flight.iter().copied().fold(1.0, f64::max);
+    let plausible = ramp(count / together, 4.0, 2.0);
+    let beside: f64 =
+        chances.iter().zip(&view.done).map(|(slow, done)| slow * ratio(*slow, done * view.step_s)).sum();
+    let beside = ramp(ratio(beside, count), 0.7, 0.35).max(plausible);
     let share = ratio(count, requests);
     let (quick, cold) = levels(&slow);
     let times = ratio(cold, quick);
@@ -61,7 +61,8 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let rare = ramp(share, 0.3, 0.12);
     // Instances start when more is under way than ever before, and after pauses; a slow dependency knows nothing of that.
     let tied = ramp(at_growth - expected, 0.15, 0.35)
-        .max(ramp(ratio(at_growth, expected), 3.0, 10.0) * ramp(at_growth, 0.15, 0.3));
+        .max(ramp(ratio(at_growth, expected), 3.0, 10.0) * ramp(at_growth, 0.15, 0.3))
+        .max(0.35 * plausible * ramp(separation, 4.0, 6.0));
     let mut score =
         0.96 * two * rare * beside * (0.2 + 0.8 * tied) * (0.55 + 0.45 * crowded) * ramp(count, 3.0, 8.0);
     if let Some(inits) = points(&view.observed.signals, Role::Inits) {

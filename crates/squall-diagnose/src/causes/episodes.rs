@@ -19,7 +19,7 @@ pub(crate) struct Episode {
     pub slowest_at: f64,
     /// The share of requests that were not served.
     pub unserved: f64,
-    /// The most that was asked for in calm bins before; `None` if there were none.
+    /// What was asked for in the calm bins before; `None` if there were none.
     pub demand_before: Option<f64>,
     /// What was asked for in it.
     pub demand: f64,
@@ -61,7 +61,8 @@ fn episode(view: &View<'_>, range: Range<usize>, marks: &[bool]) -> Episode {
     let slowness = |bin: &Bin| bin.slowness(&view.calm);
     let slowest = own.iter().enumerate().max_by(|one, other| slowness(one.1).total_cmp(&slowness(other.1)));
     let (place, slowest) = slowest.map_or((0, 0.0), |(place, bin)| (place, slowness(bin)));
-    let before = (0..range.start).filter(|at| !marks[*at]).map(|at| view.bins[at].demand).reduce(f64::max);
+    let before = (0..range.start).rev().filter(|at| !marks[*at]).map(|at| view.bins[at].demand);
+    let before: Vec<f64> = before.take(15).collect();
     let after: Vec<f64> =
         (range.end..marks.len()).take_while(|at| !marks[*at]).map(|at| view.bins[at].demand).collect();
     let requests: f64 = own.iter().map(Bin::requests).sum();
@@ -71,7 +72,7 @@ fn episode(view: &View<'_>, range: Range<usize>, marks: &[bool]) -> Episode {
         slowest,
         slowest_at: place as f64 / own.len().saturating_sub(1).max(1) as f64,
         unserved: own.iter().map(|bin| bin.unserved() * bin.requests()).sum::<f64>() / requests.max(1.0),
-        demand_before: before,
+        demand_before: (!before.is_empty()).then(|| median(&before)),
         demand: mean(&own.iter().map(|bin| bin.demand).collect::<Vec<_>>()),
         demand_after: median(&after[..after.len().min(20)]),
         calm_after: after.len(),

@@ -4,18 +4,25 @@ use crate::bins::Bin;
 use crate::finding::{Confidence, Evidence, Finding, Kind};
 use crate::signals::{Role, points, range};
 use crate::stats::changes::stretches;
-use crate::stats::robust::{median, quantile, ramp, ratio};
+use crate::stats::robust::{mean, median, quantile, ramp, ratio};
 use crate::stats::trend::trend;
 use crate::view::View;
 
+/// So many requests say where one in a hundred is; with fewer the tail is chance.
+const ENOUGH: f64 = 500.0;
+const LEAST: f64 = 60.0;
+
+/// So many stretches show a course.
+const LEAST_WINDOWS: f64 = 24.0;
+
 pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
-    let bins: Vec<&Bin> = view.bins.iter().filter(|bin| bin.answered >= 20.0).collect();
-    if bins.len() < 8 {
+    let windows = windows(view);
+    if windows.len() < 8 {
         return None;
     }
-    let tail: Vec<f64> = bins.iter().map(|bin| bin.p99.max(1.0).ln()).collect();
+    let tail: Vec<f64> = windows.iter().map(|window| window.tail.max(1.0).ln()).collect();
+    let usual: Vec<f64> = windows.iter().map(|window| window.usual.max(1.0).ln()).collect();
     let base = quantile(&tail, 0.15)?;
-    let usual: Vec<f64> = bins.iter().map(|bin| bin.p50.max(1.0).ln()).collect();
     let usual_base = quantile(&usual, 0.15)?;
     // Where the tail is at its highest level for a while.
     let parts = stretches(&tail, 3);
@@ -27,11 +34,11 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let tail_growth = (level(highest, &tail) - base).exp();
     let usual_growth = (level(highest, &usual) - usual_base).exp();
     let points_of = |values: &[f64]| -> Vec<(f64, f64)> {
-        bins.iter().zip(values).map(|(bin, value)| (bin.middle_s(), *value)).collect()
+        windows.iter().zip(values).map(|(window, value)| (window.from_s, *value)).collect()
     };
     let tau = trend(&points_of(&tail))?.tau;
-    let served: f64 = bins.iter().map(|bin| bin.unserved()).sum::<f64>() / bins.len() as f64;
-    let lasting = highest.len() as f64 / bins.len() as f64;
+    let served = mean(&view.bins.iter().map(Bin::unserved).collect::<Vec<_>>());
+    let lasting = highest.len() as f64 / windows.len() as f64;
     let apart = ratio(tail_growth.ln(), usual_growth.max(1.001).ln());
     let grows = ramp(tau, 0.15, 0.45).max(ramp(lasting, 0.1, 0.3) * 0.85);
     let mut score =
@@ -44,42 +51,63 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     if score < 0.1 {
         return None;
     }
-    let which = endpoints(view, &bins[highest.clone()]);
+    let (from_s, until_s) = (windows[highest.start].from_s, windows[highest.end - 1].until_s);
+    let which = endpoints(view, from_s, until_s);
     Some(Finding {
         kind: Kind::SlowDependency,
         confidence: Confidence::new(score),
         endpoints: view.names(&which),
-        from_s: bins[highest.start].from_s,
-        until_s: bins[highest.end - 1].until_s,
+        from_s,
+        until_s,
         summary: format!(
-            "One request in a hundred became {tail_growth:.1} times slower ({} to {}) while the usual one became {usual_growth:.1} times slower: what only some of them call is slow.",
+            "One request in a hundred became {:.1} times slower ({} to {}) while the usual one became {:.1} times slower: what only some of them call is slow.",
+            tail_growth,
             super::time(base.exp()),
-            super::time(level(highest, &tail).exp())
+            super::time(level(highest, &tail).exp()),
+            usual_growth
         ),
         evidence: Evidence::default()
-            .with("p99_growth", tail_growth)
-            .with("p50_growth", usual_growth)
-            .with("p99_over_time_tau", tau)
+            .with("tail_growth", tail_growth)
+            .with("usual_growth", usual_growth)
+            .with("tail_over_time_tau", tau)
             .with("unserved_share", served)
             .refuted_by("processors that are busy at the same time, or a dependency whose own times did not change"),
         advice: "Trace the slowest requests into what they call, and give that call a time-out and a fallback; the report lists the slowest requests with their times.".to_owned(),
     })
 }
 
+/// A stretch with enough requests to say where one in a hundred is.
+struct Window {
+    from_s: f64,
+    until_s: f64,
+    usual: f64,
+    tail: f64,
+}
+
+fn windows(view: &View<'_>) -> Vec<Window> {
+    let all: f64 = view.bins.iter().map(|bin| bin.answered).sum();
+    let enough = (all / LEAST_WINDOWS).min(ENOUGH);
+    let (mut found, mut begin, mut answered) = (Vec::new(), 0, 0.0);
+    for (at, bin) in view.bins.iter().enumerate() {
+        answered += bin.answered;
+        if answered >= enough && enough >= LEAST {
+            let response = view.response(view.bins[begin].ticks.start..bin.ticks.end, |_| true);
+            let time = |quantile| response.quantile_us(quantile).unwrap_or(0) as f64;
+            let (from_s, until_s) = (view.bins[begin].from_s, bin.until_s);
+            found.push(Window { from_s, until_s, usual: time(0.5), tail: time(0.99) });
+            (begin, answered) = (at + 1, 0.0);
+        }
+    }
+    found
+}
+
 /// The endpoints whose tail is much higher there than it was.
-fn endpoints(view: &View<'_>, there: &[&Bin]) -> Vec<usize> {
+fn endpoints(view: &View<'_>, from_s: f64, until_s: f64) -> Vec<usize> {
     let growth = |index: usize| {
-        let all: Vec<f64> = view
-            .bins
-            .iter()
-            .filter_map(|bin| Some(bin.endpoints.get(index)?.p95))
-            .filter(|p95| *p95 > 0.0)
-            .collect();
-        let own: Vec<f64> = there
-            .iter()
-            .filter_map(|bin| Some(bin.endpoints.get(index)?.p95))
-            .filter(|p95| *p95 > 0.0)
-            .collect();
+        let p95 = |bin: &Bin| bin.endpoints.get(index).map(|part| part.p95).filter(|p95| *p95 > 0.0);
+        let there = |bin: &&Bin| bin.from_s >= from_s && bin.until_s <= until_s;
+        let all: Vec<f64> = view.bins.iter().filter_map(p95).collect();
+        let own: Vec<f64> = view.bins.iter().filter(there).filter_map(p95).collect();
         ratio(median(&own), quantile(&all, 0.15).unwrap_or(0.0))
     };
     let growths: Vec<(usize, f64)> = view.counted().map(|index| (index, growth(index))).collect();

@@ -27,7 +27,7 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let levels = [level(0..third), level(third..2 * third), level(2 * third..points.len())];
     let rises = [levels[1] - levels[0], levels[2] - levels[1]];
     let even = ramp(rises[0].min(rises[1]) / (levels[2] - levels[0]).max(1e-9), 0.02, 0.2);
-    let score = ramp(growth, 0.12, 0.35) * ramp(found.tau, 0.4, 0.7) * even * ramp(length_s, 20.0, 60.0);
+    let score = ramp(growth, 0.12, 0.35) * ramp(found.tau, 0.25, 0.5) * even * ramp(length_s, 20.0, 60.0);
     if score < 0.1 {
         return None;
     }
