@@ -1,5 +1,7 @@
 //! The tail grows while the usual request stays as it was: something that is only sometimes called is slow.
 
+use std::ops::Range;
+
 use crate::bins::Bin;
 use crate::finding::{Confidence, Evidence, Finding, Kind};
 use crate::signals::{Role, points, range};
@@ -22,15 +24,13 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     }
     let tail: Vec<f64> = windows.iter().map(|window| window.tail.max(1.0).ln()).collect();
     let usual: Vec<f64> = windows.iter().map(|window| window.usual.max(1.0).ln()).collect();
-    let base = quantile(&tail, 0.15)?;
-    let usual_base = quantile(&usual, 0.15)?;
-    // Where the tail is at its highest level for a while.
-    let parts = stretches(&tail, 3);
-    let level = |range: &std::ops::Range<usize>, values: &[f64]| median(&values[range.clone()]);
-    let highest = parts
-        .iter()
-        .filter(|range| range.len() >= 3)
-        .max_by(|one, other| level(one, &tail).total_cmp(&level(other, &tail)))?;
+    // Where the tail is at its highest and at its lowest level for a while.
+    let parts: Vec<Range<usize>> = stretches(&tail, 3);
+    let level = |range: &Range<usize>, values: &[f64]| median(&values[range.clone()]);
+    let by_level =
+        |one: &&Range<usize>, other: &&Range<usize>| level(one, &tail).total_cmp(&level(other, &tail));
+    let (highest, lowest) = (parts.iter().max_by(by_level)?, parts.iter().min_by(by_level)?);
+    let (base, usual_base) = (level(lowest, &tail), level(lowest, &usual));
     let tail_growth = (level(highest, &tail) - base).exp();
     let usual_growth = (level(highest, &usual) - usual_base).exp();
     let points_of = |values: &[f64]| -> Vec<(f64, f64)> {
