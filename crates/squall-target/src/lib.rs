@@ -22,6 +22,7 @@ mod model;
 mod record;
 mod route;
 mod server;
+pub mod service;
 mod state;
 #[cfg(test)]
 mod testing;
