@@ -15,6 +15,9 @@ const MOST_ENDPOINTS: usize = 20;
 /// How the count of slow ones is drawn again.
 const DRAWS: usize = 40;
 
+/// So long after demand has grown instances are started, as chance has more requests meet.
+const LATER_TICKS: usize = 20;
+
 /// Slow requests of one endpoint.
 struct Slow {
     endpoint: usize,
@@ -57,12 +60,13 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let (quick, cold) = levels(&slow);
     let times = ratio(cold, quick);
     let separation = slow.iter().map(|slow| slow.mixture.separation() * slow.count).sum::<f64>() / count;
-    let two = ramp(separation, 1.6, 2.6) * ramp(times, 1.6, 3.0);
+    let two = ramp(separation, 1.6, 2.6) * ramp(times, 1.2, 1.5);
     let rare = ramp(share, 0.3, 0.12);
     // Instances start when more is under way than ever before, and after pauses; a slow dependency knows nothing of that.
     let tied = ramp(at_growth - expected, 0.15, 0.35)
         .max(ramp(ratio(at_growth, expected), 3.0, 10.0) * ramp(at_growth, 0.15, 0.3))
-        .max(0.35 * plausible * ramp(separation, 4.0, 6.0));
+        .max(0.35 * plausible * ramp(separation, 4.0, 6.0))
+        .max(after_growth(view, &chances, plausible));
     let mut score =
         0.96 * two * rare * beside * (0.2 + 0.8 * tied) * (0.55 + 0.45 * crowded) * ramp(count, 3.0, 8.0);
     if let Some(inits) = points(&view.observed.signals, Role::Inits) {
@@ -181,6 +185,24 @@ fn growing(view: &View<'_>) -> Vec<bool> {
         }
     }
     growing
+}
+
+/// From 0 to 1, how much more of the slow ones came within some seconds after demand had grown than of all.
+fn after_growth(view: &View<'_>, chances: &[f64], plausible: f64) -> f64 {
+    let mut highest = 0.0_f64;
+    let mut marked = vec![false; view.len()];
+    for tick in 0..view.len() {
+        let demand = mean(&view.demand[tick.saturating_sub(2)..=tick]);
+        if demand > 1.08 * highest {
+            highest = demand;
+            let until = (tick + 1 + LATER_TICKS).min(view.len());
+            marked[tick.saturating_sub(2)..until].fill(true);
+        }
+    }
+    let Clusters { at_growth, expected, .. } = clusters(view, chances, &marked);
+    let count: f64 = chances.iter().sum();
+    let score = (at_growth - expected) * (count / (expected * (1.0 - expected)).max(0.01)).sqrt();
+    ramp(score, 3.0, 6.0) * ramp(ratio(at_growth, expected), 1.5, 3.0).max(plausible)
 }
 
 fn clusters(view: &View<'_>, chances: &[f64], growing: &[bool]) -> Clusters {

@@ -13,7 +13,11 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let own = &view.bins[episode.bins.clone()];
     let before: Vec<&Bin> = view.bins[..episode.bins.start].iter().filter(|bin| !is_bad(view, bin)).collect();
     let carried = quantile(&before.iter().map(|bin| bin.demand).collect::<Vec<_>>(), 0.95)?;
-    let most_good = quantile(&view.bins.iter().map(|bin| bin.good).collect::<Vec<_>>(), 0.97)?;
+    let most_good = quantile(&before.iter().map(|bin| bin.good).collect::<Vec<_>>(), 0.97)?;
+    // What serves more later was not kept down, but too few.
+    let third = (own.len() / 3).max(1);
+    let of = |bins: &[Bin]| mean(&bins.iter().map(|bin| bin.good).collect::<Vec<_>>());
+    let grows = ratio(of(&own[own.len() - third..]), of(&own[..third]));
     // Bad at a load that was carried before.
     let bad_again: Vec<&Bin> =
         own.iter().filter(|bin| bin.demand <= carried * 1.03 && bin.demand > 0.0).collect();
@@ -29,7 +33,8 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
         * ramp(lasting_s, 5.0, 15.0)
         * ramp(served, 0.95, 0.7)
         * ramp(collapse, 0.95, 0.6)
-        * ramp(unserved, 0.02, 0.15);
+        * ramp(unserved, 0.02, 0.15)
+        * ramp(grows, 1.5, 1.15);
     if score < 0.1 {
         return None;
     }
