@@ -4,11 +4,23 @@
 //! same for the same seed. Microseconds count from the first request. [`Profile`] lists what there is; what a profile
 //! did to its clients is told by [`Truth`], what its operators would have seen by [`Metric`].
 
+mod cache;
+mod connections;
+mod database;
+mod dependency;
+mod deployment;
 mod dice;
+mod fixed;
 mod function;
 mod gateway;
 mod healthy;
+mod leak;
+mod neighbour;
+mod network;
+mod pods;
+mod pool;
 mod profile;
+mod retries;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -36,6 +48,9 @@ pub trait Service: Debug + Send {
     fn endpoints(&self) -> &'static [Endpoint] {
         &ENDPOINTS
     }
+
+    /// Hears that a client has opened a connection, before the first request over it; whoever cannot tell need not.
+    fn opened(&mut self, _at_us: u64, _connection: u64) {}
 
     /// Hears that a client has closed a connection.
     fn closed(&mut self, _at_us: u64, _connection: u64) {}
@@ -173,10 +188,14 @@ impl Metric {
     }
 }
 
+/// Nothing takes longer: 115 days.
+const LONGEST_US: u64 = 10_000_000_000_000;
+
 /// Seconds as microseconds; nonsense is none.
 pub(crate) fn micros(seconds: f64) -> u64 {
+    let seconds = seconds.min(LONGEST_US as f64 / 1_000_000.0);
     let duration = std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    duration.as_micros().try_into().unwrap_or(u64::MAX / 4).min(u64::MAX / 4)
+    duration.as_micros().try_into().unwrap_or(LONGEST_US)
 }
 
 /// Microseconds as seconds.

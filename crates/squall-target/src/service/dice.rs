@@ -45,4 +45,16 @@ impl Dice {
         let noise = if median_ms > 0.0 && p99_ms > median_ms { (p99_ms / median_ms).ln() / Z99 } else { 0.0 };
         self.around(median_ms, noise)
     }
+
+    /// A position below a length.
+    pub(crate) fn below(&mut self, length: usize) -> usize {
+        let length = length.max(1) as u64;
+        self.drawn += 1;
+        usize::try_from(mix(self.seed, self.drawn) % length).unwrap_or_default()
+    }
+
+    /// Microseconds until what happens after so many seconds on average.
+    pub(crate) fn waiting(&mut self, mean_s: f64) -> u64 {
+        micros(-mean_s * (1.0 - self.uniform()).ln())
+    }
 }

@@ -5,9 +5,20 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::service::Service;
+use crate::service::cache::Cache;
+use crate::service::connections::Connections;
+use crate::service::database::Database;
+use crate::service::dependency::Dependency;
+use crate::service::deployment::Deployment;
+use crate::service::fixed::Fixed;
 use crate::service::function::Function;
 use crate::service::gateway::Gateway;
 use crate::service::healthy::Healthy;
+use crate::service::leak::Leak;
+use crate::service::neighbour::Neighbour;
+use crate::service::network::Network;
+use crate::service::pods::Pods;
+use crate::service::retries::Retries;
 
 /// A service that can be made.
 #[derive(Debug, Clone, Copy)]
@@ -77,6 +88,20 @@ impl Profile {
             )
         },
         Self::of::<Gateway>("gateway", "a token bucket that answers 429 with `Retry-After`"),
+        Self::of::<Pods>("pods", "pods behind an autoscaler that is late"),
+        Self::of::<Fixed>("fixed", "fixed capacity, a queue, and 503 when that is full"),
+        Self::of::<Dependency>(
+            "slow-dependency",
+            "calls another service that becomes slow; its own processors idle",
+        ),
+        Self::of::<Database>("database", "writes wait for each other, reads do not"),
+        Self::of::<Retries>("retry-storm", "repeats what times out, so that a blip lasts"),
+        Self::of::<Cache>("cache", "a cache that is empty at first"),
+        Self::of::<Neighbour>("noisy-neighbour", "shares hosts with somebody who is noisy now and then"),
+        Self::of::<Deployment>("deployment", "pods that are replaced one after the other"),
+        Self::of::<Network>("network", "names not found, handshakes that fail, packets that are lost"),
+        Self::of::<Connections>("connection-limit", "takes so many connections and no more"),
+        Self::of::<Leak>("leak", "each request makes all later ones a little slower"),
     ];
 
     /// The profile of a name.

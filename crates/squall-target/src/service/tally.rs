@@ -122,6 +122,7 @@ impl Work {
     /// It works from an instant to another, on a share of a processor.
     pub(crate) fn note(&mut self, from_us: u64, until_us: u64) {
         let mut from_us = from_us;
+        let until_us = until_us.min(from_us + REMEMBERED_S * 1_000_000);
         while from_us < until_us {
             let second = from_us / 1_000_000;
             let end_us = until_us.min((second + 1) * 1_000_000);
