@@ -6,14 +6,13 @@ use std::collections::BTreeMap;
 use squall_tests::diagnosis::{Judged, SETS, Set, case, cases};
 
 /// Estimates that are compared with the truth: finding, number in its evidence, number of the truth.
-const ESTIMATES: [(&str, &str, &str); 7] = [
+const ESTIMATES: [(&str, &str, &str); 6] = [
     ("rate_limited", "refill_per_s", "refill_per_s"),
     ("rate_limited", "burst", "burst"),
     ("concurrency_throttled", "concurrency", "concurrency"),
     ("cold_starts", "count", "cold_starts"),
-    ("hard_capacity_limit", "knee_per_s", "knee_per_s"),
+    ("hard_capacity_limit", "knee_per_s", "capacity_rps"),
     ("autoscaling_lag", "first_scale_event_at_s", "first_scale_event_s"),
-    ("autoscaling_lag", "time_to_recover_s", "time_to_recover_s"),
 ];
 
 fn main() {
