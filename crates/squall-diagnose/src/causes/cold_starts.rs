@@ -35,7 +35,8 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
         .map(|index| (index, view.response(0..view.len(), |other| other == index).count() as f64))
         .collect();
     busiest.sort_by(|one, other| other.1.total_cmp(&one.1));
-    let growing = growing(view);
+    let after = demand_grew(view);
+    let growing: Vec<bool> = growing(view).iter().zip(&after).map(|(more, after)| *more && *after).collect();
     let slow: Vec<Slow> = busiest
         .iter()
         .take(MOST_ENDPOINTS)
@@ -66,7 +67,7 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let tied = ramp(at_growth - expected, 0.15, 0.35)
         .max(ramp(ratio(at_growth, expected), 3.0, 10.0) * ramp(at_growth, 0.15, 0.3))
         .max(0.35 * plausible * ramp(separation, 4.0, 6.0))
-        .max(after_growth(view, &chances, plausible));
+        .max(after_growth(view, &chances, &after, plausible));
     let mut score =
         0.96 * two * rare * beside * (0.2 + 0.8 * tied) * (0.55 + 0.45 * crowded) * ramp(count, 3.0, 8.0);
     if let Some(inits) = points(&view.observed.signals, Role::Inits) {
@@ -187,8 +188,8 @@ fn growing(view: &View<'_>) -> Vec<bool> {
     growing
 }
 
-/// From 0 to 1, how much more of the slow ones came within some seconds after demand had grown than of all.
-fn after_growth(view: &View<'_>, chances: &[f64], plausible: f64) -> f64 {
+/// The ticks in the seconds after demand had grown: where only more is under way, slow requests may be why.
+fn demand_grew(view: &View<'_>) -> Vec<bool> {
     let mut highest = 0.0_f64;
     let mut marked = vec![false; view.len()];
     for tick in 0..view.len() {
@@ -199,7 +200,12 @@ fn after_growth(view: &View<'_>, chances: &[f64], plausible: f64) -> f64 {
             marked[tick.saturating_sub(2)..until].fill(true);
         }
     }
-    let Clusters { at_growth, expected, .. } = clusters(view, chances, &marked);
+    marked
+}
+
+/// From 0 to 1, how much more of the slow ones came within some seconds after demand had grown than of all.
+fn after_growth(view: &View<'_>, chances: &[f64], after: &[bool], plausible: f64) -> f64 {
+    let Clusters { at_growth, expected, .. } = clusters(view, chances, after);
     let count: f64 = chances.iter().sum();
     let score = (at_growth - expected) * (count / (expected * (1.0 - expected)).max(0.01)).sqrt();
     ramp(score, 3.0, 6.0) * ramp(ratio(at_growth, expected), 1.5, 3.0).max(plausible)

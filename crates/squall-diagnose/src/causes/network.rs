@@ -17,8 +17,23 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let slow: Vec<&&crate::bins::Bin> = with.iter().filter(slow).collect();
     let worst = slow.iter().map(|bin| bin.connecting).fold(0.0, f64::max);
     let slow_share = ratio(slow.len() as f64, with.len() as f64);
-    let by_failure = ramp(failed, 0.0005, 0.004) * ramp(names + tls, 4.0, 12.0);
+    let anew: f64 = view.bins.iter().map(|bin| bin.new_connections).sum();
+    let by_failure = ramp(ratio(names + tls, anew), 0.004, 0.015) * ramp(names + tls, 1.0, 5.0);
     let by_time = ramp(ratio(worst, usual.max(500.0)), 2.5, 6.0) * ramp(slow.len() as f64, 1.0, 4.0);
+    // Connections that break all the time, and not in gaps, are nobody's restart.
+    let broken = |bin: &crate::bins::Bin| {
+        bin.by[Class::Reset as usize] + bin.by[Class::Dns as usize] + bin.by[Class::Tls as usize] > 0.0
+    };
+    let first_broken = view.bins.iter().position(broken).unwrap_or(view.bins.len());
+    let later = &view.bins[first_broken..];
+    let halves = [&later[..later.len() / 2], &later[later.len() / 2..]];
+    let spread =
+        halves.map(|half| ratio(half.iter().filter(|bin| broken(bin)).count() as f64, half.len() as f64));
+    let resets = view.total(Class::Reset);
+    let by_breaking = ramp(spread[0].min(spread[1]), 0.1, 0.3)
+        * ramp(later.len() as f64, 8.0, 20.0)
+        * ramp(ratio(resets + names + tls, view.requests()), 0.0015, 0.004);
+    let by_failure = by_failure.max(by_breaking * if names + tls > 0.0 { 1.0 } else { 0.7 });
     let score = 0.95 * by_failure.max(0.85 * by_time);
     if score < 0.1 {
         return None;
@@ -27,7 +42,8 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
         .bins
         .iter()
         .filter(|bin| {
-            bin.share(&[Class::Dns, Class::Tls]) > 0.0 || slow.iter().any(|slow| slow.ticks == bin.ticks)
+            bin.share(&[Class::Dns, Class::Tls, Class::Reset]) > 0.0
+                || slow.iter().any(|slow| slow.ticks == bin.ticks)
         })
         .map(|bin| (bin.from_s, bin.until_s))
         .collect();
@@ -51,6 +67,7 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
         evidence: Evidence::default()
             .with("dns_failures", names)
             .with("tls_failures", tls)
+            .with("resets", resets)
             .with("failed_share", failed)
             .with("usual_connecting_ms", usual / 1e3)
             .with("worst_connecting_ms", worst / 1e3)

@@ -42,7 +42,7 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
         .flat_map(|gap| &view.bins[gap.bins.clone()])
         .filter(|bin| bin.new_connections > 3.0 * usual_new + 5.0);
     let anew = (anew.count() as f64 / gaps.len() as f64).min(1.0);
-    let signs = (0.55 + 0.35 * ramp(ratio(broken, left), 0.02, 0.2) + 0.25 * anew).min(1.0);
+    let signs = (0.65 + 0.35 * ramp(ratio(broken, left), 0.02, 0.2) + 0.25 * anew).min(1.0);
     let share = ratio(bad_s, until_s - from_s);
     let mut score = 0.95
         * signs

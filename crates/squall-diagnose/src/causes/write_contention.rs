@@ -1,10 +1,13 @@
 //! Writes become slower with load, reads do not.
 
-use crate::bins::Bin;
+use crate::bins::{Bin, EndpointBin};
 use crate::finding::{Confidence, Evidence, Finding, Kind};
 use crate::stats::robust::{median, quantile, ramp, ratio};
 use crate::stats::trend::trend;
 use crate::view::View;
+
+/// Which of an endpoint's times is looked at.
+type Time = fn(&EndpointBin) -> f64;
 
 /// Fewer answers in a bin have no median.
 const LEAST: f64 = 4.0;
@@ -15,7 +18,13 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     if writing.is_empty() || reading.is_empty() {
         return None;
     }
-    let (writes, reads) = (times(view, &writing), times(view, &reading));
+    // Where they meet now and then only the slowest wait; where they always do, all.
+    let usual: Time = |part| part.p50;
+    let slowest: Time = |part| part.p95;
+    let (usual_writes, slowest_writes) = (times(view, &writing, usual), times(view, &writing, slowest));
+    let is_usual = growth(&usual_writes)? >= growth(&slowest_writes)?;
+    let writes = if is_usual { usual_writes } else { slowest_writes };
+    let reads = if is_usual { times(view, &reading, usual) } else { times(view, &reading, slowest) };
     let (slow_writes, slow_reads) = (growth(&writes)?, growth(&reads)?);
     let points: Vec<(f64, f64)> = writes.iter().map(|(demand, time)| (*demand, time.ln())).collect();
     let with_load = trend(&points).map_or(0.0, |trend| trend.tau);
@@ -26,7 +35,10 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     }
     let (from_s, until_s) = {
         let base = quantile(&writes.iter().map(|(_, time)| *time).collect::<Vec<_>>(), 0.1)?;
-        let slow = |bin: &&Bin| time_of(bin, &writing).is_some_and(|time| time > 1.25 * base);
+        let slow = |bin: &&Bin| {
+            time_of(bin, &writing, if is_usual { usual } else { slowest })
+                .is_some_and(|time| time > 1.25 * base)
+        };
         let mut slow = view.bins.iter().filter(slow);
         let first = slow.next()?;
         (first.from_s, slow.next_back().unwrap_or(first).until_s)
@@ -52,15 +64,15 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
 }
 
 /// Load and the median time by bin.
-fn times(view: &View<'_>, which: &[usize]) -> Vec<(f64, f64)> {
-    view.bins.iter().filter_map(|bin| Some((bin.demand, time_of(bin, which)?))).collect()
+fn times(view: &View<'_>, which: &[usize], time: Time) -> Vec<(f64, f64)> {
+    view.bins.iter().filter_map(|bin| Some((bin.demand, time_of(bin, which, time)?))).collect()
 }
 
-fn time_of(bin: &Bin, which: &[usize]) -> Option<f64> {
+fn time_of(bin: &Bin, which: &[usize], time: Time) -> Option<f64> {
     let known =
         which.iter().filter_map(|index| bin.endpoints.get(*index)).filter(|part| part.answered >= LEAST);
-    let (sum, count) =
-        known.fold((0.0, 0.0), |(sum, count), part| (sum + part.p50 * part.answered, count + part.answered));
+    let (sum, count) = known
+        .fold((0.0, 0.0), |(sum, count), part| (sum + time(part) * part.answered, count + part.answered));
     (count > 0.0 && sum > 0.0).then(|| sum / count)
 }
 
