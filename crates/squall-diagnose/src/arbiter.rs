@@ -44,6 +44,7 @@ const EXPLAINS: &[(Kind, Kind, f64)] = &[
     (Kind::RestartOrDeployment, Kind::SlowDependency, 0.3),
     (Kind::RestartOrDeployment, Kind::ColdStarts, 0.4),
     (Kind::Network, Kind::ColdStarts, 0.4),
+    (Kind::Network, Kind::WriteContention, 0.3),
     (Kind::Network, Kind::HardCapacityLimit, 0.4),
     (Kind::Network, Kind::AutoscalingLag, 0.4),
     (Kind::Network, Kind::SlowDependency, 0.3),
