@@ -6,12 +6,14 @@ use squall_tests::diagnosis::{Set, case};
 #[test]
 fn what_is_wrong_with_a_service_is_named_first() {
     let expected = [
+        ("cache", "warm_up"),
+        ("connection-limit", "connection_limit"),
         ("gateway", "rate_limited"),
-        ("lambda", "cold_starts"),
-        ("lambda, few at a time", "concurrency_throttled"),
+        ("leak", "steady_degradation"),
+        ("slow-dependency", "slow_dependency"),
     ];
     for (name, kind) in expected {
-        for seed in 0..2 {
+        for seed in 0..1 {
             let judged = case(name, seed, Set::HeldOut).expect("a case").judge();
             assert_eq!(judged.first(), kind, "{name} {seed}: {:#?}", judged.found);
         }
@@ -20,7 +22,7 @@ fn what_is_wrong_with_a_service_is_named_first() {
 
 #[test]
 fn a_service_that_is_well_is_called_nothing_else() {
-    for seed in 0..3 {
+    for seed in 0..2 {
         let judged = case("healthy", seed, Set::HeldOut).expect("a case").judge();
         assert!(["healthy", "nothing"].contains(&judged.first()), "{seed}: {:#?}", judged.found);
     }

@@ -104,7 +104,7 @@ fn lag(view: &View<'_>, episode: Episode) -> Option<Lag> {
     let backlog = short_of(view, &ticks).max(queue);
     let shape = ramp(episode.slowest_at, 0.02, 0.12).max(ramp(episode.unserved, 0.02, 0.06));
     let growth = event.as_ref().map_or(0.0, |event| ramp(ratio(event.levels.1, event.levels.0), 1.03, 1.15));
-    let recovery = if recovered { 1.0 } else { 0.7 * growth };
+    let recovery = if recovered { 1.0 } else { 0.55 * growth };
     // Had capacity grown, it would not end at the same limit later.
     let level = event.as_ref().map_or(episode.demand, |event| event.levels.1);
     let later: Vec<&Bin> = view.bins[episode.bins.end..].iter().filter(|bin| is_bad(view, bin)).collect();

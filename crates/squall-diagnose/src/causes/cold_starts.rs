@@ -54,6 +54,7 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     // and nearly all at the same time, they wait for each other and not for an instance to start.
     let together = view.in_flight.iter().copied().fold(1.0, f64::max);
     let plausible = ramp(count / together, 4.0, 2.0);
+    let possible = ramp(count / together, 12.0, 5.0);
     let beside: f64 =
         chances.iter().zip(&view.done).map(|(slow, done)| slow * ratio(*slow, done * view.step_s)).sum();
     let beside = ramp(ratio(beside, count), 0.7, 0.35).max(plausible);
@@ -68,8 +69,14 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
         .max(ramp(ratio(at_growth, expected), 3.0, 10.0) * ramp(at_growth, 0.15, 0.3))
         .max(0.35 * plausible * ramp(separation, 4.0, 6.0))
         .max(after_growth(view, &chances, &after, plausible));
-    let mut score =
-        0.96 * two * rare * beside * (0.2 + 0.8 * tied) * (0.55 + 0.45 * crowded) * ramp(count, 3.0, 8.0);
+    let mut score = 0.96
+        * two
+        * rare
+        * possible
+        * beside
+        * (0.2 + 0.8 * tied)
+        * (0.55 + 0.45 * crowded)
+        * ramp(count, 3.0, 8.0);
     if let Some(inits) = points(&view.observed.signals, Role::Inits) {
         let any = inits.iter().any(|(_, value)| *value > 0.0);
         score = if any { score + (1.0 - score) * 0.5 } else { score * 0.4 };
