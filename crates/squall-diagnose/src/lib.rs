@@ -16,8 +16,6 @@ mod observed;
 mod signals;
 mod stats;
 #[cfg(test)]
-mod sweep;
-#[cfg(test)]
 mod testing;
 mod view;
 

@@ -150,7 +150,7 @@ fn unseen(admitted: &[f64], level: f64, since: usize) -> f64 {
     let (before, after) =
         (&admitted[since.saturating_sub(10)..since], &admitted[since..(since + 10).min(admitted.len())]);
     let step = noise(before).max(noise(after));
-    let straight = ((level - mean(before)).abs() + (mean(after) - level).abs()) / 2.0;
+    let straight = f64::midpoint((level - mean(before)).abs(), (mean(after) - level).abs());
     if step > 0.0 { 0.5826 * step / (1.0 + straight / step) } else { 0.0 }
 }
 
