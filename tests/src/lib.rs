@@ -4,6 +4,7 @@
 pub mod abrupt;
 pub mod aws;
 pub mod browser;
+pub mod diagnosis;
 pub mod fire;
 pub mod proxy;
 pub mod python;

@@ -8,6 +8,7 @@ use squall_plan::{PlacedLoad, Plan, Share};
 
 use crate::cost::Cost;
 use crate::events::EventSample;
+use crate::findings::findings;
 use crate::measures::measures;
 use crate::plan::PlanFacts;
 use crate::result::{
@@ -113,6 +114,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
         thresholds: &facts.thresholds,
     });
     let coverage = Coverage { missing: [coverage.missing, facts.absent].concat(), ..coverage };
+    let telemetry = Vec::new();
     let untold = Untold::of(merged, &facts.generators, duration_s);
     let mut run = facts.run;
     run.name.clone_from(&plan.name);
@@ -132,7 +134,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
         regions,
         cleanup: cleanup(merged),
         thresholds: facts.thresholds,
-        findings: Vec::new(),
+        findings: findings(plan, merged, &telemetry),
         generators: facts
             .generators
             .into_iter()
@@ -140,7 +142,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
             .collect(),
         remotes: merged.remotes().iter().map(|(address, count)| (address.to_string(), *count)).collect(),
         timeline: timeline::build(plan, merged, &untold),
-        telemetry: Vec::new(),
+        telemetry,
         annotations: facts.annotations,
         events: EventSample::of(plan, merged),
         cost: facts.cost,

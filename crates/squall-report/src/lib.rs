@@ -8,6 +8,7 @@
 mod build;
 mod cost;
 mod events;
+mod findings;
 mod heat;
 mod hlog;
 mod html;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use crate::numbers::{at_least_ms, count, count_of, duration_ms, duration_s, percent, significant, to_ascii};
 use crate::result::{Endpoint, RunResult, Times};
 use crate::thresholds::{since, text, value};
@@ -22,6 +24,12 @@ pub struct Style {
     pub ascii: bool,
 }
 
+/// Columns of a line of words.
+const WIDTH: usize = 80;
+
+/// More findings are in `result.json`.
+const MAX_FINDINGS_SHOWN: usize = 4;
+
 /// More things that are left over are not shown.
 const MAX_LEFT_SHOWN: usize = 10;
 
@@ -39,6 +47,7 @@ pub fn terminal(result: &RunResult, style: Style) -> String {
     lines.extend(table(result));
     lines.push(String::new());
     lines.push(format!(" {}", classes(&result.outcomes)));
+    lines.extend(findings(result, style));
     lines.extend(annotations(result));
     lines.extend(cleanup(result));
     lines.extend(cost(result));
@@ -89,6 +98,41 @@ fn thresholds(result: &RunResult, style: Style) -> Vec<String> {
         format!(" {mark} {asked:<width$} {:>10}{since}", value(threshold)).trim_end().to_owned()
     });
     std::iter::once(String::new()).chain(lines).collect()
+}
+
+/// Causes that are no longer doubtful, each with what to do about it; at most a few. That a run was too short to find any
+/// is no news to who made it short.
+fn findings(result: &RunResult, style: Style) -> Vec<String> {
+    let text = |finding: &Value, key: &str| -> String {
+        let text = finding.get(key).and_then(Value::as_str).unwrap_or_default();
+        text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
+    };
+    let said = |finding: &&Value| text(finding, "kind") != "not_enough_data" && text(finding, "confidence") != "low";
+    let sure = result.findings.iter().filter(said);
+    let mut lines = Vec::new();
+    for finding in sure.take(MAX_FINDINGS_SHOWN) {
+        let kind = text(finding, "kind").replace('_', " ");
+        let kind = if style.colour { format!("\u{1b}[1m{kind}\u{1b}[0m") } else { kind };
+        lines.push(String::new());
+        lines.push(format!(" {kind} ({} confidence)", text(finding, "confidence")));
+        lines.extend(wrapped(&text(finding, "summary"), "   "));
+        lines.extend(wrapped(&text(finding, "advice"), if style.ascii { "   > " } else { "   → " }));
+    }
+    lines
+}
+
+/// A text in lines of 80 columns, the first of which begins with a mark.
+fn wrapped(text: &str, mark: &str) -> Vec<String> {
+    let indent = " ".repeat(mark.chars().count());
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        let fits = |line: &&mut String| line.chars().count() + 1 + word.chars().count() <= WIDTH;
+        match lines.last_mut().filter(fits) {
+            Some(line) => line.extend([" ", word]),
+            None => lines.push(format!("{}{word}", if lines.is_empty() { mark } else { &indent })),
+        }
+    }
+    lines
 }
 
 fn totals(result: &RunResult) -> String {

@@ -248,6 +248,27 @@ fn a_run_without_requests_is_no_success() {
 }
 
 #[test]
+fn a_cause_that_was_found_is_named_with_what_can_be_done() {
+    let mut recorder = Recorder::new(1);
+    for second in 0..90 {
+        for n in 0..10 {
+            recorder.arrival_scheduled(LoadId(0), second * 1_000_000);
+            recorder.arrival_started(LoadId(0), second * 1_000_000);
+            let limited = second >= 20 && n % 2 == 0;
+            let outcome = Outcome::Status(if limited { 429 } else { 200 });
+            recorder.record(&sample(0, second, 2_000 + n * 137, outcome, limited));
+        }
+        recorder.gauge(second * 1_000_000, 5, 2);
+    }
+    let plan = plan("{ rate: 10/s, duration: 90s }", &["GET /a"]);
+    let result = build(&plan, &merged([recorder]), facts(Ending::Finished, &[]));
+    assert_eq!(result.findings[0]["kind"], "rate_limited");
+    check("finding", &result);
+    let page = html(&result);
+    assert!(page.contains("<h3>rate limited (high)</h3>") && page.contains("refill per s: 5.0"), "{page}");
+}
+
+#[test]
 fn names_of_several_scenarios_are_told_apart() {
     let text = "name: two\ntarget: http://127.0.0.1:1\nload: { rate: 4/s, duration: 10s }\nscenarios:\n  \
                 reader: { steps: [ { get: /a } ] }\n  writer: { steps: [ { get: /a } ] }";

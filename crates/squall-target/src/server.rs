@@ -163,7 +163,7 @@ type ResponseBody = Either<Full<Bytes>, Broken>;
 /// Why a connection is closed instead of answered.
 #[derive(Debug, thiserror::Error)]
 #[error("connection is to be closed")]
-struct Close;
+pub(crate) struct Close;
 
 impl Service {
     async fn respond(
@@ -321,7 +321,7 @@ fn plain_response(status: u16, body: Bytes) -> Response<ResponseBody> {
     response
 }
 
-fn now_us() -> u64 {
+pub(crate) fn now_us() -> u64 {
     #[expect(clippy::disallowed_methods, reason = "the target has no clock but the wall's")]
     let now = SystemTime::now();
     now.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros().try_into().unwrap_or(u64::MAX)

@@ -44,6 +44,12 @@ impl Behind {
         });
         let findings = result.findings.iter().filter_map(|finding| {
             let number = |key: &str| finding.get(key).and_then(serde_json::Value::as_f64);
+            let is = |key: &str, words: &[&str]| {
+                finding.get(key).and_then(serde_json::Value::as_str).is_some_and(|text| words.contains(&text))
+            };
+            // That nothing is wrong is nothing to mark, nor is what is not sure.
+            let marked = !is("kind", &["healthy", "not_enough_data"]) && !is("confidence", &["low"]);
+            marked.then_some(())?;
             Some(Band { name: String::new(), from_s: number("from_s")?, until_s: number("until_s")? })
         });
         Self { stages: stages.collect(), findings: findings.collect(), marks }

@@ -59,6 +59,11 @@ fn one(html: &mut Html, finding: &Value) {
     html.leaf("p", &[], &text("summary"));
     match finding.get("evidence") {
         Some(Value::Array(evidence)) => list(html, &evidence.iter().map(words).collect::<Vec<_>>()),
+        Some(Value::Object(evidence)) => {
+            let pairs =
+                evidence.iter().map(|(key, value)| format!("{}: {}", key.replace('_', " "), words(value)));
+            list(html, &pairs.collect::<Vec<_>>());
+        }
         Some(evidence) => list(html, &[words(evidence)]),
         None => {}
     }

@@ -1,0 +1,190 @@
+//! More load came than there was capacity for, and capacity followed later.
+
+use super::episodes::{Episode, episodes, is_bad};
+use crate::bins::Bin;
+use crate::finding::{Confidence, Evidence, Finding, Kind};
+use crate::signals::{Role, first_growth, points};
+use crate::stats::changes::stretches;
+use crate::stats::robust::{deviation, mean, median, ramp, ratio};
+use crate::view::View;
+
+/// What was found of one such stretch.
+struct Lag {
+    episode: Episode,
+    /// When capacity first grew, after load had exceeded it.
+    first_event_s: Option<f64>,
+    /// Between the ticks on either side of which it did.
+    between: (f64, f64),
+    /// What was served in a second while there was too little, before and after it grew.
+    levels: (f64, f64),
+    recovered: bool,
+    score: f64,
+}
+
+pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
+    let episodes = episodes(view, |bin| is_bad(view, bin));
+    let lags = episodes.into_iter().filter_map(|episode| lag(view, episode));
+    let lag = lags.max_by(|one, other| one.score.total_cmp(&other.score))?;
+    let told = points(&view.observed.signals, Role::Replicas);
+    let told_s = told.as_ref().and_then(|points| first_growth(points, lag.episode.from_s - 15.0));
+    let told_s = told_s.filter(|at| *at <= lag.episode.until_s + 30.0);
+    let mut score = lag.score;
+    if told.is_some() {
+        score = if told_s.is_some() { score + (1.0 - score) * 0.5 } else { score * 0.4 };
+    }
+    if score < 0.15 {
+        return None;
+    }
+    let Episode { from_s, until_s, slowest, unserved, .. } = lag.episode;
+    let first = lag.first_event_s.map(|at| at - from_s);
+    let mut evidence = Evidence::default()
+        .with("slowest_over_calm", slowest)
+        .with("unserved_share", unserved)
+        .with("demand_before_per_s", lag.episode.demand_before.unwrap_or(0.0))
+        .with("demand_per_s", lag.episode.demand)
+        .with("served_before_per_s", lag.levels.0)
+        .with("served_after_per_s", lag.levels.1);
+    if let Some(first) = first {
+        let interval = (lag.between.0 - from_s, lag.between.1 - from_s);
+        evidence = evidence.with_interval("time_to_first_scale_event_s", first, interval);
+        evidence = evidence.with("first_scale_event_at_s", from_s + first);
+    }
+    if lag.recovered {
+        let width = view.bins.first().map_or(1.0, |bin| bin.until_s - bin.from_s);
+        evidence = evidence.with_interval(
+            "time_to_recover_s",
+            until_s - from_s,
+            (until_s - from_s - width, until_s - from_s + width),
+        );
+    }
+    if let Some(told_s) = told_s {
+        evidence = evidence.with("replicas_grew_at_s", told_s);
+    }
+    let after = match (first, lag.recovered) {
+        (Some(first), true) => format!(
+            "capacity first grew after {first:.0} s, and it had recovered after {:.0} s",
+            until_s - from_s
+        ),
+        (Some(first), false) => {
+            format!("capacity first grew after {first:.0} s, and was not enough by the end")
+        }
+        (None, _) => format!("it had recovered after {:.0} s", until_s - from_s),
+    };
+    Some(Finding {
+        kind: Kind::AutoscalingLag,
+        confidence: Confidence::new(score),
+        endpoints: Vec::new(),
+        from_s,
+        until_s,
+        summary: format!(
+            "From {from_s:.0} s on more was asked for than could be served, up to {slowest:.1} times the calm response time and {} unserved; under the same load {after}.",
+            super::percent(unserved)
+        ),
+        evidence: evidence.refuted_by("a number of instances that did not change, or the same stretch in a second run at the same load"),
+        advice: "Scale earlier: a lower target, more instances to begin with, or on a schedule; and make instances ready faster.".to_owned(),
+    })
+}
+
+fn lag(view: &View<'_>, episode: Episode) -> Option<Lag> {
+    if episode.length_s() < 4.0 {
+        return None;
+    }
+    let at_begin = episode.bins.start <= 1;
+    let grew = episode.demand_before.map_or(f64::INFINITY, |before| ratio(episode.demand, before));
+    let rise = if at_begin { 0.7 } else { ramp(grew, 1.02, 1.12) };
+    let stays = ratio(episode.demand_after, episode.demand);
+    let recovered = episode.calm_after >= 2 && stays > 0.75;
+    let ticks = episode.ticks(view);
+    let event = first_growth_of_capacity(view, &ticks);
+    if !recovered && event.is_none() {
+        return None;
+    }
+    // Whatever merely has to warm up serves all that comes, and is slowest at once.
+    let queue = ramp(episode.slowest, 4.0, 8.0) * ramp(episode.slowest_at, 0.2, 0.4);
+    let backlog = short_of(view, &ticks).max(queue);
+    let shape = ramp(episode.slowest_at, 0.02, 0.12).max(ramp(episode.unserved, 0.02, 0.06));
+    let growth = event.as_ref().map_or(0.0, |event| ramp(ratio(event.levels.1, event.levels.0), 1.03, 1.15));
+    let recovery = if recovered { 1.0 } else { 0.55 * growth };
+    // Had capacity grown, it would not end at the same limit later.
+    let level = event.as_ref().map_or(episode.demand, |event| event.levels.1);
+    let later: Vec<&Bin> = view.bins[episode.bins.end..].iter().filter(|bin| is_bad(view, bin)).collect();
+    let of = |value: fn(&Bin) -> f64| mean(&later.iter().map(|bin| value(bin)).collect::<Vec<_>>());
+    let (asked, served) = (of(|bin| bin.demand), of(|bin| bin.good));
+    let same_limit = later.len() >= 5 && served < 1.1 * level && asked > 1.1 * served;
+    let score = if same_limit { 0.3 } else { 0.97 }
+        * rise
+        * recovery
+        * shape
+        * (0.35 + 0.65 * backlog)
+        * (0.45 + 0.55 * growth)
+        * ramp(episode.length_s(), 3.0, 8.0);
+    let (first_event_s, between, levels) = match event {
+        Some(event) => (Some(event.at_s), event.between, event.levels),
+        None => (None, (0.0, 0.0), (0.0, 0.0)),
+    };
+    Some(Lag { episode, first_event_s, between, levels, recovered, score })
+}
+
+struct Event {
+    at_s: f64,
+    between: (f64, f64),
+    levels: (f64, f64),
+}
+
+/// When what is served first grew to a new level, while there was too little.
+fn first_growth_of_capacity(view: &View<'_>, ticks: &std::ops::Range<usize>) -> Option<Event> {
+    let until = (ticks.end + 5).min(view.len());
+    let served = &view.good[ticks.start..until];
+    let parts = stretches(served, 3);
+    let level = |range: &std::ops::Range<usize>| median(&served[range.clone()]);
+    let noise = crate::stats::robust::noise(served);
+    // Only where there was too little before can there be more of it after.
+    let is_short = |range: &std::ops::Range<usize>| {
+        let asked = mean(&view.demand[ticks.start + range.start..ticks.start + range.end]);
+        asked > 1.02 * mean(&served[range.clone()])
+            || is_waiting(view, ticks.start + range.start..ticks.start + range.end)
+    };
+    // A step is a good part of all that came to be served; less is noise of the service itself.
+    let levels: Vec<f64> = parts.iter().map(&level).collect();
+    let least = levels.iter().copied().fold(f64::INFINITY, f64::min);
+    let rise = levels.iter().copied().fold(0.0, f64::max) - least;
+    // Small ones count where less waits afterwards.
+    let fewer_wait = |range: &std::ops::Range<usize>| {
+        let from = ticks.start + range.start;
+        let later = (from + 8).min(view.len() - 1);
+        view.in_flight[later] < 0.9 * view.in_flight[from.saturating_sub(1)]
+    };
+    let pairs = parts.windows(2).filter(|pair| {
+        let (before, after) = (level(&pair[0]), level(&pair[1]));
+        let error = noise / (pair[0].len().min(pair[1].len()) as f64).sqrt();
+        after > before * 1.05
+            && after - before > (2.5 * error).max(0.15 * rise)
+            && pair[0].end >= 4
+            && is_short(&pair[0])
+            && (after > before * 1.15 || fewer_wait(&pair[1]))
+    });
+    let (before, after) = pairs.map(|pair| (pair[0].clone(), pair[1].clone())).next()?;
+    let at = ticks.start + after.start;
+    let step = view.step_s;
+    Some(Event {
+        at_s: view.at(at),
+        between: (view.at(at) - step, view.at(at) + step),
+        levels: (level(&before), level(&after)),
+    })
+}
+
+/// Whether requests wait there: they take longer than when it is calm.
+fn is_waiting(view: &View<'_>, ticks: std::ops::Range<usize>) -> bool {
+    let response = view.response(ticks, |_| true);
+    response.quantile_us(0.5).is_some_and(|us| us as f64 > 1.5 * view.calm.p50)
+}
+
+/// From 0 to 1, how much less was served than asked for.
+fn short_of(view: &View<'_>, ticks: &std::ops::Range<usize>) -> f64 {
+    let begin = &view.demand[ticks.clone()];
+    let half = ticks.start..ticks.start + ticks.len().div_ceil(2);
+    let missing = mean(&view.demand[half.clone()]) - mean(&view.good[half.clone()]);
+    let error = deviation(begin) / (half.len().max(1) as f64).sqrt();
+    let share = ratio(missing, mean(&view.demand[half]));
+    ramp(share, 0.01, 0.06) * ramp(ratio(missing, error.max(1e-9)), 0.5, 2.0)
+}

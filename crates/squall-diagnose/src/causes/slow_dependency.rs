@@ -1,0 +1,117 @@
+//! The tail grows while the usual request stays as it was: something that is only sometimes called is slow.
+
+use std::ops::Range;
+
+use crate::bins::Bin;
+use crate::finding::{Confidence, Evidence, Finding, Kind};
+use crate::signals::{Role, points, range};
+use crate::stats::changes::stretches;
+use crate::stats::robust::{mean, median, quantile, ramp, ratio};
+use crate::stats::trend::trend;
+use crate::view::View;
+
+/// So many requests say where one in a hundred is; with fewer the tail is chance.
+const ENOUGH: f64 = 500.0;
+const LEAST: f64 = 60.0;
+
+/// So many stretches show a course.
+const LEAST_WINDOWS: f64 = 24.0;
+
+pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
+    let windows = windows(view);
+    if windows.len() < 8 {
+        return None;
+    }
+    let tail: Vec<f64> = windows.iter().map(|window| window.tail.max(1.0).ln()).collect();
+    let usual: Vec<f64> = windows.iter().map(|window| window.usual.max(1.0).ln()).collect();
+    // Where the tail is at its highest and at its lowest level for a while.
+    let parts: Vec<Range<usize>> = stretches(&tail, 3);
+    let level = |range: &Range<usize>, values: &[f64]| median(&values[range.clone()]);
+    let by_level =
+        |one: &&Range<usize>, other: &&Range<usize>| level(one, &tail).total_cmp(&level(other, &tail));
+    let (highest, lowest) = (parts.iter().max_by(by_level)?, parts.iter().min_by(by_level)?);
+    let (base, usual_base) = (level(lowest, &tail), level(lowest, &usual));
+    let tail_growth = (level(highest, &tail) - base).exp();
+    let usual_growth = (level(highest, &usual) - usual_base).exp();
+    let points_of = |values: &[f64]| -> Vec<(f64, f64)> {
+        windows.iter().zip(values).map(|(window, value)| (window.from_s, *value)).collect()
+    };
+    let tau = trend(&points_of(&tail))?.tau;
+    let served = mean(&view.bins.iter().map(Bin::unserved).collect::<Vec<_>>());
+    let lasting = highest.len() as f64 / windows.len() as f64;
+    let apart = ratio(tail_growth.ln(), usual_growth.max(1.001).ln());
+    let grows = ramp(tau, 0.15, 0.45).max(ramp(lasting, 0.1, 0.3) * 0.85);
+    let mut score =
+        0.95 * ramp(tail_growth, 1.5, 2.5) * ramp(apart, 1.6, 3.0) * grows * ramp(served, 0.2, 0.05);
+    if let Some(cpu) = points(&view.observed.signals, Role::Cpu) {
+        let (from_s, until_s) = view.span();
+        let flat = range(&cpu, from_s, until_s).is_some_and(|(low, high)| high < 1.5 * low.max(high * 0.05));
+        score = if flat { score + (1.0 - score) * 0.4 } else { score * 0.6 };
+    }
+    if score < 0.1 {
+        return None;
+    }
+    let (from_s, until_s) = (windows[highest.start].from_s, windows[highest.end - 1].until_s);
+    let which = endpoints(view, from_s, until_s);
+    Some(Finding {
+        kind: Kind::SlowDependency,
+        confidence: Confidence::new(score),
+        endpoints: view.names(&which),
+        from_s,
+        until_s,
+        summary: format!(
+            "One request in a hundred became {:.1} times slower ({} to {}) while the usual one became {:.1} times slower: what only some of them call is slow.",
+            tail_growth,
+            super::time(base.exp()),
+            super::time(level(highest, &tail).exp()),
+            usual_growth
+        ),
+        evidence: Evidence::default()
+            .with("tail_growth", tail_growth)
+            .with("usual_growth", usual_growth)
+            .with("tail_over_time_tau", tau)
+            .with("unserved_share", served)
+            .refuted_by("processors that are busy at the same time, or a dependency whose own times did not change"),
+        advice: "Trace the slowest requests into what they call, and give that call a time-out and a fallback; the report lists the slowest requests with their times.".to_owned(),
+    })
+}
+
+/// A stretch with enough requests to say where one in a hundred is.
+struct Window {
+    from_s: f64,
+    until_s: f64,
+    usual: f64,
+    tail: f64,
+}
+
+fn windows(view: &View<'_>) -> Vec<Window> {
+    let all: f64 = view.bins.iter().map(|bin| bin.answered).sum();
+    let enough = (all / LEAST_WINDOWS).min(ENOUGH);
+    let (mut found, mut begin, mut answered) = (Vec::new(), 0, 0.0);
+    for (at, bin) in view.bins.iter().enumerate() {
+        answered += bin.answered;
+        if answered >= enough && enough >= LEAST {
+            let response = view.response(view.bins[begin].ticks.start..bin.ticks.end, |_| true);
+            let time = |quantile| response.quantile_us(quantile).unwrap_or(0) as f64;
+            let (from_s, until_s) = (view.bins[begin].from_s, bin.until_s);
+            found.push(Window { from_s, until_s, usual: time(0.5), tail: time(0.99) });
+            (begin, answered) = (at + 1, 0.0);
+        }
+    }
+    found
+}
+
+/// The endpoints whose tail is much higher there than it was.
+fn endpoints(view: &View<'_>, from_s: f64, until_s: f64) -> Vec<usize> {
+    let growth = |index: usize| {
+        let p95 = |bin: &Bin| bin.endpoints.get(index).map(|part| part.p95).filter(|p95| *p95 > 0.0);
+        let there = |bin: &&Bin| bin.from_s >= from_s && bin.until_s <= until_s;
+        let all: Vec<f64> = view.bins.iter().filter_map(p95).collect();
+        let own: Vec<f64> = view.bins.iter().filter(there).filter_map(p95).collect();
+        ratio(median(&own), quantile(&all, 0.15).unwrap_or(0.0))
+    };
+    let growths: Vec<(usize, f64)> = view.counted().map(|index| (index, growth(index))).collect();
+    let most = growths.iter().map(|(_, growth)| *growth).fold(0.0, f64::max);
+    let which = growths.iter().filter(|(_, growth)| *growth > 1.3 && growth.ln() > 0.4 * most.ln());
+    which.map(|(index, _)| *index).collect()
+}

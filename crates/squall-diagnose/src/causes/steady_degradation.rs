@@ -1,0 +1,59 @@
+//! It becomes slower and slower under the same load.
+
+use crate::finding::{Confidence, Evidence, Finding, Kind};
+use crate::stats::robust::{median, ramp};
+use crate::stats::trend::trend;
+use crate::view::View;
+
+pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
+    // Only where load is as it mostly is: what follows load is no degradation.
+    let demand: Vec<f64> = view.bins.iter().map(|bin| bin.demand).collect();
+    let held = super::steady(&demand);
+    let bins: Vec<&crate::bins::Bin> =
+        view.bins[held].iter().filter(|bin| bin.answered >= 5.0 && bin.p50 > 0.0).collect();
+    let points: Vec<(f64, f64)> = bins.iter().map(|bin| (bin.middle_s(), bin.p50.ln())).collect();
+    let (first, last) = (points.first()?, points.last()?);
+    let length_s = last.0 - first.0;
+    let found = trend(&points)?;
+    let growth = found.slope * length_s;
+    // A step is no trend: each third must be above the one before.
+    let third = points.len() / 3;
+    let level = |range: std::ops::Range<usize>| {
+        median(&points[range].iter().map(|point| point.1).collect::<Vec<_>>())
+    };
+    if third < 2 {
+        return None;
+    }
+    let levels = [level(0..third), level(third..2 * third), level(2 * third..points.len())];
+    let rises = [levels[1] - levels[0], levels[2] - levels[1]];
+    let even = ramp(rises[0].min(rises[1]) / (levels[2] - levels[0]).max(1e-9), 0.02, 0.2);
+    let score = ramp(growth, 0.12, 0.35) * ramp(found.tau, 0.25, 0.5) * even * ramp(length_s, 20.0, 60.0);
+    if score < 0.1 {
+        return None;
+    }
+    let per_minute = |slope: f64| (slope * 60.0).exp_m1();
+    Some(Finding {
+        kind: Kind::SteadyDegradation,
+        confidence: Confidence::new(0.95 * score),
+        endpoints: Vec::new(),
+        from_s: first.0,
+        until_s: last.0,
+        summary: format!(
+            "Under the same load the usual response time grew by {} a minute, from {} to {}, without an end.",
+            super::percent(per_minute(found.slope)),
+            super::time(levels[0].exp()),
+            super::time(levels[2].exp())
+        ),
+        evidence: Evidence::default()
+            .with_interval(
+                "growth_per_minute",
+                per_minute(found.slope),
+                (per_minute(found.interval.0), per_minute(found.interval.1)),
+            )
+            .with("tau", found.tau)
+            .with("chance_without_a_trend", found.chance())
+            .with("held_for_s", length_s)
+            .refuted_by("a longer run in which it levels off, or load that grew unseen"),
+        advice: "Look for what is never given back: memory, connections, rows, files. Watch them over a longer run; a restart that makes it fast again says the same.".to_owned(),
+    })
+}

@@ -1,0 +1,330 @@
+use squall_metrics::Outcome;
+
+use super::*;
+use crate::finding::{Confidence, Kind};
+use crate::observed::{Endpoint, Signal, Tick};
+use crate::testing::{Answer, Servers, around, endpoints, failed, ok, run};
+
+/// What was found, surest first, with its confidence.
+fn named(observed: &Observed) -> Vec<(Kind, f64)> {
+    diagnose(observed).iter().map(|finding| (finding.kind, finding.confidence.share())).collect()
+}
+
+fn check(observed: &Observed, expected: Kind) -> Finding {
+    let found = diagnose(observed);
+    let first = found.first().unwrap_or_else(|| panic!("nothing was found; expected {expected:?}"));
+    assert_eq!(first.kind, expected, "{:#?}", named(observed));
+    assert!(first.confidence.share() >= Confidence::MEDIUM, "{first:#?}");
+    first.clone()
+}
+
+/// A rise in the first third, then level.
+fn ramp(to: f64, length_s: f64) -> impl Fn(f64) -> f64 {
+    move |at_s| to * (at_s / (length_s / 3.0)).clamp(0.1, 1.0)
+}
+
+#[test]
+fn a_service_that_is_well_is_called_healthy_whatever_its_noise() {
+    for seed in 0..6 {
+        let deviation = 0.05 + 0.05 * seed as f64;
+        let observed = run(seed, 120.0, ramp(60.0, 120.0), |_, endpoint, chance| {
+            ok(around(0.02 * (1.0 + endpoint as f64), deviation, chance))
+        });
+        check(&observed, Kind::Healthy);
+        assert!(named(&observed)[1..].iter().all(|(_, share)| *share < Confidence::MEDIUM));
+    }
+}
+
+#[test]
+fn a_token_bucket_is_measured_within_a_twentieth() {
+    for (seed, refill, burst) in [(1, 50.0, 200.0), (2, 30.0, 400.0), (3, 120.0, 300.0)] {
+        let (mut tokens, mut last) = (burst, 0.0);
+        let observed = run(
+            seed,
+            180.0,
+            |at_s| if at_s < 30.0 { 0.6 * refill } else { 1.6 * refill },
+            |at_s, _, chance| {
+                tokens = f64::min(burst, tokens + (at_s - last) * refill);
+                last = at_s;
+                if tokens < 1.0 {
+                    return failed(429, 0.002);
+                }
+                tokens -= 1.0;
+                ok(around(0.03, 0.2, chance))
+            },
+        );
+        let found = check(&observed, Kind::RateLimited);
+        let near = |name: &str, truth: f64| {
+            let value = found.evidence.number(name).unwrap();
+            assert!((value / truth - 1.0).abs() < 0.05, "{name}: {value} instead of {truth}");
+        };
+        near("refill_per_s", refill);
+        near("burst", burst);
+    }
+}
+
+#[test]
+fn a_limit_of_requests_at_a_time_is_no_rate() {
+    for seed in 0..3 {
+        let mut servers = Servers::new(10);
+        let observed = run(seed, 150.0, ramp(200.0, 150.0), |at_s, _, chance| {
+            servers.serve(at_s, around(0.1, 0.2, chance), 0.0).map_or(failed(429, 0.002), ok)
+        });
+        let found = check(&observed, Kind::ConcurrencyThrottled);
+        let concurrency = found.evidence.number("concurrency").unwrap();
+        assert!((concurrency - 10.0).abs() <= 1.0, "{concurrency}");
+    }
+}
+
+#[test]
+fn a_fixed_capacity_has_a_knee() {
+    for seed in 0..3 {
+        let mut servers = Servers::new(8);
+        let observed = run(
+            seed,
+            200.0,
+            |at_s| 20.0 + at_s,
+            |at_s, _, chance| {
+                servers.serve(at_s, around(0.08, 0.1, chance), 1.0).map_or(failed(503, 0.005), ok)
+            },
+        );
+        let found = check(&observed, Kind::HardCapacityLimit);
+        let knee = found.evidence.number("knee_per_s").unwrap();
+        assert!((knee / 99.5 - 1.0).abs() < 0.1, "{knee}");
+    }
+}
+
+#[test]
+fn capacity_that_follows_load_is_scaling_and_the_first_step_is_timed() {
+    for seed in 0..3 {
+        let mut servers = Servers::new(4);
+        let observed = run(
+            seed,
+            240.0,
+            |at_s| if at_s < 60.0 { 30.0 } else { 90.0 },
+            |at_s, _, chance| {
+                let wanted = if at_s < 95.0 {
+                    4
+                } else if at_s < 110.0 {
+                    8
+                } else {
+                    14
+                };
+                while servers.0.len() < wanted {
+                    servers.0.push(at_s);
+                }
+                servers.serve(at_s, around(0.1, 0.1, chance), 2.0).map_or(failed(503, 0.005), ok)
+            },
+        );
+        let found = check(&observed, Kind::AutoscalingLag);
+        let first = found.evidence.number("first_scale_event_at_s").unwrap();
+        assert!((first - 95.0).abs() <= 2.0, "{first}");
+    }
+}
+
+#[test]
+fn cold_starts_are_counted() {
+    for seed in 0..3 {
+        let (mut free, mut cold): (Vec<f64>, u32) = (Vec::new(), 0);
+        let observed = run(
+            seed,
+            180.0,
+            |at_s| 20.0 + 60.0 * (at_s / 45.0).floor(),
+            |at_s, _, chance| {
+                let warm = around(0.05, 0.15, chance);
+                if let Some(instance) = free.iter_mut().find(|until| **until <= at_s) {
+                    *instance = at_s + warm;
+                    return ok(warm);
+                }
+                cold += 1;
+                let takes_s = warm + around(0.6, 0.2, chance);
+                free.push(at_s + takes_s);
+                ok(takes_s)
+            },
+        );
+        let found = check(&observed, Kind::ColdStarts);
+        let count = found.evidence.number("count").unwrap();
+        assert!((count / f64::from(cold) - 1.0).abs() <= 0.03, "{count} instead of {cold}");
+    }
+}
+
+#[test]
+fn a_tail_that_grows_is_a_dependency() {
+    for seed in 0..3 {
+        let observed = run(
+            seed,
+            180.0,
+            |_| 80.0,
+            |at_s, _, chance| {
+                let own = around(0.03, 0.15, chance);
+                let called = chance.uniform() < 0.06;
+                ok(if called { own + around(0.03 + 0.003 * at_s, 0.3, chance) } else { own })
+            },
+        );
+        check(&observed, Kind::SlowDependency);
+    }
+}
+
+#[test]
+fn writes_that_wait_for_each_other_are_told_from_reads() {
+    for seed in 0..3 {
+        let observed = run(
+            seed,
+            180.0,
+            |at_s| 20.0 + 0.8 * at_s,
+            |at_s, endpoint, chance| {
+                let load = 20.0 + 0.8 * at_s;
+                let factor = if endpoint == 2 { 1.0 + (load / 80.0).powi(2) } else { 1.0 };
+                ok(around(0.03 * factor, 0.15, chance))
+            },
+        );
+        let found = check(&observed, Kind::WriteContention);
+        assert_eq!(found.endpoints, ["POST /orders"]);
+    }
+}
+
+#[test]
+fn a_cache_that_fills_is_a_warm_up() {
+    for seed in 0..3 {
+        let observed = run(
+            seed,
+            150.0,
+            |_| 60.0,
+            |at_s, _, chance| {
+                let missed = chance.uniform() < 0.95 * (-at_s / 15.0).exp();
+                ok(around(if missed { 0.12 } else { 0.02 }, 0.15, chance))
+            },
+        );
+        check(&observed, Kind::WarmUp);
+    }
+}
+
+#[test]
+fn what_becomes_slower_under_the_same_load_is_told() {
+    for seed in 0..3 {
+        let observed = run(
+            seed,
+            240.0,
+            |_| 50.0,
+            |at_s, _, chance| ok(around(0.03 * (1.0 + at_s / 240.0), 0.15, chance)),
+        );
+        let found = check(&observed, Kind::SteadyDegradation);
+        let growth = found.evidence.number("growth_per_minute").unwrap();
+        assert!((growth - 0.19).abs() < 0.04, "{growth}");
+    }
+}
+
+#[test]
+fn gaps_at_the_same_load_are_restarts() {
+    for seed in 0..3 {
+        let observed = run(
+            seed,
+            180.0,
+            |_| 60.0,
+            |at_s, _, chance| {
+                let away = [50.0, 70.0, 90.0].iter().any(|begin| (*begin..begin + 4.0).contains(&at_s));
+                if away && chance.uniform() < 0.33 {
+                    return Answer { outcome: Outcome::Reset, takes_s: 0.003, connecting_s: None };
+                }
+                ok(around(0.03, 0.15, chance))
+            },
+        );
+        check(&observed, Kind::RestartOrDeployment);
+    }
+}
+
+#[test]
+fn a_service_that_does_not_come_back_is_in_a_storm() {
+    for seed in 0..3 {
+        let (mut servers, mut stormy) = (Servers::new(8), false);
+        let observed = run(
+            seed,
+            240.0,
+            |at_s| if (80.0..110.0).contains(&at_s) { 130.0 } else { 60.0 },
+            |at_s, _, chance| {
+                stormy |= (85.0..110.0).contains(&at_s);
+                let tries = if stormy { 4.0 } else { 1.0 };
+                let takes = servers.serve(at_s, tries * around(0.08, 0.1, chance), 1.0);
+                takes.map_or(failed(503, 1.0), ok)
+            },
+        );
+        check(&observed, Kind::RetryStorm);
+    }
+}
+
+#[test]
+fn names_and_handshakes_that_fail_are_the_network() {
+    let observed = run(
+        1,
+        120.0,
+        |_| 60.0,
+        |at_s, _, chance| {
+            let trouble = (40.0..70.0).contains(&at_s);
+            if trouble && chance.uniform() < 0.1 {
+                return Answer { outcome: Outcome::Dns, takes_s: 0.5, connecting_s: None };
+            }
+            let connecting_s = (chance.uniform() < 0.2).then_some(if trouble { 0.08 } else { 0.004 });
+            Answer { connecting_s, ..ok(around(0.03, 0.15, chance)) }
+        },
+    );
+    check(&observed, Kind::Network);
+}
+
+#[test]
+fn connections_that_are_refused_at_most_load_are_a_limit() {
+    for seed in 0..3 {
+        let mut servers = Servers::new(12);
+        let observed = run(seed, 150.0, ramp(160.0, 150.0), |at_s, _, chance| {
+            let refused = Answer { outcome: Outcome::Refused, takes_s: 0.001, connecting_s: None };
+            servers.serve(at_s, around(0.1, 0.15, chance), 0.0).map_or(refused, ok)
+        });
+        check(&observed, Kind::ConnectionLimit);
+    }
+}
+
+#[test]
+fn generators_that_are_the_bottleneck_come_first() {
+    let mut observed = run(1, 120.0, |_| 60.0, |_, _, chance| ok(around(0.03, 0.15, chance)));
+    observed.ticks.iter_mut().step_by(4).for_each(|tick| tick.tainted = 0.5);
+    check(&observed, Kind::GeneratorSaturated);
+}
+
+#[test]
+fn too_little_is_said_to_be_too_little() {
+    let empty = Observed::default();
+    let short = run(1, 10.0, |_| 60.0, |_, _, chance| ok(around(0.03, 0.15, chance)));
+    let few = run(1, 200.0, |_| 0.1, |_, _, chance| ok(around(0.03, 0.15, chance)));
+    for observed in [empty, short, few] {
+        assert_eq!(named(&observed), [(Kind::NotEnoughData, 1.0)]);
+    }
+}
+
+#[test]
+fn whatever_is_observed_nothing_panics() {
+    let slow = run(2, 200.0, |_| 1.0, |_, _, chance| ok(around(0.03, 0.15, chance)));
+    let _ = diagnose(&slow);
+    let throttled = run(3, 60.0, |_| 50.0, |_, _, _| failed(429, 0.001));
+    assert!(!named(&throttled).iter().any(|(kind, _)| *kind == Kind::Healthy));
+    let all_failed = run(4, 60.0, |_| 50.0, |_, _, _| failed(500, 0.001));
+    assert!(!named(&all_failed).iter().any(|(kind, _)| *kind == Kind::Healthy));
+    let mut strange = run(5, 60.0, |_| 50.0, |_, _, chance| ok(around(0.03, 0.15, chance)));
+    let points = vec![(f64::NAN, 1.0), (5.0, f64::NAN), (3.0, f64::INFINITY), (1.0, 2.0), (1.0, 2.0)];
+    for name in ["pods", "cpu", "throttles", "cold", "restarts", ""] {
+        strange.signals.push(Signal { name: name.to_owned(), points: points.clone(), ..Signal::default() });
+    }
+    let _ = diagnose(&strange);
+    for tick in &mut strange.ticks {
+        tick.in_flight = f64::NAN;
+        tick.scheduled = f64::INFINITY;
+        tick.tainted = f64::NAN;
+        tick.calls.truncate(1);
+    }
+    let _ = diagnose(&strange);
+    strange.step_s = f64::NAN;
+    let _ = diagnose(&strange);
+    strange.endpoints = vec![Endpoint::default()];
+    let _ = diagnose(&strange);
+    strange.ticks = vec![Tick::default(); 100];
+    let _ = diagnose(&strange);
+    assert_eq!(endpoints().len(), 3);
+}

@@ -1,0 +1,259 @@
+//! A serverless function: an instance serves one request at a time, and what waits is up to the policy.
+//!
+//! The three policies are those that Ustiugov, Amariucai and Grot tell apart in "Analyzing Tail Latency in Serverless
+//! Clouds with `STeLLAR`" (IISWC 2021) by bursts to a slow function: none waits (AWS), few wait at an instance (Google),
+//! many wait while instances are added slowly (Azure).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use crate::service::dice::Dice;
+use crate::service::profile::Model;
+use crate::service::tally::Tally;
+use crate::service::truth::{Kind, Span, Truth};
+use crate::service::{Answer, Ask, Metric, Service, micros, seconds};
+
+/// Cold starts whose instants are kept.
+const KEPT: usize = 10_000;
+
+/// What can be set.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Parameters {
+    policy: Policy,
+    /// Half of the answers of a running instance take longer, beside the function's own work.
+    warm_ms: f64,
+    /// One in a hundred takes longer than this.
+    warm_p99_ms: f64,
+    /// The same of an instance that has to be started first, in all.
+    cold_ms: f64,
+    cold_p99_ms: f64,
+    /// What the function itself takes.
+    work_ms: f64,
+    /// The standard deviation of that over its mean.
+    noise: f64,
+    /// An instance that idles so long is gone.
+    keep_alive_s: f64,
+    /// More instances are not started.
+    concurrency: u32,
+    /// `bounded`: how many requests an instance takes, the one it works on included.
+    per_instance: u32,
+    /// `unlimited`: how long after one instance the next is started at the earliest.
+    start_every_s: f64,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self {
+            policy: Policy::None,
+            warm_ms: 18.0,
+            warm_p99_ms: 74.0,
+            cold_ms: 448.0,
+            cold_p99_ms: 676.0,
+            work_ms: 0.0,
+            noise: 0.05,
+            keep_alive_s: 600.0,
+            concurrency: 1_000,
+            per_instance: 4,
+            start_every_s: 5.0,
+        }
+    }
+}
+
+/// What becomes of a request that finds all instances at work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Policy {
+    /// It gets an instance of its own.
+    None,
+    /// It waits at an instance if few do.
+    Bounded,
+    /// It waits for whichever instance is free first, those included that are yet to be started.
+    Unlimited,
+}
+
+#[derive(Debug)]
+pub(crate) struct Function {
+    parameters: Parameters,
+    dice: Dice,
+    tally: Tally,
+    /// By when it is free, and by number.
+    instances: BTreeMap<(u64, u64), Instance>,
+    /// How many were started, in all.
+    started: u64,
+    last_start_us: Option<u64>,
+    most: usize,
+    invocations: u64,
+    cold: Option<Span>,
+    cold_at_s: Vec<f64>,
+    cold_added_us: u64,
+    throttled: Option<Span>,
+    waited: Option<Span>,
+}
+
+/// An instance: when the requests end that it has taken, in order.
+#[derive(Debug, Default)]
+struct Instance {
+    ends: VecDeque<u64>,
+}
+
+impl Model for Function {
+    type Parameters = Parameters;
+
+    fn new(seed: u64, parameters: Parameters) -> Self {
+        Self {
+            parameters,
+            dice: Dice::new(seed),
+            tally: Tally::default(),
+            instances: BTreeMap::new(),
+            started: 0,
+            last_start_us: None,
+            most: 0,
+            invocations: 0,
+            cold: None,
+            cold_at_s: Vec::new(),
+            cold_added_us: 0,
+            throttled: None,
+            waited: None,
+        }
+    }
+}
+
+/// Where a request goes.
+enum Place {
+    /// To an instance that runs, or will have ended what it has.
+    Instance((u64, u64)),
+    /// To one that is started at an instant.
+    New(u64),
+}
+
+impl Function {
+    fn place(&mut self, at_us: u64) -> Option<Place> {
+        let parameters = &self.parameters;
+        let keep_alive_us = micros(parameters.keep_alive_s);
+        while let Some(oldest) = self.instances.first_entry() {
+            if oldest.key().0.saturating_add(keep_alive_us) > at_us {
+                break;
+            }
+            oldest.remove();
+        }
+        // Of those that idle, the one that idles shortest.
+        if let Some((key, _)) = self.instances.range(..=(at_us, u64::MAX)).next_back() {
+            return Some(Place::Instance(*key));
+        }
+        let may_start = self.instances.len() < usize::try_from(parameters.concurrency).unwrap_or(usize::MAX);
+        let soonest = self.instances.first_entry();
+        match parameters.policy {
+            Policy::None => may_start.then_some(Place::New(at_us)),
+            Policy::Bounded => {
+                if let Some(mut soonest) = soonest {
+                    let ends = &mut soonest.get_mut().ends;
+                    ends.retain(|end_us| *end_us > at_us);
+                    if ends.len() < usize::try_from(parameters.per_instance).unwrap_or(usize::MAX) {
+                        return Some(Place::Instance(*soonest.key()));
+                    }
+                }
+                may_start.then_some(Place::New(at_us))
+            }
+            Policy::Unlimited => {
+                let next_us =
+                    self.last_start_us.map(|us| us.saturating_add(micros(parameters.start_every_s)));
+                let next_us = next_us.unwrap_or_default().max(at_us);
+                let ready_us = next_us.saturating_add(micros(parameters.cold_ms / 1_000.0));
+                match soonest {
+                    Some(soonest) if !may_start || soonest.key().0 <= ready_us => {
+                        Some(Place::Instance(*soonest.key()))
+                    }
+                    _ => may_start.then_some(Place::New(next_us)),
+                }
+            }
+        }
+    }
+
+    /// Serves a request at its place; says when it ends.
+    fn serve(&mut self, at_us: u64, place: &Place) -> u64 {
+        let parameters = &self.parameters;
+        let work_us = self.dice.around(parameters.work_ms, parameters.noise);
+        let warm_us = self.dice.between(parameters.warm_ms, parameters.warm_p99_ms);
+        let (number, mut instance, start_us, takes_us) = match *place {
+            Place::Instance(key) => {
+                let instance = self.instances.remove(&key).unwrap_or_default();
+                (key.1, instance, key.0.max(at_us), warm_us)
+            }
+            Place::New(start_us) => {
+                let cold_us = self.dice.between(parameters.cold_ms, parameters.cold_p99_ms).max(warm_us);
+                self.started += 1;
+                self.last_start_us = Some(start_us);
+                self.cold_added_us += cold_us - warm_us;
+                if self.cold_at_s.len() < KEPT {
+                    self.cold_at_s.push(seconds(start_us));
+                }
+                Span::note(&mut self.cold, at_us, start_us + cold_us + work_us);
+                (self.started, Instance::default(), start_us, cold_us)
+            }
+        };
+        let done_at_us = start_us + takes_us + work_us;
+        if start_us > at_us {
+            Span::note(&mut self.waited, at_us, done_at_us);
+        }
+        instance.ends.retain(|end_us| *end_us > at_us);
+        instance.ends.push_back(done_at_us);
+        self.instances.insert((done_at_us, number), instance);
+        self.most = self.most.max(self.instances.len());
+        done_at_us
+    }
+}
+
+impl Service for Function {
+    fn ask(&mut self, at_us: u64, ask: &Ask) -> Answer {
+        let answer = match self.place(at_us) {
+            Some(place) => {
+                self.invocations += 1;
+                Answer::ok(self.serve(at_us, &place))
+            }
+            None => {
+                Span::note(&mut self.throttled, at_us, at_us);
+                Answer::refusal(at_us + self.dice.around(4.0, 0.1), 429, "TooManyRequestsException")
+            }
+        };
+        self.tally.note(at_us, ask, answer)
+    }
+
+    fn truth(&self) -> Truth {
+        let cold = self.started as f64;
+        Truth::healthy()
+            .with(Kind::ConcurrencyThrottled, self.throttled)
+            .with(Kind::ColdStarts, self.cold)
+            .also(if self.waited.is_some() { &[Kind::AutoscalingLag] } else { &[] })
+            .number("cold_starts", self.started)
+            .number("cold_share", cold / (self.invocations.max(1) as f64))
+            .number("cold_start_s", self.cold_at_s.clone())
+            .number("cold_added_ms", self.cold_added_us as f64 / 1_000.0 / cold.max(1.0))
+            .number("concurrency", self.parameters.concurrency)
+            .number("throttled", Span::times(self.throttled))
+            .number("queued", Span::times(self.waited))
+            .number("most_instances", self.most)
+    }
+
+    fn metrics(&mut self, at_us: u64) -> Vec<Metric> {
+        let running = self.instances.range((at_us, u64::MAX)..).count() as f64;
+        let mut metrics = self.tally.metrics(at_us);
+        metrics.extend([
+            Metric::counter("function_invocations_total", "Invocations.", self.invocations as f64),
+            Metric::counter(
+                "function_cold_starts_total",
+                "Instances that were started.",
+                self.started as f64,
+            ),
+            Metric::counter(
+                "function_throttles_total",
+                "Requests that found no instance.",
+                Span::times(self.throttled) as f64,
+            ),
+            Metric::gauge("function_concurrent_executions", "Instances at work.", running),
+            Metric::gauge("function_instances", "Instances.", self.instances.len() as f64),
+        ]);
+        metrics
+    }
+}

@@ -1,0 +1,351 @@
+//! What each profile promises, in virtual time.
+
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the numbers are small and written here"
+)]
+
+use serde_json::{Value, json};
+
+use crate::service::{Answer, Ask, Kind, Outcome, Profile, Service, Truth};
+
+fn service(name: &str, settings: &Value) -> Box<dyn Service> {
+    Profile::named(name).unwrap().service(7, settings).unwrap()
+}
+
+/// Asks at a constant rate for so long; every third is a write.
+fn load(service: &mut dyn Service, from_s: f64, until_s: f64, per_s: f64) -> Vec<(u64, Answer)> {
+    let count = ((until_s - from_s) * per_s).round() as u64;
+    (0..count)
+        .map(|n| {
+            let at_us = ((from_s + n as f64 / per_s) * 1e6).round() as u64;
+            (at_us, service.ask(at_us, &Ask::of((n % 3) as usize, n % 50)))
+        })
+        .collect()
+}
+
+fn kinds(truth: &Truth) -> Vec<Kind> {
+    truth.findings.iter().map(|finding| finding.kind).collect()
+}
+
+fn number(truth: &Truth, name: &str) -> f64 {
+    truth.numbers[name].as_f64().unwrap()
+}
+
+fn ok(answers: &[(u64, Answer)]) -> usize {
+    answers.iter().filter(|(_, answer)| answer.outcome == Outcome::Status(200)).count()
+}
+
+fn took_ms(answers: &[(u64, Answer)]) -> Vec<f64> {
+    let mut took: Vec<f64> =
+        answers.iter().map(|(at_us, answer)| (answer.done_at_us - at_us) as f64 / 1e3).collect();
+    took.sort_by(f64::total_cmp);
+    took
+}
+
+fn quantile(sorted: &[f64], q: f64) -> f64 {
+    sorted[((sorted.len() - 1) as f64 * q).round() as usize]
+}
+
+#[test]
+fn a_bucket_lets_exactly_its_burst_and_its_refill_through() {
+    let settings = json!({ "burst": 50, "refill_per_s": 20.0 });
+    let mut gateway = service("gateway", &settings);
+    let answers = load(gateway.as_mut(), 0.0, 30.0, 100.0);
+    // The last request comes at 29.99 s.
+    assert_eq!(ok(&answers), 50 + (29.99 * 20.0) as usize);
+    let limited = answers.iter().find(|(_, answer)| answer.outcome == Outcome::Status(429)).unwrap();
+    assert!(limited.1.retry_after_s.unwrap() <= 0.05, "{limited:?}");
+    assert_eq!(kinds(&gateway.truth()), [Kind::RateLimited]);
+}
+
+#[test]
+fn a_bucket_of_each_key_limits_that_key_alone() {
+    let mut gateway = service("gateway", &json!({ "burst": 5, "refill_per_s": 0.0, "per": "key" }));
+    let mut ask = |key| gateway.ask(0, &Ask { key, ..Ask::of(0, 0) }).outcome;
+    assert!((0..5).all(|_| ask(1) == Outcome::Status(200)));
+    assert_eq!((ask(1), ask(2)), (Outcome::Status(429), Outcome::Status(200)));
+    assert_eq!(
+        (number(&gateway.truth(), "buckets"), number(&gateway.truth(), "buckets_limited")),
+        (2.0, 1.0)
+    );
+}
+
+#[test]
+fn a_function_starts_an_instance_for_each_request_that_finds_none() {
+    let settings = json!({ "work_ms": 100.0, "keep_alive_s": 30.0, "concurrency": 25 });
+    let mut function = service("lambda", &settings);
+    for n in 0..30 {
+        function.ask(0, &Ask::of(0, n));
+    }
+    // Warm now; after the keep-alive it is cold again.
+    function.ask(20_000_000, &Ask::of(0, 0));
+    function.ask(90_000_000, &Ask::of(0, 0));
+    let truth = function.truth();
+    assert_eq!((number(&truth, "cold_starts"), number(&truth, "throttled")), (26.0, 5.0));
+    assert_eq!(truth.numbers["cold_start_s"].as_array().unwrap().last().unwrap(), 90.0);
+    assert_eq!(kinds(&truth), [Kind::ConcurrencyThrottled, Kind::ColdStarts]);
+}
+
+/// The function's answers when it never has to wait: 3,000 cold ones, and as many warm ones.
+#[test]
+fn cold_and_warm_answers_are_distributed_as_published() {
+    const SEEDS: u64 = 20;
+    // Medians and 99th percentiles of warm and cold answers, in milliseconds.
+    let check = |name, warm: [f64; 2], cold: [f64; 2]| {
+        let mut near = 0;
+        for seed in 0..SEEDS {
+            let settings = json!({ "policy": "none", "concurrency": 3_000 });
+            let mut function = Profile::named(name).unwrap().service(seed, &settings).unwrap();
+            let mut is_near = true;
+            for (at_us, [median_ms, p99_ms]) in [(0, cold), (60_000_000, warm)] {
+                let burst: Vec<_> =
+                    (0..3_000).map(|n| (at_us, function.ask(at_us, &Ask::of(0, n)))).collect();
+                let took = took_ms(&burst);
+                let (median, p99) = (quantile(&took, 0.5), quantile(&took, 0.99));
+                assert!((median / median_ms - 1.0).abs() <= 0.05, "{name}, seed {seed}: {median} ms");
+                is_near &= (p99 / p99_ms - 1.0).abs() <= 0.1;
+            }
+            assert!((number(&function.truth(), "cold_starts") - 3_000.0).abs() < 1e-9);
+            near += u64::from(is_near);
+        }
+        // So few samples of a wide distribution say its 99th percentile to 4 %: one in fifty is further off than 10 %.
+        assert!(near >= SEEDS - 2, "{name}: {near} of {SEEDS}");
+    };
+    check("lambda", [18.0, 74.0], [448.0, 676.0]);
+    check("google-function", [17.0, 42.0], [870.0, 1_567.0]);
+    check("azure-function", [25.0, 80.0], [1_401.0, 3_643.0]);
+}
+
+#[test]
+fn a_burst_to_a_slow_function_tells_the_three_policies_apart() {
+    let burst = |name| {
+        let mut function = service(name, &json!({ "work_ms": 1_000.0 }));
+        let answers: Vec<_> = (0..100).map(|n| (0, function.ask(0, &Ask::of(0, n)))).collect();
+        let took = took_ms(&answers);
+        let truth = function.truth();
+        (quantile(&took, 0.5), quantile(&took, 1.0), number(&truth, "cold_starts"), number(&truth, "queued"))
+    };
+    // None waits: each takes a cold start and its second.
+    let (median, longest, started, queued) = burst("lambda");
+    assert!((1_350.0..1_600.0).contains(&median) && longest < 2_100.0, "{median} {longest}");
+    assert_eq!((started, queued), (100.0, 0.0));
+    // Four to an instance: from one to four seconds after the cold start.
+    let (median, longest, started, queued) = burst("google-function");
+    assert!((2_800.0..4_200.0).contains(&median), "{median}");
+    assert!((4_800.0..7_000.0).contains(&longest), "{longest}");
+    assert_eq!((started, queued), (25.0, 75.0));
+    // Many to few instances: tens of seconds.
+    let (median, longest, started, _) = burst("azure-function");
+    assert!((15_000.0..30_000.0).contains(&median), "{median}");
+    assert!((25_000.0..45_000.0).contains(&longest), "{longest}");
+    assert!(started <= 10.0, "{started}");
+}
+
+#[test]
+fn the_autoscaler_acts_at_the_first_look_that_sees_the_load_and_pods_come_after_their_start() {
+    let settings =
+        json!({ "interval_s": 15.0, "lag_s": 20.0, "window_s": 10.0, "startup_s": 7.0, "readiness_s": 3.0 });
+    let mut pods = service("pods", &settings);
+    // Two pods serve 320 a second.
+    load(pods.as_mut(), 0.0, 40.0, 100.0);
+    assert!(pods.truth().is_healthy());
+    load(pods.as_mut(), 40.0, 160.0, 450.0);
+    let truth = pods.truth();
+    // At 60 s it sees what was from 30 s to 40 s; at 75 s, from 45 s to 55 s.
+    assert_eq!(truth.numbers["scale_decision_s"][0], 75.0);
+    assert_eq!(truth.numbers["first_scale_event_s"], 85.0);
+    assert_eq!(kinds(&truth), [Kind::AutoscalingLag]);
+    assert!((40.0..42.0).contains(&truth.findings[0].from_s), "{truth:?}");
+    assert!(truth.findings[0].until_s.unwrap() < 100.0, "{truth:?}");
+    let ready = pods.metrics(160_000_000);
+    let ready = ready.iter().find(|metric| metric.name == "kube_deployment_status_replicas_ready").unwrap();
+    assert!(ready.value >= 5.0, "{ready:?}");
+}
+
+#[test]
+fn fixed_capacity_serves_what_it_can_and_refuses_the_rest() {
+    let mut fixed = service("fixed", &Value::Null);
+    let served = load(fixed.as_mut(), 0.0, 20.0, 200.0);
+    assert!(fixed.truth().is_healthy());
+    assert!(quantile(&took_ms(&served), 0.99) < 60.0);
+    let served = load(fixed.as_mut(), 20.0, 80.0, 800.0);
+    let truth = fixed.truth();
+    let rate = ok(&served) as f64 / 60.0;
+    assert!((rate / number(&truth, "capacity_rps") - 1.0).abs() < 0.02, "{rate}");
+    assert_eq!(kinds(&truth), [Kind::HardCapacityLimit]);
+}
+
+/// The times of the answers to one endpoint, over a part of the requests.
+fn of(answers: &[(u64, Answer)], endpoint: usize) -> Vec<f64> {
+    let some: Vec<_> = answers.iter().skip(endpoint).step_by(3).copied().collect();
+    took_ms(&some)
+}
+
+#[test]
+fn a_dependency_slows_the_tail_of_those_who_call_it_and_no_processor() {
+    let mut slow = service("slow-dependency", &Value::Null);
+    let before = load(slow.as_mut(), 0.0, 59.0, 150.0);
+    assert!(slow.truth().is_healthy());
+    let cpu = |slow: &mut dyn Service, at_us| {
+        let metrics = slow.metrics(at_us);
+        metrics.iter().find(|metric| metric.name == "process_cpu_seconds_total").unwrap().value
+    };
+    let cpu_before = cpu(slow.as_mut(), 59_000_000);
+    let after = load(slow.as_mut(), 120.0, 179.0, 150.0);
+    let cpu_after = cpu(slow.as_mut(), 179_000_000) - cpu_before;
+    assert!((cpu_after / cpu_before - 1.0).abs() < 0.05, "{cpu_before} {cpu_after}");
+    let grown = |endpoint, q| quantile(&of(&after, endpoint), q) / quantile(&of(&before, endpoint), q);
+    assert!(grown(2, 0.99) > 10.0 && grown(2, 0.5) < 1.1 && grown(0, 0.99) < 1.1);
+    let truth = slow.truth();
+    assert_eq!(kinds(&truth), [Kind::SlowDependency]);
+    assert_eq!(truth.findings[0].endpoints, ["GET /products/:id", "POST /orders"]);
+}
+
+#[test]
+fn writes_contend_and_reads_do_not() {
+    let mut database = service("database", &Value::Null);
+    load(database.as_mut(), 0.0, 20.0, 60.0);
+    assert!(database.truth().is_healthy());
+    let answers = load(database.as_mut(), 20.0, 60.0, 210.0);
+    assert!(quantile(&of(&answers, 0), 0.99) < 20.0);
+    assert!(quantile(&of(&answers, 2), 0.5) > 1_000.0);
+    let truth = database.truth();
+    assert_eq!(kinds(&truth), [Kind::WriteContention]);
+    assert_eq!(truth.findings[0].endpoints, ["POST /orders"]);
+}
+
+#[test]
+fn a_storm_outlives_its_blip_only_where_requests_are_repeated() {
+    let after_blip = |retries: u32| {
+        let mut storm = service("retry-storm", &json!({ "retries": retries }));
+        assert_eq!(ok(&load(storm.as_mut(), 0.0, 60.0, 280.0)), 60 * 280);
+        assert!(storm.truth().is_healthy());
+        load(storm.as_mut(), 60.0, 80.0, 280.0);
+        let late = load(storm.as_mut(), 80.0, 120.0, 280.0);
+        (ok(&late) as f64 / late.len() as f64, storm.truth())
+    };
+    let (share, truth) = after_blip(3);
+    assert!(share < 0.5, "{share}");
+    assert!(number(&truth, "amplification") > 2.0, "{truth:?}");
+    assert_eq!(kinds(&truth), [Kind::RetryStorm]);
+    let (share, truth) = after_blip(0);
+    assert!(share > 0.99 && truth.is_healthy(), "{share} {truth:?}");
+}
+
+#[test]
+fn a_cache_is_slow_until_it_is_warm() {
+    let mut cache = service("cache", &Value::Null);
+    let answers = load(cache.as_mut(), 0.0, 120.0, 200.0);
+    let truth = cache.truth();
+    // Nine in ten are found after items times ln 10 reads, of which there are 400 in three seconds.
+    let expected_s = 4_000.0 * 10_f64.ln() / (200.0 * 2.0 / 3.0);
+    assert!((number(&truth, "warm_s") / expected_s - 1.0).abs() < 0.1, "{truth:?} {expected_s}");
+    assert_eq!(kinds(&truth), [Kind::WarmUp]);
+    assert!(quantile(&of(&answers[..2_000], 0), 0.5) > 80.0);
+    assert!(quantile(&of(&answers[21_000..], 0), 0.5) < 10.0);
+}
+
+#[test]
+fn a_deployment_resets_what_is_in_hand_and_passes() {
+    let mut deployment = service("deployment", &Value::Null);
+    let answers = load(deployment.as_mut(), 0.0, 180.0, 200.0);
+    let truth = deployment.truth();
+    assert_eq!(truth.numbers["restart_s"], json!([60.0, 72.0, 84.0, 96.0]));
+    let count = |outcome| answers.iter().filter(|(_, answer)| answer.outcome == outcome).count();
+    assert!(count(Outcome::Reset) >= 2 && count(Outcome::Status(503)) > 100);
+    assert_eq!(number(&truth, "reset") as usize, count(Outcome::Reset));
+    assert_eq!(kinds(&truth), [Kind::RestartOrDeployment]);
+    let is_good = |(_, answer): &(u64, Answer)| answer.outcome == Outcome::Status(200);
+    assert!(answers[..11_900].iter().all(is_good) && answers[25_000..].iter().all(is_good));
+}
+
+#[test]
+fn a_bad_network_fails_new_connections_before_the_service_is_reached() {
+    let mut network = service("network", &Value::Null);
+    let mut ask = |n: u64| network.ask(n * 10_000, &Ask::of(0, n));
+    let answers: Vec<Answer> = (0..6_000).map(&mut ask).collect();
+    let count = |outcome| answers.iter().filter(|answer| answer.outcome == outcome).count();
+    assert!((50..130).contains(&count(Outcome::Dns)) && (50..130).contains(&count(Outcome::Tls)));
+    assert!(answers[..3_000].iter().all(|answer| answer.outcome == Outcome::Status(200)));
+    assert!(answers[4_000].phases.dns_us > 2_000);
+    assert_eq!(kinds(&network.truth()), [Kind::Network]);
+}
+
+#[test]
+fn connections_beyond_the_limit_are_refused_until_one_is_closed() {
+    let mut service = service("connection-limit", &json!({ "limit": 10 }));
+    let mut ask = |n| service.ask(0, &Ask::of(0, n)).outcome;
+    assert!((0..10).all(|n| ask(n) == Outcome::Status(200)));
+    assert_eq!((ask(10), ask(3)), (Outcome::Refused, Outcome::Status(200)));
+    assert!(service.is_full(0));
+    service.closed(0, 3);
+    assert!(!service.is_full(0));
+    assert_eq!(service.ask(0, &Ask::of(0, 10)).outcome, Outcome::Status(200));
+    assert_eq!(kinds(&service.truth()), [Kind::ConnectionLimit]);
+}
+
+#[test]
+fn a_leak_grows_with_each_request() {
+    let mut leak = service("leak", &Value::Null);
+    let answers = load(leak.as_mut(), 0.0, 180.0, 200.0);
+    let median = |from: usize| quantile(&took_ms(&answers[from..from + 1_000]), 0.5);
+    let grown = median(35_000) / median(0);
+    assert!((grown / number(&leak.truth(), "factor") - 1.0).abs() < 0.05, "{grown}");
+    assert_eq!(kinds(&leak.truth()), [Kind::SteadyDegradation]);
+}
+
+#[test]
+fn who_is_healthy_says_so() {
+    for name in ["healthy", "noisy-neighbour"] {
+        let mut healthy = service(name, &Value::Null);
+        let answers = load(healthy.as_mut(), 0.0, 180.0, 100.0);
+        assert!(ok(&answers) as f64 > answers.len() as f64 * 0.998, "{name}");
+        assert_eq!(kinds(&healthy.truth()), [Kind::Healthy], "{name}");
+    }
+}
+
+#[test]
+fn every_profile_repeats_by_its_seed_and_never_answers_in_the_past() {
+    for profile in Profile::ALL {
+        let run = |seed| {
+            let mut service = profile.service(seed, &Value::Null).unwrap();
+            let answers = load(service.as_mut(), 0.0, 90.0, 120.0);
+            let metrics = format!("{:?}", service.metrics(90_000_000));
+            (answers, service.truth(), metrics)
+        };
+        let first = run(1);
+        assert_eq!(first, run(1), "{}", profile.name);
+        assert_ne!(first.0, run(2).0, "{}", profile.name);
+        assert!(first.0.iter().all(|(at_us, answer)| answer.done_at_us > *at_us), "{}", profile.name);
+    }
+}
+
+#[test]
+fn settings_are_checked_and_nonsense_does_no_harm() {
+    let given = |text: &[&str]| Profile::settings(&text.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let gateway = Profile::named("gateway").unwrap();
+    let settings = given(&["burst=7", "per=key"]).unwrap();
+    assert_eq!(gateway.parameters(&settings).unwrap()["burst"], 7);
+    assert_eq!(gateway.parameters(&settings).unwrap()["per"], "key");
+    assert!(given(&["burst"]).unwrap_err().to_string().contains("key=value"));
+    let error = gateway.service(1, &json!({ "bursts": 7 })).unwrap_err().to_string();
+    assert!(error.contains("`bursts`") && error.contains("\"burst\":200"), "{error}");
+    assert!(Profile::named("gate").unwrap_err().to_string().contains("`gateway`"));
+    // Each number of each profile, much too small and much too large.
+    for profile in Profile::ALL {
+        let parameters = profile.parameters(&Value::Null).unwrap();
+        for (key, usual) in parameters.as_object().unwrap() {
+            for extreme in [json!(0), json!(-1e300), json!(4_000_000_000_u32), json!(1e300)] {
+                if usual.is_number()
+                    && let Ok(mut service) = profile.service(1, &json!({ key.as_str(): extreme }))
+                {
+                    load(service.as_mut(), 0.0, 70.0, 5.0);
+                    service.metrics(70_000_000);
+                    service.truth();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! Services with known troubles under load in virtual time, and whether their troubles are named.
+
+mod cases;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use serde_json::Value;
+use squall_diagnose::{Endpoint, Finding, Observed, diagnose};
+use squall_metrics::{ConnectionUse, LoadId, Merged, Outcome, Phase, Recorder, Sample, SeriesId, Snapshot};
+use squall_target::service::{self, Ask, Profile, Service, Truth};
+
+pub use cases::{SETS, Set, case, cases};
+
+/// A request that takes longer is given up.
+const TIMEOUT_US: u64 = 10_000_000;
+
+/// Users that wait for each other at most; beyond that arrivals are dropped.
+const MOST_USERS: usize = 20_000;
+
+/// How much is asked for over time.
+#[derive(Debug, Clone)]
+pub struct Course {
+    /// For how long.
+    pub length_s: f64,
+    /// How much from when on, with straight lines between: arrivals a second, or users.
+    pub points: Vec<(f64, f64)>,
+    /// What users wait between requests; none if arrivals decide.
+    pub think_s: Option<f64>,
+}
+
+impl Course {
+    fn at(&self, at_s: f64) -> f64 {
+        let after = self.points.iter().position(|point| point.0 > at_s).unwrap_or(self.points.len());
+        match (after.checked_sub(1).and_then(|before| self.points.get(before)), self.points.get(after)) {
+            (Some(before), Some(next)) => {
+                before.1 + (next.1 - before.1) * (at_s - before.0) / (next.0 - before.0)
+            }
+            (Some(one), None) | (None, Some(one)) => one.1,
+            (None, None) => 0.0,
+        }
+    }
+
+    fn most(&self) -> f64 {
+        self.points.iter().map(|point| point.1).fold(0.0, f64::max)
+    }
+}
+
+/// A service with its settings, and what is asked of it.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// Which profile.
+    pub profile: &'static str,
+    /// What differs from its defaults.
+    pub settings: Value,
+    /// What is asked.
+    pub course: Course,
+    /// What chance is made of.
+    pub seed: u64,
+}
+
+/// What was wrong, and what was found.
+#[derive(Debug)]
+pub struct Judged {
+    /// What was wrong.
+    pub truth: Truth,
+    /// What was found, surest first.
+    pub found: Vec<Finding>,
+}
+
+impl Judged {
+    /// The kinds that are right, the first cause first.
+    #[must_use]
+    pub fn right(&self) -> Vec<String> {
+        self.truth.findings.iter().map(|finding| kind(finding.kind)).collect()
+    }
+
+    /// The kinds that follow from them, and that are no mistake.
+    #[must_use]
+    pub fn also(&self) -> Vec<String> {
+        self.truth.also.iter().copied().map(kind).collect()
+    }
+
+    /// The first kind that was found and is not doubtful.
+    #[must_use]
+    pub fn first(&self) -> &'static str {
+        let sure = self.found.first().filter(|finding| finding.confidence.word() != "low");
+        sure.map_or("nothing", |finding| finding.kind.name())
+    }
+
+    /// Whether a kind was named, with whatever confidence.
+    #[must_use]
+    pub fn names(&self, kind: &str) -> bool {
+        self.found.iter().any(|finding| finding.kind.name() == kind)
+    }
+
+    /// An estimate, its interval, and the truth.
+    #[must_use]
+    pub fn estimate(&self, of: &str, number: &str, truth: &str) -> Option<(f64, Option<(f64, f64)>, f64)> {
+        let finding = self.found.iter().find(|finding| finding.kind.name() == of)?;
+        let truth = self.truth.numbers.get(truth)?;
+        let truth = truth.as_f64().or_else(|| truth.get(0)?.as_f64())?;
+        Some((finding.evidence.number(number)?, finding.evidence.interval(number), truth))
+    }
+}
+
+fn kind(kind: service::Kind) -> String {
+    serde_json::to_value(kind).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+impl Case {
+    /// Asks, and looks at what was measured.
+    ///
+    /// # Panics
+    /// If the settings do not fit the profile.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a case that cannot be made is a mistake in it")]
+    pub fn judge(&self) -> Judged {
+        let profile = Profile::named(self.profile).expect("a profile");
+        let mut service = profile.service(self.seed, &self.settings).expect("settings that fit");
+        let observed = observe(&mut *service, &self.course, self.seed);
+        Judged { truth: service.truth(), found: diagnose(&observed) }
+    }
+}
+
+/// Numbers that look random and are the same for the same seed.
+#[derive(Debug, Clone)]
+pub struct Chance(u64);
+
+impl Chance {
+    /// From a seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// In 0..1, by `SplitMix64`.
+    pub fn uniform(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Between two numbers.
+    pub fn between(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * self.uniform()
+    }
+
+    /// Between two numbers, each factor as likely.
+    pub fn scaled(&mut self, low: f64, high: f64) -> f64 {
+        self.between(low.ln(), high.ln()).exp()
+    }
+
+    /// One of a few.
+    pub fn one_of<T: Copy>(&mut self, of: &[T]) -> T {
+        let place = (0..of.len()).position(|place| self.uniform() < 1.0 / (of.len() - place) as f64);
+        of[place.unwrap_or(of.len() - 1)]
+    }
+}
+
+/// What a generator would have measured.
+#[must_use]
+pub fn observe(service: &mut dyn Service, course: &Course, seed: u64) -> Observed {
+    let mut run = Run::new(service, seed);
+    match course.think_s {
+        None => run.arrivals(course),
+        Some(think_s) => run.users(course, think_s),
+    }
+    run.observed(course)
+}
+
+/// Requests under way and done.
+struct Run<'a> {
+    service: &'a mut dyn Service,
+    chance: Chance,
+    recorder: Recorder,
+    /// Connections that nobody uses, the latest last, and those that are used, by when they are free.
+    free: Vec<u64>,
+    used: BinaryHeap<Reverse<(u64, u64)>>,
+    connections: u64,
+    /// By how much the number under way changes in a second.
+    changes: BTreeMap<u64, i64>,
+}
+
+impl<'a> Run<'a> {
+    fn new(service: &'a mut dyn Service, seed: u64) -> Self {
+        let endpoints = service.endpoints().len();
+        Self {
+            service,
+            chance: Chance::new(seed ^ 0x00d1_a605),
+            recorder: Recorder::new(endpoints),
+            free: Vec::new(),
+            used: BinaryHeap::new(),
+            connections: 0,
+            changes: BTreeMap::new(),
+        }
+    }
+
+    /// Arrivals at random, by thinning: as many as there are at most, of which some are left out.
+    fn arrivals(&mut self, course: &Course) {
+        let most = course.most();
+        let mut at_s = 0.0;
+        loop {
+            at_s -= (1.0 - self.chance.uniform()).ln() / most;
+            if at_s >= course.length_s {
+                break;
+            }
+            if self.chance.uniform() * most > course.at(at_s) {
+                continue;
+            }
+            let at_us = micros(at_s);
+            while let Some(Reverse((_, connection))) = self.used.pop_if_before(at_us) {
+                self.free.push(connection);
+            }
+            self.recorder.arrival_scheduled(LoadId(0), at_us.cast_signed());
+            if self.used.len() >= MOST_USERS {
+                self.recorder.arrival_dropped(LoadId(0), at_us.cast_signed());
+                continue;
+            }
+            self.recorder.arrival_started(LoadId(0), at_us.cast_signed());
+            let connection = self.free.pop();
+            let (end_us, kept) = self.ask(at_us, connection);
+            if let Some(connection) = kept {
+                self.used.push(Reverse((end_us, connection)));
+            }
+        }
+    }
+
+    /// Users that come and go, and wait between requests.
+    fn users(&mut self, course: &Course, think_s: f64) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of users")]
+        let most = course.most().round() as u64;
+        let mut due: BinaryHeap<Reverse<(u64, u64)>> = BinaryHeap::new();
+        let mut own: BTreeMap<u64, u64> = BTreeMap::new();
+        for user in 0..most {
+            due.push(Reverse((micros(self.chance.between(0.0, think_s)), user)));
+        }
+        while let Some(Reverse((at_us, user))) = due.pop() {
+            let at_s = at_us as f64 / 1e6;
+            if at_s >= course.length_s {
+                continue;
+            }
+            if course.at(at_s) < user as f64 + 0.5 {
+                due.push(Reverse((at_us + 500_000, user)));
+                continue;
+            }
+            let (end_us, kept) = self.ask(at_us, own.remove(&user));
+            own.extend(kept.map(|connection| (user, connection)));
+            let think_us = micros(self.chance.between(0.5, 1.5) * think_s);
+            due.push(Reverse((end_us + think_us.max(1), user)));
+        }
+    }
+
+    /// One request: when it ends, and its connection if that can be used again.
+    fn ask(&mut self, at_us: u64, connection: Option<u64>) -> (u64, Option<u64>) {
+        let place = self.chance.uniform();
+        let endpoint = if place < 0.45 {
+            0
+        } else if place < 0.75 {
+            1
+        } else {
+            2
+        };
+        let number = connection.unwrap_or_else(|| {
+            self.connections += 1;
+            self.connections
+        });
+        let answer = self.service.ask(at_us, &Ask::of(endpoint, number));
+        let timed_out = answer.done_at_us > at_us + TIMEOUT_US;
+        let outcome = match answer.outcome {
+            _ if timed_out => Outcome::Timeout,
+            service::Outcome::Status(status) => Outcome::Status(status),
+            service::Outcome::Refused => Outcome::Refused,
+            service::Outcome::Reset => Outcome::Reset,
+            service::Outcome::Dns => Outcome::Dns,
+            service::Outcome::Tls => Outcome::Tls,
+        };
+        let end_us = answer.done_at_us.clamp(at_us, at_us + TIMEOUT_US);
+        let id = SeriesId(u16::try_from(endpoint).unwrap_or(0));
+        let mut sample = Sample::begun(id, at_us.cast_signed(), at_us.cast_signed());
+        sample.ended_us = end_us.cast_signed();
+        sample.outcome = outcome;
+        sample.failed = outcome.status().is_none_or(|status| status >= 400);
+        sample.connection = if connection.is_some() { ConnectionUse::Reused } else { ConnectionUse::New };
+        let phases = answer.phases;
+        let connecting =
+            [(Phase::Dns, phases.dns_us), (Phase::Connect, phases.connect_us), (Phase::Tls, phases.tls_us)];
+        connecting.iter().filter(|(_, us)| *us > 0).for_each(|(phase, us)| sample.phases.add(*phase, *us));
+        self.recorder.record(&sample);
+        *self.changes.entry(at_us / 1_000_000).or_default() += 1;
+        *self.changes.entry(end_us / 1_000_000).or_default() -= 1;
+        let lost = timed_out || outcome.status().is_none();
+        if lost {
+            self.service.closed(at_us, number);
+        }
+        (end_us, (!lost).then_some(number))
+    }
+
+    fn observed(mut self, course: &Course) -> Observed {
+        let mut under_way = 0_i64;
+        let mut changes = self.changes.iter().peekable();
+        for second in 0..micros(course.length_s) / 1_000_000 {
+            while let Some((_, change)) = changes.next_if(|(at, _)| **at <= second) {
+                under_way += change;
+            }
+            let number = u32::try_from(under_way).unwrap_or(0);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of users")]
+            let users = course.think_s.map_or(number, |_| course.at(second as f64 + 1.0).round() as u32);
+            self.recorder.gauge((second * 1_000_000 + 999_999).cast_signed(), users, number);
+        }
+        let interval = self.recorder.take().into_interval();
+        let mut merged = Merged::default();
+        merged.merge(Snapshot { run: "run".to_owned(), nonce: "one".to_owned(), sequence: 0, interval });
+        let endpoints = self.service.endpoints().iter().map(|endpoint| Endpoint {
+            name: endpoint.name.to_owned(),
+            writes: endpoint.is_write,
+            counts: true,
+        });
+        Observed::new(endpoints.collect(), &merged, course.length_s)
+    }
+}
+
+trait PopBefore {
+    fn pop_if_before(&mut self, at_us: u64) -> Option<Reverse<(u64, u64)>>;
+}
+
+impl PopBefore for BinaryHeap<Reverse<(u64, u64)>> {
+    fn pop_if_before(&mut self, at_us: u64) -> Option<Reverse<(u64, u64)>> {
+        let due = self.peek().is_some_and(|Reverse((free_us, _))| *free_us <= at_us);
+        if due { self.pop() } else { None }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "instants of a test")]
+fn micros(seconds: f64) -> u64 {
+    (seconds * 1e6) as u64
+}
