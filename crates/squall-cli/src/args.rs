@@ -135,10 +135,8 @@ Exit codes:
   squall report --output csv > timeline.csv
   squall report some/folder --output html > report.html")]
     Report(ReportArgs),
-    /// Serve the simulated shop until interrupted.
-    #[command(after_help = "Example:
-  squall target --listen 127.0.0.1:8080
-  curl http://127.0.0.1:8080/_squall/counts    # what it has received")]
+    /// Serve the simulated shop, or a service with a known trouble, until interrupted.
+    #[command(after_help = crate::target::help())]
     Target(TargetArgs),
 }
 
@@ -334,6 +332,12 @@ pub(crate) struct TargetArgs {
     /// A file that gets a line of JSON for every request to a known route.
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
+    /// Instead of the shop, a service with a known trouble; what it is, `GET /truth` tells.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["no_delays", "record"])]
+    pub(crate) profile: Option<String>,
+    /// A parameter of the profile; `GET /truth` tells all.
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "profile")]
+    pub(crate) settings: Vec<String>,
 }
 
 /// What was given, with the `run` that may be left out before a URL.
