@@ -1,15 +1,19 @@
 //! What deploys a fleet, opens it for a run, and says what ails it.
 
 mod bucket;
+mod cloudwatch;
 mod facts;
 mod lanes;
 mod mapping;
+mod metrics;
 mod package;
+mod reports;
 mod session;
 mod stack;
 mod template;
 
 pub use bucket::{empty, upload};
+pub use cloudwatch::{CloudWatch, Told, ToldSeries};
 pub use facts::{Account, Backlog, Identity, account, backlog, identity};
 pub use lanes::{Left, Mappings};
 pub use mapping::Mapping;
