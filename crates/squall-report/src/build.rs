@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use squall_metrics::{Distribution, GeneratorTotals, Health, LoadCounts, LoadId, Merged, SeriesId, Sparse};
+use squall_metrics::{
+    Distribution, GeneratorTotals, Health, LoadCounts, LoadId, Merged, SeriesId, Sparse, TelemetrySeries,
+};
 use squall_plan::schedule::Planned;
 use squall_plan::{PlacedLoad, Plan, Share};
 
@@ -39,6 +41,8 @@ pub struct Facts {
     pub generators: Vec<GeneratorFacts>,
     /// What was asked for, and whether it held.
     pub thresholds: Vec<Threshold>,
+    /// What the target's own instruments said.
+    pub telemetry: Vec<TelemetrySeries>,
     /// What happened beside the test.
     pub annotations: Vec<Annotation>,
     /// What went wrong besides requests, in words.
@@ -133,7 +137,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
             .collect(),
         remotes: merged.remotes().iter().map(|(address, count)| (address.to_string(), *count)).collect(),
         timeline: timeline::build(plan, merged, &untold),
-        telemetry: Vec::new(),
+        telemetry: facts.telemetry.into_iter().map(Into::into).collect(),
         annotations: facts.annotations,
         events: EventSample::of(plan, merged),
         cost: facts.cost,

@@ -34,6 +34,7 @@ pub(crate) fn empty() -> RunResult {
         missing: Vec::new(),
         unknown_requests: 0,
         generators: Vec::new(),
+        telemetry: Vec::new(),
         annotations: Vec::new(),
         thresholds: Vec::new(),
         problems: Vec::new(),
