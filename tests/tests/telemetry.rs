@@ -2,7 +2,13 @@
 //! file; and what comes of those that fail.
 
 #![expect(clippy::disallowed_methods, reason = "a real process is timed by a real clock")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+#![expect(clippy::float_cmp, reason = "what is read is what was written")]
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -272,6 +278,49 @@ fn sources_that_fail_hang_or_talk_nonsense_never_fail_a_run() {
     let depth = points(series(&result, "depth"));
     assert_eq!(depth.iter().map(|(_, value)| *value).collect::<Vec<_>>(), [5.0, 6.0], "{depth:?}");
     assert!(depth.iter().all(|(t_s, _)| (-10.0..5.0).contains(t_s)), "{depth:?}");
+}
+
+#[test]
+fn what_was_said_before_a_source_was_gone_is_kept() {
+    let server = target(false);
+    let asked = AtomicU64::new(0);
+    let (prometheus, _) = serve(move || {
+        let now = now_s();
+        let result = match asked.fetch_add(1, Ordering::Relaxed) {
+            0 => json!({ "resultType": "scalar", "result": [now, now.to_string()] }),
+            1 => {
+                json!({ "resultType": "matrix", "result": [ { "metric": {}, "values": [[now - 5.0, "3"], [now - 1.0, "4"]] } ] })
+            }
+            _ => return Some((503, String::new())),
+        };
+        Some((200, json!({ "status": "success", "data": result }).to_string()))
+    });
+    let place = Place::new();
+    let telemetry = format!("  - {{ prometheus: 'http://{prometheus}', queries: {{ pods: pods }} }}");
+    place.write("plan.yaml", &plan(server.address(), "{ users: 1, duration: 12s }", &telemetry));
+    let ran = place.run(&["run", "plan.yaml", "--out", "out", "--progress", "none"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let result = place.result("out");
+    let values: Vec<f64> = points(series(&result, "pods")).into_iter().map(|(_, value)| value).collect();
+    assert_eq!(values, [3.0, 4.0]);
+    assert!(problems(&result).iter().any(|problem| problem.contains("503")), "{:?}", problems(&result));
+}
+
+#[test]
+fn whoever_attaches_asks_too() {
+    let server = target(false);
+    let place = Place::new();
+    let now = now_s();
+    place.write("own.csv", &format!("time,name,value\n{},depth,4\n{},depth,5\n", now + 2.0, now + 3.0));
+    place.write("plan.yaml", &plan(server.address(), "{ users: 1, duration: 60s }", "  - file: own.csv"));
+    let mut command = place.start(&["run", "plan.yaml", "--out", "out", "--progress", "none"]);
+    until(|| server.counts().total > 100 && now_s() > now + 4.0);
+    command.kill().unwrap();
+    command.wait().unwrap();
+    let attached = place.run(&["attach", "out", "--progress", "none"]);
+    let result = place.result("out");
+    let values: Vec<f64> = points(series(&result, "depth")).into_iter().map(|(_, value)| value).collect();
+    assert_eq!(values, [4.0, 5.0], "{}", attached.stderr);
 }
 
 /// Tells the emulator something in its JSON form.

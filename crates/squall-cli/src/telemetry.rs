@@ -73,7 +73,7 @@ struct Source {
 
 enum Kind {
     Prometheus(Prometheus),
-    CloudWatch(CloudWatch),
+    CloudWatch(Box<CloudWatch>),
     File(PathBuf),
     /// Why there is nobody who could be asked.
     Nobody(String),
@@ -298,7 +298,7 @@ async fn cloudwatch(source: &CloudWatchSource) -> Result<(String, Kind), String>
         .await
         .map_err(|error| format!("{error}; give the source its `region`, or set AWS_REGION"))?;
     let cloudwatch = CloudWatch::new(session.connection(), source.resources.clone());
-    Ok((session.region().to_owned(), Kind::CloudWatch(cloudwatch)))
+    Ok((session.region().to_owned(), Kind::CloudWatch(Box::new(cloudwatch))))
 }
 
 /// What the secrets are that headers need.

@@ -15,7 +15,8 @@ pub(super) struct Metric {
     pub(super) name: String,
     pub(super) unit: &'static str,
     namespace: &'static str,
-    metric: &'static str,
+    /// As CloudWatch calls it.
+    measured: &'static str,
     statistic: &'static str,
     dimensions: Vec<(&'static str, String)>,
 }
@@ -26,7 +27,7 @@ impl Metric {
         let dimensions: Vec<Value> =
             self.dimensions.iter().map(|(name, value)| json!({ "Name": name, "Value": value })).collect();
         let metric =
-            json!({ "Namespace": self.namespace, "MetricName": self.metric, "Dimensions": dimensions });
+            json!({ "Namespace": self.namespace, "MetricName": self.measured, "Dimensions": dimensions });
         json!({ "Id": id, "MetricStat": { "Metric": metric, "Period": PERIOD_S, "Stat": self.statistic } })
     }
 }
@@ -93,11 +94,11 @@ const ECS_INSIGHTS: [Row; 2] = [
 pub(super) fn metrics(resource: &AwsResource) -> Vec<Metric> {
     let mut all = Vec::new();
     let mut add = |rows: &[Row], own: &str, namespace, dimensions: &[(&'static str, &str)]| {
-        let metric = |(name, unit, metric, statistic): &Row| Metric {
+        let metric = |(name, unit, measured, statistic): &Row| Metric {
             name: format!("{own} {name}"),
             unit,
             namespace,
-            metric,
+            measured,
             statistic,
             dimensions: dimensions.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
         };

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 /// What is known of an invocation, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(clippy::struct_field_names, reason = "units stand last")]
 struct Report {
     /// When it ended, since 1970.
     ended_ms: f64,
@@ -79,8 +80,8 @@ impl Reports {
     }
 }
 
-/// `REPORT RequestId: …	Duration: … ms	Billed Duration: … ms	…	Init Duration: … ms`; environments that are restored
-/// from a snapshot say `Restore Duration` instead.
+/// `REPORT RequestId: …`, and between tabs `Duration: … ms`, `Billed Duration: … ms` and so on to `Init Duration: … ms`;
+/// environments that are restored from a snapshot say `Restore Duration` instead.
 fn text(message: &str) -> Option<(String, f64, Option<f64>)> {
     let rest = message.trim_start().strip_prefix("REPORT RequestId:")?;
     let mut fields = rest.split('\t').map(str::trim);
