@@ -224,6 +224,17 @@ impl Aws {
         after.and_then(|rest| tag(rest, "OutputValue")).expect("an output of the stack")
     }
 
+    /// Lets the function run so many times at once, and no more.
+    ///
+    /// # Panics
+    /// If that is not taken.
+    pub fn reserve(&self, invocations: u32) {
+        let path = format!("/2017-10-31/functions/{}/concurrency", self.output("Function"));
+        let body = json!({ "ReservedConcurrentExecutions": invocations }).to_string();
+        let answer = self.http("lambda", "PUT", &path, &[], body.as_bytes());
+        assert_eq!(answer.0, 200, "{}", answer.1);
+    }
+
     /// Puts a message into a queue.
     ///
     /// # Panics

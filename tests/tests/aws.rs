@@ -324,7 +324,7 @@ fn a_generator_that_cannot_start_ends_the_run_with_a_reason() {
     let (ran, _) = run(&aws, "2", &["--ready-within", "4s"]);
     assert_eq!((ran.code, server.counts().total), (98, 0), "{}", ran.stdout);
     assert!(ran.stdout.contains("only 0 of 2 generators were ready within 4 s"), "{}", ran.stdout);
-    assert!(ran.stderr.contains("log of function `squall-"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("failed in init: function `squall-"), "{}", ran.stderr);
 }
 
 #[test]

@@ -134,6 +134,10 @@ fn operator(aws: &mut Aws, change: impl Fn(&mut Value)) {
     if let Some(invite) = statements.iter_mut().find(|own| own["Sid"] == "Invite") {
         invite["Action"].as_array_mut().unwrap().push(json!("sqs:SendMessageBatch"));
     }
+    // And for another one than AWS where it is asked how many invocations are reserved.
+    if let Some(look) = statements.iter_mut().find(|own| own["Sid"] == "LookForMissing") {
+        look["Action"].as_array_mut().unwrap().push(json!("lambda:PutFunctionConcurrency"));
+    }
     let iam = |form: &str| aws.ask("iam", &format!("{form}&Version=2010-05-08&UserName=operator"));
     let _ = iam("Action=CreateUser");
     let document = encode(&policy.to_string());
@@ -154,6 +158,25 @@ fn the_operators_policy_is_enough_for_everything() {
     assert!(doctor.stdout.contains("user/operator"), "{}", doctor.stdout);
     assert_eq!(doctor.stdout.matches('✗').count(), 1, "only the dead letter is found: {}", doctor.stdout);
     assert_eq!(aws.run(&["stop", "nobody"]).code, 104);
+    // Why seats are not taken is found, too, and a run is the same for whoever may not look.
+    aws.reserve(1);
+    let run =
+        ["run", "plan.yaml", "--backend", "aws", "--generators", "2", "--out", "out", "--ready-within", "4s"];
+    let ran = aws.run(&run);
+    assert_eq!(ran.code, 98, "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("missing: 2 seats: throttled ("), "{}", ran.stderr);
+    assert_eq!(aws.place.result("out")["problems"], json!({}), "{}", ran.stdout);
+    operator(&mut aws, |policy| {
+        let statements = policy["Statement"].as_array_mut().unwrap();
+        statements.retain(|own| own["Sid"] != "LookForMissing" && own["Sid"] != "LookAtDeadLetters");
+    });
+    let ran = aws.run(&run);
+    assert_eq!(ran.code, 98, "{}\n{}", ran.stdout, ran.stderr);
+    let problems = aws.place.result("out")["problems"].to_string();
+    for action in ["lambda:InvokeFunction", "lambda:GetFunctionConcurrency", "sqs:ReceiveMessage"] {
+        assert!(problems.contains(action), "{action} in {problems}");
+    }
+    operator(&mut aws, |_| ());
     let destroyed = aws.run(&["destroy"]);
     assert_eq!(destroyed.code, 0, "{}", destroyed.stderr);
 }

@@ -80,6 +80,8 @@ fn load_is_made_in_each_region_by_its_weight_and_told_by_region_and_together() {
         all.filter(|generator| generator["region"] == region && !generator["slice"].is_null()).count()
     };
     assert_eq!((made_in("eu-west-1"), made_in("us-east-1")), (2, 1));
+    let queued_ms = result["generators"].as_array().unwrap().iter().map(|own| own["queued_ms"].as_f64());
+    assert!(queued_ms.into_iter().all(|ms| ms.is_some_and(|ms| ms < 60_000.0)), "{}", result["generators"]);
     // What is deployed in several regions is removed from them.
     let ran = aws.run(&["destroy", "--region", "eu-west-1", "--region", "us-east-1"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);

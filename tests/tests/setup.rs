@@ -108,3 +108,66 @@ fn once_shows_setup_and_teardown_too() {
     assert!(places.is_sorted(), "{places:?}");
     assert_eq!(server.counts().total, 4);
 }
+
+/// Tells everybody the same address, and how often it was asked.
+fn echo() -> (std::net::SocketAddr, std::sync::Arc<std::sync::atomic::AtomicU64>) {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, asked) =
+        (listener.local_addr().unwrap(), std::sync::Arc::<std::sync::atomic::AtomicU64>::default());
+    let count = std::sync::Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            if stream.read(&mut [0; 1_024]).is_ok_and(|read| read > 0) {
+                count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                let body = r#"{"ip":"203.0.113.7"}"#;
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                    body.len()
+                );
+            }
+        }
+    });
+    (address, asked)
+}
+
+#[test]
+fn each_generator_learns_its_address_once_and_that_is_no_load() {
+    let (place, server, (echo, asked)) = (Place::new(), target(false), echo());
+    let run = |steps: &str| {
+        place.write(
+            "plan.yaml",
+            &format!(
+                "target: http://{}\nload: {{ rate: 30/s, duration: 2s }}\nsource_address: {steps}\n\
+                 scenarios: {{ a: {{ steps: [ {{ get: /healthz }} ] }} }}\n",
+                server.address()
+            ),
+        );
+        place.run(&["run", "plan.yaml", "--generators", "3", "--out", "out"])
+    };
+    let ran = run(&format!("[ {{ get: 'http://{echo}/', capture: {{ source_address: $.ip }} }} ]"));
+    assert!([0, 98].contains(&ran.code), "{}\n{}", ran.stdout, ran.stderr);
+    let result = place.result("out");
+    assert_eq!(
+        (asked.load(std::sync::atomic::Ordering::SeqCst), &result["totals"]["requests"]),
+        (3, &60.into())
+    );
+    let generators = result["generators"].as_array().unwrap();
+    assert!(generators.iter().all(|own| own["source_ip"] == "203.0.113.7"), "{generators:#?}");
+    assert_eq!(result["endpoints"].as_array().unwrap().len(), 1, "{}", result["endpoints"]);
+    assert!(ran.stdout.contains("3 generators, one address"), "{}", ran.stdout);
+    // Who cannot be asked, or does not say it, ends nothing.
+    let ran = run(&format!(
+        "[ {{ get: 'http://{echo}/', capture: {{ source_address: {{ header: date, default: '?' }} }} }} ]"
+    ));
+    assert!([0, 98].contains(&ran.code), "{}\n{}", ran.stdout, ran.stderr);
+    assert!(place.result("out")["problems"].to_string().contains("`source_address`: "), "{}", ran.stdout);
+    // Nobody is asked who is not allowed; and what is asked must be captured.
+    let ran = run("[ { get: 'http://192.0.2.1/', capture: { source_address: $.ip } } ]");
+    assert_eq!(ran.code, 104, "{}", ran.stderr);
+    let ran = run(&format!("[ {{ get: 'http://{echo}/' }} ]"));
+    assert_eq!(ran.code, 104, "{}", ran.stderr);
+    assert!(ran.stderr.contains("nothing captures `source_address`"), "{}", ran.stderr);
+}

@@ -94,15 +94,18 @@ fn docs(steps: &mut Steps) {
     });
 }
 
+/// Tests that wait for most of their time, and only count.
+const WAITING: &str = "(package(squall-tests) & binary(/^(fire|attach|regions)/))";
+
 /// All tests, or those of a package. Built is always everything: a part would have other features of its
 /// dependencies, which would have to be built again.
 fn run_tests(steps: &mut Steps, package: Option<&str>) {
     if steps::is_installed("cargo-nextest") {
         let filter = package.map_or_else(|| "all()".to_owned(), |package| format!("package({package})"));
         let run = ["nextest", "run", "--workspace", "--all-targets", "-E"];
-        let (fire, others) = (format!("{filter} & binary(/^fire/)"), format!("{filter} - binary(/^fire/)"));
+        let (waiting, others) = (format!("({filter}) & {WAITING}"), format!("({filter}) - {WAITING}"));
         let side_by_side = ["--profile", "fire", "--no-tests", "pass"];
-        steps.cargo("tests under fire", &[&run[..], &[&fire], &side_by_side].concat());
+        steps.cargo("tests side by side", &[&run[..], &[&waiting], &side_by_side].concat());
         steps.cargo("tests", &[&run[..], &[&others]].concat());
     } else {
         steps.cargo("the command", &["build", "--workspace", "--all-targets"]);

@@ -1,5 +1,6 @@
 //! What deploys a fleet, opens it for a run, and says what ails it.
 
+mod absent;
 mod bucket;
 mod cloudwatch;
 mod facts;
@@ -12,6 +13,7 @@ mod session;
 mod stack;
 mod template;
 
+pub use absent::look_for_absent;
 pub use bucket::{empty, upload};
 pub use cloudwatch::{CloudWatch, Told, ToldSeries};
 pub use facts::{Account, Backlog, Identity, account, backlog, identity};

@@ -6,6 +6,7 @@ mod deploy;
 mod destroy;
 mod doctor;
 mod guard;
+mod missing;
 mod run;
 
 pub(crate) use checks::window;

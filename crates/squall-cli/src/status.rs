@@ -20,7 +20,7 @@ pub(crate) fn command(args: &StatusArgs) -> Result<ExitCode, Failure> {
             Place::Local(store) => block_on(async {
                 let store = LocalStore::open(store)?;
                 let run = place::only_run(&store).await?.unwrap_or_else(|| run.to_owned());
-                Ok(vec![look(&store, &run).await?])
+                Ok(vec![look(&store, &run).await?.ok_or_else(|| unknown(&run))?])
             })?,
             Place::Aws { run, fleet } => block_on(look_on_aws(Some(&run), &fleet))?,
         },
@@ -50,20 +50,25 @@ async fn look_on_aws(run: Option<&str>, fleet: &AwsArgs) -> Result<Vec<Told>, Fa
             Some(run) => Some(run.to_owned()),
             None => run_under_way(&store, &SystemClock).await.map_err(told)?,
         };
-        if let Some(run) = under_way {
-            let region = (sites.len() > 1).then(|| site.session.region().to_owned());
-            all.push(Told { region, ..look(&store, &run).await? });
+        let Some(under_way) = under_way else { continue };
+        let region = (sites.len() > 1).then(|| site.session.region().to_owned());
+        match look(&store, &under_way).await? {
+            Some(told) => all.push(Told { region, ..told }),
+            None if run.is_some() => return Err(unknown(&under_way)),
+            // It has taken the fleet, and nothing is written down yet.
+            None => eprintln!("run {under_way} is about to begin"),
         }
     }
     Ok(all)
 }
 
-async fn look(store: &impl Store, run: &str) -> Result<Told, Failure> {
-    match status(store, run).await.map_err(told)? {
-        Some(status) => Told::of(&status),
-        None => Err(Failure::wrong(anyhow!("there is no run {run}"))
-            .with_hint("run ids are the folders under .squall/runs; on AWS give --stack and --region, too")),
-    }
+async fn look(store: &impl Store, run: &str) -> Result<Option<Told>, Failure> {
+    status(store, run).await.map_err(told)?.map(|status| Told::of(&status)).transpose()
+}
+
+fn unknown(run: &str) -> Failure {
+    Failure::wrong(anyhow!("there is no run {run}"))
+        .with_hint("run ids are the folders under .squall/runs; on AWS give --stack and --region, too")
 }
 
 const EXPIRED: &str = "its orchestrator has not been heard of in time, so load has ended by itself: `squall attach` \

@@ -274,13 +274,16 @@ impl Look {
         // Behind the fence the seconds are somebody else's.
         let until = until.min(-(-worker.bounds.fence_us()).div_euclid(1_000_000));
         let us = (until - 1) * 1_000_000;
+        // Users who begin with the load are none of the second before it.
+        let is_load = until > worker.first_second();
+        let users = if is_load { worker.users() } else { worker.users_before(until) };
+        let in_flight = worker.in_flight.get();
         worker.count_user_time();
-        let (users, in_flight) = (worker.users(), worker.in_flight.get());
         let mut observation = self.meter.read(worker.clock.now());
         observation.connections = u64::from(worker.connections.get());
         // Before the load there is nothing to see unless users are made ready; and nothing at all in seconds of the load
         // that are another generator's.
-        let visible = until > from && (until > worker.first_second() || users > 0 && worker.from_us == 0);
+        let visible = until > from && (is_load || users > 0 && worker.from_us == 0);
         if visible && observation.observed_us >= LEAST_OBSERVED_US {
             let second = |s: i64| i32::try_from(s).unwrap_or(i32::MAX);
             let mut recorder = worker.recorder.borrow_mut();

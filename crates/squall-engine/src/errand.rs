@@ -1,5 +1,6 @@
 //! `setup` and `teardown`: steps that one user takes, once in a run and without load.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
@@ -10,7 +11,8 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::task::spawn_local;
 
 use crate::clock::FineClock;
-use crate::connect::NetworkConnector;
+use crate::connect::{Guard, NetworkConnector};
+use crate::core::Core;
 use crate::load::LoadRun;
 use crate::once::{OnceOrder, core_of};
 use crate::slice::StartError;
@@ -26,6 +28,8 @@ pub enum Errand {
     Setup,
     /// Those after it.
     Teardown,
+    /// Those by which a generator learns its address.
+    SourceAddress,
 }
 
 /// What came of them.
@@ -44,6 +48,7 @@ impl Errand {
         match self {
             Self::Setup => &plan.setup,
             Self::Teardown => &plan.teardown,
+            Self::SourceAddress => &plan.source_address,
         }
     }
 
@@ -51,8 +56,28 @@ impl Errand {
         match self {
             Self::Setup => squall_plan::SETUP,
             Self::Teardown => squall_plan::TEARDOWN,
+            Self::SourceAddress => squall_plan::SOURCE_ADDRESS,
         }
     }
+}
+
+/// Takes the steps by which a generator learns which address its requests come from; the address, or why it is not known.
+/// For callers who have a runtime already.
+pub fn source_address(order: &OnceOrder, guard: Guard) -> Result<IpAddr, String> {
+    let guarded = || {
+        let mut core = core_of(order)?;
+        core.prepared.guard = Arc::new(guard);
+        errand_of(core, order, Errand::SourceAddress, None)
+    };
+    let joined = thread::scope(|scope| scope.spawn(guarded).join());
+    let done =
+        joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(|error| error.to_string())?;
+    let value = done.values.iter().find(|(name, _)| name == squall_plan::SOURCE_ADDRESS);
+    let text = value.and_then(|(_, value)| value.as_str()).unwrap_or_default().trim();
+    text.parse().map_err(|_| match done.measured.problems.keys().next() {
+        Some(problem) => problem.clone(),
+        None => "what was captured is no address".to_owned(),
+    })
 }
 
 /// Takes the steps, and tells of them if somebody listens.
@@ -61,7 +86,15 @@ pub fn run_errand(
     errand: Errand,
     port: Option<Rc<dyn Trace>>,
 ) -> Result<Done, StartError> {
-    let mut core = core_of(order)?;
+    errand_of(core_of(order)?, order, errand, port)
+}
+
+fn errand_of(
+    mut core: Core,
+    order: &OnceOrder,
+    errand: Errand,
+    port: Option<Rc<dyn Trace>>,
+) -> Result<Done, StartError> {
     errand.name().clone_into(&mut core.order.run.nonce);
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     runtime.map_err(StartError::Thread)?.block_on(async {
@@ -93,7 +126,7 @@ async fn walk(worker: &Rc<Worker>, errand: Errand) -> Done {
     }
     let load = Rc::new(LoadRun::new(&worker.plan, 0, worker.seed));
     // Behind all scenarios, so that what it draws is nobody else's.
-    let number = worker.plan.scenarios.len() + usize::from(errand == Errand::Teardown);
+    let number = worker.plan.scenarios.len() + errand as usize;
     let mut user = User::new(worker, &load, number, 0);
     let after = user.steps(errand.steps(&worker.plan), &mut None).await;
     let values = user.scope.variables();

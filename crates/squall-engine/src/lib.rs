@@ -50,7 +50,7 @@ pub use clock::{Clock, FineClock, TokioClock};
 pub use connect::{
     Connect, ConnectError, Dialed, Guard, Io, NetworkConnector, Origin, ProxyForm, TlsError, client_config,
 };
-pub use errand::{Done, Errand, run_errand, run_errand_apart};
+pub use errand::{Done, Errand, run_errand, run_errand_apart, source_address};
 pub use once::{OnceOrder, once};
 pub use slice::{
     Finished, Machine, Prepared, RunFacts, Running, SliceOrder, StartError, Stopper, prepare, start,

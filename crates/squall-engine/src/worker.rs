@@ -254,6 +254,13 @@ impl Worker {
     pub(crate) fn users(&self) -> u32 {
         u32::try_from(self.lives.borrow().spans.len()).unwrap_or(u32::MAX)
     }
+
+    /// How many of them were so before a second, as long as their time since then was not counted.
+    pub(crate) fn users_before(&self, second: i64) -> u32 {
+        let lives = self.lives.borrow();
+        let before = lives.spans.values().filter(|life| life.from_us < second * 1_000_000);
+        u32::try_from(before.count()).unwrap_or(u32::MAX)
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! **Invariants:** this crate is pure: no clock, socket, file or environment variable, and no runtime. A
 //! message that is duplicated, late, lost or foreign changes coverage, never arithmetic.
 
+pub mod absence;
 mod assignments;
 mod attach;
 pub mod ceilings;
@@ -47,7 +48,7 @@ pub use orchestrator::{
     Command, Division, End, Event, GeneratorRecord, Lasts, Orchestrator, Phase, Seats, Settings, Slices,
 };
 pub use ports::{Clock, ETag, Fetched, Listed, Put, Queue, Secrets, Store, StoreError, StoreErrorKind};
-pub use seat::{Identity, Load, Order, Reins, SeatOutcome, sit};
+pub use seat::{Identity, Load, Order, Prepared, Reins, SeatOutcome, sit};
 pub use squall_plan::{AwsResource, SecretSource};
-pub use status::{Status, regions_of, status};
+pub use status::{Status, regions_of, state_of, status};
 pub use stop::{Stop, stop};

@@ -145,12 +145,21 @@ pub struct Ready {
     pub region: String,
     /// The execution environment it runs in.
     pub environment: String,
+    /// How long its invitation had waited when it took it, in milliseconds, if that is known.
+    #[serde(default)]
+    pub queued_ms: Option<f64>,
     /// How long it took to start, in milliseconds.
     pub init_ms: f64,
     /// What its clock said when it wrote this.
     pub clock: Time,
     /// When its environment ends it, if it does.
     pub deadline: Option<Time>,
+    /// The address that its requests come from, if it was told.
+    #[serde(default)]
+    pub source_ip: Option<String>,
+    /// What whoever reads the result should know of it.
+    #[serde(default)]
+    pub remark: Option<String>,
     /// Why it cannot run the plan, if it cannot.
     pub problem: Option<String>,
 }
@@ -256,12 +265,20 @@ pub(crate) trait Message: Serialize + DeserializeOwned {
 
     /// Reads what [`to_bytes`](Self::to_bytes) wrote. Fields that are not known are passed over.
     fn from_bytes(bytes: &[u8]) -> Result<Self, MessageError> {
-        let value: serde_json::Value = serde_json::from_slice(bytes)?;
-        match value.get("version").and_then(serde_json::Value::as_u64) {
+        // Of another version nothing else need be as it is here. The rest is passed over, for there may be much of it.
+        let Versioned { version } = serde_json::from_slice(bytes)?;
+        match version.as_u64() {
             Some(version) if version != u64::from(VERSION) => Err(MessageError::Version(version)),
-            _ => Ok(serde_json::from_value(value)?),
+            _ => Ok(serde_json::from_slice(bytes)?),
         }
     }
+}
+
+/// What messages of all versions have.
+#[derive(Deserialize)]
+struct Versioned {
+    #[serde(default)]
+    version: serde_json::Value,
 }
 
 impl Message for Invitation {}
@@ -310,6 +327,8 @@ mod tests {
     fn a_message_of_another_version_or_kind_is_refused() {
         let newer = Control { version: 3, ..control() };
         assert!(matches!(Control::from_bytes(&newer.to_bytes()), Err(MessageError::Version(3))));
+        let other = Control::from_bytes(b"{\"term\":\"x\",\"version\":3}");
+        assert!(matches!(other, Err(MessageError::Version(3))), "whatever else is in it");
         for text in ["", "{}", "[]", "{\"version\":2}", "\u{1F329}", "{\"version\":\"x\"}"] {
             assert!(
                 matches!(Control::from_bytes(text.as_bytes()), Err(MessageError::Malformed(_))),

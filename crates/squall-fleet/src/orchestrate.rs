@@ -80,6 +80,8 @@ pub struct RunRecord {
     pub generators: Vec<GeneratorRecord>,
     /// What is missing, in words.
     pub missing: Vec<String>,
+    /// Seats that nobody took, in words, if somebody has looked why: their part of the load was others' to make.
+    pub absent: Vec<String>,
     /// How many requests may have been sent at most that nobody has reported.
     pub unknown_requests: u64,
     /// What lay in the store and could not be used, and why.

@@ -25,16 +25,19 @@
 //! | running   | the lease has run out, and not all is in | control `aborting`                    | ending    |
 
 mod account;
-pub(crate) mod posts;
+mod answers;
+mod posts;
 mod succession;
+pub(crate) mod windows;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::message::{Control, Ended, Final, Post, Ready, Relief, State, Time, VERSION};
-use crate::orchestrator::account::Told;
+use crate::orchestrator::account::{Told, Untold};
 use crate::orchestrator::posts::Slice;
+pub(crate) use crate::orchestrator::succession::{NOT_RENEWED, ORPHANED};
 pub use crate::orchestrator::words::{
     Command, Division, End, Event, GeneratorRecord, Lasts, Phase, Seats, Settings, Slices,
 };
@@ -56,14 +59,8 @@ const MARGIN: Duration = Duration::from_secs(10);
 /// When nothing could be looked at for so long, who was silent meanwhile is not blamed for it.
 const DEAF: Duration = Duration::from_secs(5);
 
-/// Why a run fails whose orchestrator was not heard of in time.
-const NOT_RENEWED: &str = "control was not renewed in time, so the load ended by itself";
-
 /// Why a run fails whose queue or store does not work any more.
 pub(crate) const LOST: &str = "lost the fleet, whose load ends by itself within 30 s";
-
-/// Why a run fails whose load ended before anybody took it over.
-const ORPHANED: &str = "its orchestrator was lost, so the load ended by itself";
 
 /// The state machine.
 #[derive(Debug)]
@@ -80,10 +77,15 @@ pub struct Orchestrator {
     clock_offset_us: i64,
     generators: BTreeMap<String, GeneratorRecord>,
     seats_taken: BTreeSet<u32>,
+    /// How many more must come at least before there are enough.
+    lacking: usize,
+    /// When somebody came last, or was invited.
+    came_at: Time,
     /// What is merged of each generator.
     told: BTreeMap<String, Told>,
     /// Who can begin, once there are enough of them.
     able: Vec<String>,
+    untold: Untold,
     slices: Vec<Slice>,
     /// The first of them, and of how many they are a part: load may be made in other regions, too.
     first: u32,
@@ -97,11 +99,17 @@ pub struct Orchestrator {
     /// Invitations that are not answered yet, and how long they are waited for.
     outstanding: Vec<(Time, u32)>,
     seats: Seats,
+    /// By how much each clock is before the store's, or ours if it has none; and how far the store's is before ours.
     clock_offsets_us: Vec<i64>,
+    store_ahead_us: Option<i64>,
     /// By how much each generator's clock was before the store's when it said that it is ready.
     clock_skews_us: BTreeMap<String, i64>,
-    /// When everything was looked at last, and since when that has been done without a pause.
-    looked_at: Time,
+    /// When the last look at everything began: what there was then is known. A look at a large fleet takes long.
+    look_began: Time,
+    looking_since: Option<Time>,
+    /// When anything happened last, and since when that has been so without a pause.
+    awake_at: Time,
+    was_deaf: bool,
     listening_since: Time,
     /// Whether what generators that were given up may have written late has been looked for, too.
     swept: Sweep,
@@ -110,7 +118,7 @@ pub struct Orchestrator {
     lease_until: Option<Time>,
     /// Whether another orchestrator decides, and this one only reads.
     superseded: bool,
-    /// How far the store's clock is ahead of ours, if this orchestrator has taken over from another.
+    /// How far the store's clock was ahead of ours when this orchestrator took over from another, if it did.
     resumed: Option<i64>,
     /// Whether those who have not come yet were invited again, in case nobody had been.
     invited_again: bool,
@@ -129,6 +137,7 @@ impl Orchestrator {
     /// Before the beginning.
     #[must_use]
     pub fn new(settings: Settings, now: Time) -> Self {
+        let lacking = settings.seats as usize;
         let control = Control {
             version: VERSION,
             term: 1,
@@ -149,8 +158,11 @@ impl Orchestrator {
             clock_offset_us: 0,
             generators: BTreeMap::new(),
             seats_taken: BTreeSet::new(),
+            lacking,
+            came_at: now,
             told: BTreeMap::new(),
             able: Vec::new(),
+            untold: Untold::default(),
             slices: Vec::new(),
             first: 0,
             of: 0,
@@ -160,8 +172,12 @@ impl Orchestrator {
             outstanding: Vec::new(),
             seats: Seats::default(),
             clock_offsets_us: Vec::new(),
+            store_ahead_us: None,
             clock_skews_us: BTreeMap::new(),
-            looked_at: now,
+            look_began: now,
+            looking_since: None,
+            awake_at: now,
+            was_deaf: false,
             listening_since: now,
             swept: Sweep::NotYet,
             notes: BTreeSet::new(),
@@ -181,18 +197,24 @@ impl Orchestrator {
         if self.phase == Phase::Done {
             return Vec::new();
         }
+        self.was_deaf |= event == Event::Deaf || now.since(self.awake_at) > DEAF.max(self.settings.poll * 2);
+        self.awake_at = now;
         let looked = event == Event::Looked;
         let mut commands = match event {
             Event::Begin if self.phase == Phase::Inviting => self.begin(now),
             Event::Looked => self.looked(now),
-            Event::Begin | Event::Tick | Event::Superseded(_) => Vec::new(),
+            Event::Tick => {
+                self.looking_since.get_or_insert(now);
+                Vec::new()
+            }
+            Event::Begin | Event::Deaf | Event::Superseded(_) => Vec::new(),
             Event::Renewed { lease_until } => {
                 self.lease_until = Some(lease_until);
                 self.leave_if_detached()
             }
             Event::Ready { ready, stored_at } => self.ready(now, ready, stored_at),
             Event::Merged { nonce, requests, rounds, sequence, interval } => {
-                self.merged(now, nonce, (requests, rounds), (sequence, interval));
+                self.merged(now, &nonce, (requests, rounds), (sequence, interval));
                 Vec::new()
             }
             Event::TooLate => self.begin_at(now, self.earliest_epoch(now)),
@@ -212,12 +234,11 @@ impl Orchestrator {
 
     /// Everything that was there has been told.
     fn looked(&mut self, now: Time) -> Vec<Command> {
-        if now.since(self.looked_at) > DEAF.max(self.settings.poll * 2) {
+        self.look_began = self.looking_since.take().unwrap_or(now);
+        if std::mem::take(&mut self.was_deaf) {
             self.listening_since = now;
         }
-        self.looked_at = now;
-        let again = self.resumed.is_some() && self.phase == Phase::Gathering && !self.invited_again;
-        if again {
+        if self.resumed.is_some() && self.phase == Phase::Gathering && !self.invited_again {
             self.invited_again = true;
             let planned = self.settings.seats.saturating_add(self.settings.spares);
             let lacking = planned.saturating_sub(self.seats.ready);
@@ -228,7 +249,11 @@ impl Orchestrator {
         } else if self.swept == Sweep::NotYet && self.is_settled(now) {
             self.swept = if self.anybody_is_lost() { Sweep::Asked } else { Sweep::Done };
         }
-        if self.superseded { Vec::new() } else { self.tend(now) }
+        match self.phase {
+            _ if self.superseded => Vec::new(),
+            Phase::Gathering => self.assign(now, false),
+            _ => self.tend(now),
+        }
     }
 
     fn begin(&mut self, now: Time) -> Vec<Command> {
@@ -255,7 +280,9 @@ impl Orchestrator {
             *count -= 1;
         }
         let gathering = self.phase == Phase::Gathering;
+        self.lacking = self.lacking.saturating_sub(1);
         if gathering {
+            self.came_at = now;
             self.seats.ready += 1;
             self.compare_clock(ready.clock, stored_at, now);
         } else if is_again {
@@ -266,6 +293,7 @@ impl Orchestrator {
         if let Some(stored_at) = stored_at {
             self.clock_skews_us.insert(ready.nonce.clone(), ready.clock.0.saturating_sub(stored_at.0));
         }
+        ready.remark.iter().for_each(|remark| self.note(remark.clone()));
         let problem = ready.problem.clone().filter(|_| gathering);
         let problem = problem.map(|problem| format!("generator of seat {}: {problem}", ready.seat));
         let ready_ms = now.since(self.began_at).as_secs_f64() * 1_000.0;
@@ -283,22 +311,9 @@ impl Orchestrator {
         self.recall_one(now, &nonce);
         match problem {
             Some(problem) if !self.superseded => self.stop(now, End::Failed(problem)),
-            None if gathering && !self.superseded => self.assign(now, false),
+            None if gathering && !self.superseded && self.lacking == 0 => self.assign(now, false),
             _ => Vec::new(),
         }
-    }
-
-    /// The fleet's time is the median of its clocks. Whoever takes over sees words that are long known, and compares them
-    /// by way of the store's clock.
-    fn compare_clock(&mut self, there: Time, stored_at: Option<Time>, here: Time) {
-        let offset_us = match (self.resumed, stored_at) {
-            (Some(ahead_us), Some(stored_at)) => there.0.saturating_sub(stored_at.0).saturating_add(ahead_us),
-            (Some(ahead_us), None) => ahead_us,
-            (None, _) => there.0.saturating_sub(here.0),
-        };
-        let at = self.clock_offsets_us.partition_point(|other| *other < offset_us);
-        self.clock_offsets_us.insert(at, offset_us);
-        self.clock_offset_us = self.clock_offsets_us[self.clock_offsets_us.len() / 2];
     }
 
     /// Sets the epoch, or sets it anew where nobody has heard of it yet.
@@ -321,7 +336,9 @@ impl Orchestrator {
         }
         let ended = last_word.ended.clone();
         record.heard_at = now;
+        let nonce = last_word.nonce.clone();
         record.last_word = Some(last_word);
+        self.account_for(&nonce);
         match ended {
             Ended::AbortRequested(reason) => self.stop(now, End::Aborted(reason)),
             _ => Vec::new(),
@@ -354,9 +371,10 @@ impl Orchestrator {
         MARGIN + self.settings.lasts.cleanup + Duration::from_secs(u64::from(self.settings.interval_s))
     }
 
-    /// What is due by itself: the end, giving up, the lease. Given up is only what a look did not find.
+    /// What is due by itself: the end, giving up, the lease. Given up is only what a look did not find that began when it
+    /// was late: a look at a large fleet takes long.
     fn progress(&mut self, now: Time, looked: bool) -> Vec<Command> {
-        let late = looked && now >= self.deadline;
+        let late = looked && self.look_began >= self.deadline;
         let expired = self.has_expired(now);
         match self.phase {
             Phase::Inviting | Phase::Done => return Vec::new(),
@@ -426,92 +444,6 @@ impl Orchestrator {
     /// The instant by the generators' clocks.
     fn fleet_time(&self, now: Time) -> Time {
         Time(now.0.saturating_add(self.clock_offset_us))
-    }
-
-    /// Whether the lease that generators know of has run out.
-    pub(crate) fn has_expired(&self, now: Time) -> bool {
-        self.lease_until.is_some_and(|until| self.fleet_time(now) >= until)
-    }
-
-    /// Whether generators that hear of the epoch within a poll would miss it. Where others begin at the same time it
-    /// stands all the same.
-    pub(crate) fn is_too_late_to_begin(&self, now: Time) -> bool {
-        !self.settings.is_one_of_several()
-            && self.control.epoch.is_some_and(|epoch| self.fleet_time(now).plus(self.settings.poll) > epoch)
-    }
-
-    /// Whether another orchestrator decides.
-    pub(crate) fn only_reads(&self) -> bool {
-        self.superseded
-    }
-
-    /// Which assignment is in force.
-    pub(crate) fn generation(&self) -> u32 {
-        self.control.generation
-    }
-
-    /// Which orchestrator this is.
-    pub(crate) fn term(&self) -> u64 {
-        self.control.term
-    }
-
-    /// How many can begin, if there are enough of them and load has not begun.
-    pub(crate) fn able(&self) -> Option<u32> {
-        let count = u32::try_from(self.able.len()).unwrap_or(u32::MAX);
-        (self.phase == Phase::Gathering && count > 0).then_some(count)
-    }
-
-    /// How many generators are wanted.
-    pub(crate) fn wanted(&self) -> u32 {
-        self.settings.seats
-    }
-
-    /// How the load has ended or is to end, if it has or is.
-    pub(crate) fn ending(&self) -> Option<&End> {
-        matches!(self.phase, Phase::Ending | Phase::Done).then_some(&self.end)
-    }
-
-    /// Its slices, once the load is divided.
-    #[must_use]
-    pub fn slices(&self) -> Slices {
-        let count = u32::try_from(self.slices.len()).unwrap_or(u32::MAX);
-        Slices { first: self.first, count, of: self.of }
-    }
-
-    /// Where it stands.
-    #[must_use]
-    pub fn phase(&self) -> Phase {
-        self.phase
-    }
-
-    /// When the load begins, by the generators' clocks; once that is decided.
-    #[must_use]
-    pub fn epoch(&self) -> Option<Time> {
-        self.control.epoch
-    }
-
-    /// What became of the seats.
-    #[must_use]
-    pub fn seats(&self) -> Seats {
-        Seats { spare: self.unused(), ..self.seats }
-    }
-
-    /// All generators that took a seat, by nonce.
-    #[must_use]
-    pub fn generators(&self) -> &BTreeMap<String, GeneratorRecord> {
-        &self.generators
-    }
-
-    /// Whether a snapshot of this generator is expected.
-    #[must_use]
-    pub fn has_slice(&self, nonce: &str) -> bool {
-        self.generators.get(nonce).is_some_and(|record| record.post.is_some())
-    }
-
-    /// What happened to the fleet that whoever reads the result should know.
-    #[must_use]
-    pub fn notes(&self) -> Vec<String> {
-        self.notes.iter().cloned().collect()
     }
 
     fn note(&mut self, note: String) {

@@ -1,5 +1,6 @@
 //! The generator's side: take a seat, wait for a slice, run it, report, leave.
 
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,11 +11,9 @@ use futures_util::future::{BoxFuture, Either, select};
 use squall_metrics::{Recording, Snapshot};
 use squall_plan::{Bundle, Plan, Share, compile};
 
-use crate::keys;
-use crate::message::{
-    Ended, Final, Invitation, Manifest, Message, MessageError, Ready, Relief, State, Time, VERSION,
-};
+use crate::message::{Ended, Final, Invitation, Manifest, Message, Ready, Relief, State, Time, VERSION};
 use crate::ports::{Clock, Fetched, Store, StoreError, StoreErrorKind, write_once};
+use crate::{keys, sizing};
 
 mod watch;
 
@@ -43,6 +42,8 @@ pub struct Identity {
     pub region: String,
     /// The execution environment it runs in.
     pub environment: String,
+    /// How long its invitation had waited when it took it, in milliseconds, if that is known.
+    pub queued_ms: Option<f64>,
     /// How long it took to start, in milliseconds.
     pub init_ms: f64,
     /// When its environment ends it, if it does.
@@ -70,6 +71,15 @@ pub struct Order {
     pub rounds: u64,
     /// How often it hands over what it measured.
     pub interval: Duration,
+}
+
+/// What was made ready for a plan.
+#[derive(Debug)]
+pub struct Prepared<Start> {
+    /// Starts the engine.
+    pub start: Start,
+    /// The address that its requests come from, or why that is not known; `None` if nobody wants to know.
+    pub source: Option<Result<IpAddr, String>>,
 }
 
 /// The engine at work.
@@ -119,7 +129,7 @@ pub async fn sit<Preparation, Start>(
     prepare: impl FnOnce(Arc<Plan>) -> Preparation,
 ) -> Result<SeatOutcome, StoreError>
 where
-    Preparation: Future<Output = Result<Start, String>>,
+    Preparation: Future<Output = Result<Prepared<Start>, String>>,
     Start: FnOnce(Order) -> Result<Load, String>,
 {
     let invitation = match Invitation::from_text(invitation) {
@@ -127,19 +137,22 @@ where
         Ok(_) => return Ok(SeatOutcome::NotNeeded),
         Err(error) => return Ok(SeatOutcome::Foreign(error.to_string())),
     };
-    let manifest = match read::<Manifest>(store, &keys::manifest(&invitation.run)).await? {
+    let fetched = read(store, clock, identity, &keys::manifest(&invitation.run)).await?;
+    let manifest = match fetched.map(|value| Manifest::from_bytes(&value)) {
         Some(Ok(manifest)) => manifest,
         Some(Err(error)) => return Ok(SeatOutcome::Foreign(error.to_string())),
         None => return Ok(SeatOutcome::Foreign("there is no such run".to_owned())),
     };
-    let prepared = match plan(store, &manifest).await?.map(Arc::new) {
-        Ok(plan) => prepare(Arc::clone(&plan)).await.map(|start| (start, plan)),
+    let bundle = read(store, clock, identity, &keys::plan(&manifest.bundle)).await?;
+    let prepared = match plan(bundle, &manifest).map(Arc::new) {
+        Ok(plan) => prepare(Arc::clone(&plan)).await.map(|prepared| (prepared, plan)),
         Err(problem) => Err(problem),
     };
     let seat = Seat { store, clock, identity, manifest: &manifest };
     let mut watch = Watch::new(identity, &manifest, clock.now());
-    seat.say_ready(&mut watch, invitation.seat, prepared.as_ref().err().cloned()).await?;
-    let (start, mut plan) = match prepared {
+    let source = prepared.as_ref().map(|(prepared, _)| prepared.source.clone()).map_err(Clone::clone);
+    seat.say_ready(&mut watch, invitation.seat, source).await?;
+    let (Prepared { start, .. }, mut plan) = match prepared {
         Ok(prepared) => prepared,
         Err(problem) => return Ok(SeatOutcome::Unable(problem)),
     };
@@ -156,30 +169,35 @@ where
     seat.run(watch, load, epoch).await.map(SeatOutcome::Ran)
 }
 
-async fn read<M: Message>(
+/// What is under a key, if anything. Thousands begin at the same time, and a store that has too much to do for a while
+/// costs no seat.
+async fn read(
     store: &impl Store,
+    clock: &impl Clock,
+    identity: &Identity,
     key: &str,
-) -> Result<Option<Result<M, MessageError>>, StoreError> {
-    Ok(match store.get(key, None).await? {
-        Fetched::Found { value, .. } => Some(M::from_bytes(&value)),
-        Fetched::NotModified | Fetched::Missing => None,
-    })
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut patience = Patience::default();
+    loop {
+        match store.get(key, None).await {
+            Ok(Fetched::Found { value, .. }) => return Ok(Some(value)),
+            Ok(Fetched::NotModified | Fetched::Missing) => return Ok(None),
+            Err(error) if patience.tries_again(clock, identity, &error).await => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// The plan of a run, or why there is none.
-async fn plan(store: &impl Store, manifest: &Manifest) -> Result<Result<Plan, String>, StoreError> {
-    let Fetched::Found { value, .. } = store.get(&keys::plan(&manifest.bundle), None).await? else {
-        return Ok(Err("plan is not in the store".to_owned()));
-    };
+fn plan(bundle: Option<Vec<u8>>, manifest: &Manifest) -> Result<Plan, String> {
+    let value = bundle.ok_or("plan is not in the store")?;
     if Bundle::sha256_of(&value) != manifest.bundle {
-        return Ok(Err("plan's bundle is not what the manifest says".to_owned()));
+        return Err("plan's bundle is not what the manifest says".to_owned());
     }
-    let Ok(bundle) = Bundle::from_bytes(&value) else {
-        return Ok(Err("plan's bundle cannot be read".to_owned()));
-    };
+    let bundle = Bundle::from_bytes(&value).map_err(|_| "plan's bundle cannot be read")?;
     // It may be large, and the bundle has all of it.
     drop(value);
-    Ok(compile(&bundle).map(|compiled| compiled.plan).map_err(|problems| problems.render(false)))
+    compile(&bundle).map(|compiled| compiled.plan).map_err(|problems| problems.render(false))
 }
 
 struct Seat<'a, S, C> {
@@ -194,24 +212,33 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
         &self,
         watch: &mut Watch<'_>,
         seat: u32,
-        problem: Option<String>,
+        source: Result<Option<Result<IpAddr, String>>, String>,
     ) -> Result<(), StoreError> {
         let mut patience = Patience::default();
         while let Err(error) = watch.first_look(self.store, self.clock).await {
-            if !self.tries_again(&error, &mut patience).await {
+            if !patience.tries_again(self.clock, self.identity, &error).await {
                 return Err(error);
             }
         }
         let identity = self.identity.clone();
+        let problem = source.as_ref().err().cloned();
+        let (source_ip, remark) = match source.ok().flatten() {
+            None => (None, None),
+            Some(Ok(address)) => (Some(address.to_string()), None),
+            Some(Err(reason)) => (None, Some(format!("`source_address`: {reason}"))),
+        };
         let ready = Ready {
             version: VERSION,
             nonce: identity.nonce,
             seat,
             region: identity.region,
             environment: identity.environment,
+            queued_ms: identity.queued_ms,
             init_ms: identity.init_ms,
             clock: self.clock.now(),
             deadline: identity.deadline,
+            source_ip,
+            remark,
             problem,
         };
         self.write(&keys::ready(&self.manifest.run, &ready.nonce), ready.to_bytes()).await
@@ -259,8 +286,9 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
         };
         let stopped = Mutex::new(None);
         let (recordings, reins) = (&mut load.recordings, &*load.reins);
+        let turn = watch.post.as_ref().map_or(Duration::ZERO, |(post, _)| self.turn(post.share));
         let written = {
-            let writer = pin!(self.write_snapshots(recordings, epoch));
+            let writer = pin!(self.write_snapshots(recordings, epoch, turn));
             let watcher = pin!(self.watch(&mut watch, reins, epoch, &stopped));
             match select(writer, watcher).await {
                 Either::Left((written, _)) => written,
@@ -286,13 +314,31 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
         self.say_final(told, ended, late).await
     }
 
-    async fn write_snapshots(&self, recordings: &mut UnboundedReceiver<Recording>, epoch: Time) -> Written {
+    /// When in each interval a slice's generator writes: intervals end for all at the same time, and a store takes only so
+    /// many writes a second.
+    fn turn(&self, share: Share) -> Duration {
+        let spread = sizing::spread(self.manifest.seats, self.manifest.interval_s);
+        spread * share.index() / share.count().max(1)
+    }
+
+    async fn write_snapshots(
+        &self,
+        recordings: &mut UnboundedReceiver<Recording>,
+        epoch: Time,
+        turn: Duration,
+    ) -> Written {
         let interval_us = u128::from(self.manifest.interval_s.max(1)) * 1_000_000;
         let mut written = Written::default();
         while let Some(recording) = recordings.next().await {
             let interval = recording.into_interval();
             if interval.is_empty() {
                 continue;
+            }
+            let into_us = self.clock.now().since(epoch).as_micros() % interval_us;
+            let into = Duration::from_micros(u64::try_from(into_us).unwrap_or(u64::MAX));
+            let early = turn.saturating_sub(into);
+            if !early.is_zero() {
+                self.clock.sleep(early).await;
             }
             let requests = interval.series.values().map(|series| series.requests).sum::<u64>();
             let sequence = written.snapshots;
@@ -369,28 +415,10 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
         let mut patience = Patience::default();
         loop {
             match write_once(self.store, key, &value).await {
-                Err(error) if self.tries_again(&error, &mut patience).await => {}
+                Err(error) if patience.tries_again(self.clock, self.identity, &error).await => {}
                 result => return result,
             }
         }
-    }
-
-    /// Whether something that failed is tried again; after a pause, if so.
-    async fn tries_again(&self, error: &StoreError, patience: &mut Patience) -> bool {
-        patience.attempts += 1;
-        let pause = (PAUSES.0 * 2_u32.saturating_pow(patience.attempts - 1)).min(PAUSES.1);
-        let again = error.kind == StoreErrorKind::Unavailable
-            && patience.attempts < ATTEMPTS
-            && self.has_time_for(pause);
-        if again {
-            self.clock.sleep(pause).await;
-        }
-        again
-    }
-
-    /// Whether there is time for another try after a pause, before the environment ends.
-    fn has_time_for(&self, pause: Duration) -> bool {
-        self.identity.deadline.is_none_or(|deadline| self.clock.now().plus(pause + FLUSH / 4) < deadline)
     }
 }
 
@@ -402,6 +430,23 @@ fn micros(duration: Duration) -> u64 {
 #[derive(Debug, Default)]
 struct Patience {
     attempts: u32,
+}
+
+impl Patience {
+    /// Whether something that failed is tried again; after a pause, if so. There must be time for it before the environment
+    /// ends.
+    async fn tries_again(&mut self, clock: &impl Clock, identity: &Identity, error: &StoreError) -> bool {
+        self.attempts += 1;
+        let pause = (PAUSES.0 * 2_u32.saturating_pow(self.attempts - 1)).min(PAUSES.1);
+        let ends = clock.now().plus(pause + FLUSH / 4);
+        let again = error.kind == StoreErrorKind::Unavailable
+            && self.attempts < ATTEMPTS
+            && identity.deadline.is_none_or(|deadline| ends < deadline);
+        if again {
+            clock.sleep(pause).await;
+        }
+        again
+    }
 }
 
 /// What of a load has been written.

@@ -20,9 +20,12 @@ pub use self::executor::{Executor, VirtualClock};
 pub use self::target::Received;
 pub use self::world::Weather;
 use self::world::World;
+use crate::attach::Resumed;
 use crate::judge::Judge;
+use crate::message::RegionSeats;
 use crate::orchestrate::{Fleet, Observer, OrchestrateError, RunOrder, RunRecord, View, orchestrate};
-use crate::{AttachError, Clock, End, Lasts, Settings, attach, sizing};
+use crate::orchestrator::{LEASE, NOT_RENEWED, ORPHANED, RENEW};
+use crate::{AttachError, Clock, End, Lasts, Settings, Store, attach, sizing};
 
 /// What is simulated.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +34,8 @@ pub struct Scenery {
     pub seed: u64,
     /// How many generators are wanted.
     pub slices: u32,
+    /// Over how many regions they are spread.
+    pub regions: u32,
     /// Arrivals a second, of all slices together.
     pub rate: u32,
     /// How long load is made.
@@ -44,13 +49,32 @@ pub struct Scenery {
 impl Scenery {
     /// A fleet of so many, in any weather.
     #[must_use]
-    pub fn any(seed: u64, slices: u32) -> Self {
+    pub fn any(seed: u64, slices: u32, regions: u32) -> Self {
         let dice = Dice::new(seed);
         let weather = Weather::any(&dice);
-        let window = Duration::from_secs(if dice.happens(500) { 40 } else { 3_600 });
-        Self { seed, slices, rate: slices.max(200), load: Duration::from_mins(2), window, weather }
+        let (mut load, mut window) = (Duration::from_mins(2), Duration::from_hours(1));
+        if dice.happens(500) {
+            window = load / 3;
+            // What a large fleet needs to hand over is no less than a minute.
+            if slices > LARGE {
+                (load, window) = (load * 2, load);
+            }
+        }
+        Self { seed, slices, regions, rate: slices.clamp(200, 2_000), load, window, weather }
+    }
+
+    /// How many generators are wanted in each region.
+    fn seats(&self) -> Vec<RegionSeats> {
+        let regions = self.regions.max(1);
+        let seats = |index| self.slices / regions + u32::from(index < self.slices % regions);
+        (0..regions)
+            .map(|index| RegionSeats { region: format!("region {index}"), seats: seats(index) })
+            .collect()
     }
 }
+
+/// More slices are a large fleet.
+const LARGE: u32 = 2_000;
 
 /// What became of a run.
 #[derive(Debug)]
@@ -65,6 +89,8 @@ pub struct Outcome {
     pub still_running: usize,
     /// How long it took, in virtual time.
     pub took: Duration,
+    /// How long nobody orchestrated, if somebody took the run over.
+    pub absent: Option<Duration>,
 }
 
 /// Nobody looks.
@@ -82,27 +108,32 @@ const ENDLESS: Duration = Duration::from_hours(6);
 
 const RUN: &str = "simulated";
 
+/// How often it is tried to take a run over in a region that does not answer.
+const ATTEMPTS: u32 = 3;
+
 /// Runs it.
 #[must_use]
 pub fn simulate(scenery: &Scenery) -> Outcome {
     let executor = Executor::default();
     let bundle = bundle(scenery);
     let world = Rc::new(World::new(&executor, scenery));
-    let settings = settings(scenery, &bundle);
     let planned = target::planned(&bundle);
-    let record = executor.run(ENDLESS, drive(Rc::clone(&world), bundle, settings));
+    let record = executor.run(ENDLESS, drive(Rc::clone(&world), bundle));
     let took = executor.clock(0).elapsed();
     executor.run(ENDLESS, {
         let clock = executor.clock(0);
         async move { clock.sleep(AFTERMATH).await }
     });
-    Outcome {
+    let outcome = Outcome {
         record: record.unwrap_or_else(|| Err("it does not end".to_owned())),
         received: world.target.received(),
         planned,
         still_running: world.target.senders(),
         took,
-    }
+        absent: world.absent.get(),
+    };
+    executor.end();
+    outcome
 }
 
 fn bundle(scenery: &Scenery) -> Bundle {
@@ -116,64 +147,94 @@ fn bundle(scenery: &Scenery) -> Bundle {
     Bundle::new("simulated.yaml", text, Inputs::default())
 }
 
-fn order(bundle: Bundle) -> RunOrder {
-    RunOrder { bundle, judge: Judge::default(), all_regions: false, lost: Vec::new() }
-}
-
-fn settings(scenery: &Scenery, bundle: &Bundle) -> Settings {
+/// As the command sets them on AWS, in each region.
+fn settings(scenery: &Scenery, bundle: &str) -> Vec<Settings> {
     let Scenery { seed, slices, load, window, .. } = *scenery;
-    Settings {
+    let regions = scenery.seats();
+    let largest = regions.iter().map(|region| region.seats).max().unwrap_or(slices);
+    let of_region = |region: &RegionSeats| Settings {
         run: RUN.to_owned(),
         name: "simulated".to_owned(),
-        bundle: bundle.sha256(),
+        bundle: bundle.to_owned(),
         seed,
-        seats: slices,
-        least: slices - slices / 20,
-        spares: sizing::spares(slices),
+        seats: region.seats,
+        least: region.seats - region.seats / 20,
+        spares: sizing::spares(region.seats),
         interval_s: sizing::interval_s(slices),
-        poll: sizing::poll(slices),
-        gather: Duration::from_mins(1),
+        poll: sizing::poll(largest),
+        gather: sizing::gather(largest),
         window,
-        lasts: Lasts {
-            load,
-            graceful: Duration::ZERO,
-            cleanup: Duration::ZERO,
-            spread: Duration::ZERO,
-            divisible: true,
-        },
+        lasts: lasts(load),
         detached: false,
-        regions: Vec::new(),
+        regions: if regions.len() > 1 { regions.clone() } else { Vec::new() },
         all_regions: false,
-    }
+    };
+    regions.iter().map(of_region).collect()
+}
+
+fn lasts(load: Duration) -> Lasts {
+    let [graceful, cleanup, spread] = [Duration::ZERO; 3];
+    Lasts { load, graceful, cleanup, spread, divisible: true }
 }
 
 /// Orchestrates the run; where the weather wants it the orchestrator dies on the way, and another one takes over.
-async fn drive(world: Rc<World>, bundle: Bundle, settings: Settings) -> Result<RunRecord, String> {
+async fn drive(world: Rc<World>, bundle: Bundle) -> Result<RunRecord, String> {
     let weather = world.scenery.weather;
-    let store = world.store_of_orchestrator();
+    let stores = world.stores_of_orchestrator();
     let clock = world.clock_of_orchestrator();
-    let mut nobody = Nobody;
-    let fleet = |settings, resumed| {
-        vec![Fleet { region: "simulated".to_owned(), queue: &*world.queue, store: &store, settings, resumed }]
+    let fleets = |parts: Vec<(usize, Settings, Option<Resumed>)>| {
+        let fleet = |(index, settings, resumed): (usize, Settings, Option<Resumed>)| {
+            let (site, store) = (&world.sites[index], &stores[index]);
+            Fleet { region: site.region.clone(), queue: &*site.queue, store, settings, resumed }
+        };
+        parts.into_iter().map(fleet).collect::<Vec<_>>()
     };
-    let lasts = settings.lasts;
-    let begun = orchestrate(fleet(settings, None), &clock, order(bundle), &mut nobody, world.stop());
+    let order = |lost| RunOrder { bundle: bundle.clone(), judge: Judge::default(), all_regions: false, lost };
+    let all = settings(&world.scenery, &bundle.sha256());
+    let parts = all.iter().cloned().enumerate().map(|(index, settings)| (index, settings, None)).collect();
+    let mut nobody = Nobody;
+    let begun = orchestrate(fleets(parts), &clock, order(Vec::new()), &mut nobody, world.stop());
     let Some((dies_after, away)) = weather.orchestrator_dies(&world.dice, world.scenery.load) else {
         return begun.await.map_err(in_words);
     };
     if let Some(record) = world.executor.within(dies_after, begun).await {
         return record.map_err(in_words);
     }
+    let died_at = clock.now();
     clock.sleep(away).await;
+    let (mut parts, mut lost) = (Vec::new(), Vec::new());
+    for (index, settings) in all.into_iter().enumerate() {
+        match take_over(&world, &stores[index], &clock).await {
+            Ok((settings, resumed)) => parts.push((index, settings, Some(resumed))),
+            Err(reason) => lost.push((world.sites[index].region.clone(), settings, reason)),
+        }
+    }
+    world.absent.set(Some(clock.now().since(died_at)));
+    if parts.is_empty() {
+        return Err(lost.pop().map_or_else(String::new, |(.., reason)| reason));
+    }
+    let mut nobody = Nobody;
+    let record = orchestrate(fleets(parts), &clock, order(lost), &mut nobody, world.stop()).await;
+    record.map_err(in_words)
+}
+
+/// What there is of a run in a region; where there are others, it is not waited for for ever.
+async fn take_over(
+    world: &World,
+    store: &impl Store,
+    clock: &impl Clock,
+) -> Result<(Settings, Resumed), String> {
+    let mut attempts = 0;
     loop {
-        match attach(&store, &clock, RUN).await {
+        attempts += 1;
+        match attach(store, clock, RUN).await {
             Ok(attached) => {
-                let fleet = fleet(attached.manifest.settings(lasts), Some(attached.resumed));
-                let (stop, mut nobody) = (world.stop(), Nobody);
-                let record = orchestrate(fleet, &clock, order(attached.bundle), &mut nobody, stop).await;
-                return record.map_err(in_words);
+                let settings = attached.manifest.settings(lasts(world.scenery.load));
+                return Ok((settings, attached.resumed));
             }
-            Err(AttachError::Store(_)) => clock.sleep(Duration::from_secs(1)).await,
+            Err(AttachError::Store(_)) if world.sites.len() == 1 || attempts < ATTEMPTS => {
+                clock.sleep(Duration::from_secs(1)).await;
+            }
             Err(error) => return Err(error.to_string()),
         }
     }
@@ -201,6 +262,12 @@ impl Outcome {
             expect(received == 0, format!("{received} requests, and no record"));
             return broken;
         };
+        let was_short = self.absent.is_none_or(|absent| absent < LEASE.saturating_sub(RENEW * 2));
+        expect(
+            !(was_short
+                && matches!(&record.end, End::Failed(reason) if [NOT_RENEWED, ORPHANED].contains(&&**reason))),
+            format!("{:?} without an orchestrator ended it", self.absent),
+        );
         let reported = record.merged.requests();
         let counts = record.merged.loads().values().next().copied().unwrap_or_default().arrivals;
         expect(reported <= received, format!("{reported} reported, {received} received"));

@@ -32,6 +32,10 @@ const SEATS_OF_ORDINARY_INTERVALS: u32 = 2_000;
 /// minute. Pollers that are provided are there at once, but cost more and take longer to set up.
 const SEATS_WITHOUT_POLLERS: u32 = 100;
 
+/// So many snapshots a second are written at most, or all within most of an interval: with the last one comes a last word, and
+/// some need a second try.
+const WRITES_PER_S: u32 = 1_250;
+
 /// An ordinary mapping has at least 2 at a time.
 const LEAST_CONCURRENCY: u32 = 2;
 
@@ -91,6 +95,22 @@ pub fn spares(seats: u32) -> u32 {
 #[must_use]
 pub fn poll(seats: u32) -> Duration {
     Duration::from_millis(u64::from(seats.max(READS_PER_S)) * 1_000 / u64::from(READS_PER_S))
+}
+
+/// Over how much of each interval the fleet's snapshots are spread: all are made at its end, S3 takes 3,500 writes a second
+/// under one prefix, and what it refuses comes again. A small fleet's come at once.
+#[must_use]
+pub fn spread(seats: u32, interval_s: u32) -> Duration {
+    let spread = Duration::from_secs(1) * seats / WRITES_PER_S;
+    spread.min(Duration::from_secs(u64::from(interval_s)) * 4 / 5)
+}
+
+/// How many values the orchestrator fetches at the same time: a fleet's snapshots of an interval must be in well before the
+/// next ones come, over a network on which each takes a tenth of a second. Each takes a descriptor, and some systems give
+/// a process 256.
+#[must_use]
+pub fn reads_at_once(seats: u32) -> usize {
+    (seats / 20).clamp(64, 192) as usize
 }
 
 /// How often generators write snapshots, in seconds.
@@ -176,7 +196,11 @@ mod tests {
         for seats in [1, 16, 2_000, 2_001, 5_000, 10_000] {
             let reads_per_s = f64::from(seats) / poll(seats).as_secs_f64();
             let writes_per_s = f64::from(seats) / f64::from(interval_s(seats));
+            let at_once = f64::from(seats) / spread(seats, interval_s(seats)).as_secs_f64();
+            assert!((at_once - 1_250.0).abs() < 0.01, "{seats}");
             assert!(reads_per_s <= 2_001.0 && writes_per_s <= 1_000.0, "{seats}");
+            // A tenth of a second each, and there is time left.
+            assert!(reads_at_once(seats) as f64 / 0.1 >= 1.5 * writes_per_s, "{seats}");
         }
         assert_eq!((poll(16), interval_s(16)), (Duration::from_secs(1), 2));
         assert_eq!((poll(10_000), interval_s(10_000)), (Duration::from_secs(5), 10));

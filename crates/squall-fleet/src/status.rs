@@ -48,6 +48,13 @@ pub async fn regions_of(store: &impl Store, run: &str) -> Result<Vec<String>, St
     Ok(regions.into_iter().map(|region| region.region).collect())
 }
 
+/// What a run's orchestrator said last of where it stands; `None` if nothing that can be read.
+pub async fn state_of(store: &impl Store, run: &str) -> Result<Option<State>, StoreError> {
+    let found = store.get(&keys::control(run), None).await?;
+    let Fetched::Found { value, .. } = found else { return Ok(None) };
+    Ok(Control::from_bytes(&value).ok().map(|control| control.state))
+}
+
 /// Looks at a run; `None` if there is none.
 pub async fn status(store: &impl Store, run: &str) -> Result<Option<Status>, StoreError> {
     let Fetched::Found { value, .. } = store.get(&keys::manifest(run), None).await? else { return Ok(None) };

@@ -8,7 +8,7 @@ use lambda_runtime::{Context, LambdaEvent};
 use serde::{Deserialize, Serialize};
 use squall_aws::{AwsSecrets, S3Store, SqsQueue};
 use squall_fleet::ceilings::generators_of;
-use squall_fleet::{Ended, Identity, Load, Order, SeatOutcome, Time, sit};
+use squall_fleet::{Clock, Ended, Identity, Load, Order, Prepared, SeatOutcome, Time, sit};
 use squall_seat::{Machine, Plan, SystemClock, machine_of_memory};
 
 use crate::environment::Environment;
@@ -26,6 +26,23 @@ struct Record {
     message_id: String,
     receipt_handle: String,
     body: String,
+    #[serde(default)]
+    attributes: Attributes,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Attributes {
+    /// When it was sent, in milliseconds since 1970.
+    sent_timestamp: Option<String>,
+}
+
+impl Record {
+    /// How long it has been in the queue.
+    fn queued_ms(&self, now: Time) -> Option<f64> {
+        let sent_ms: i64 = self.attributes.sent_timestamp.as_ref()?.parse().ok()?;
+        Some(now.since(Time(sent_ms.checked_mul(1_000)?)).as_secs_f64() * 1_000.0)
+    }
 }
 
 /// Which messages of a batch were not dealt with. Those stay in the queue.
@@ -90,6 +107,7 @@ impl Handler {
             nonce: nonce(&context.request_id),
             region: self.environment.region.clone(),
             environment: self.environment.log_stream.clone(),
+            queued_ms: record.queued_ms(SystemClock.now()),
             init_ms: if is_warm { 0.0 } else { self.init.as_secs_f64() * 1_000.0 },
             deadline: deadline(context),
         };
@@ -107,7 +125,7 @@ impl Handler {
         plan: Arc<Plan>,
         machine: Machine,
         invitation: &str,
-    ) -> Result<impl FnOnce(Order) -> Result<Load, String> + use<>, String> {
+    ) -> Result<Prepared<impl FnOnce(Order) -> Result<Load, String> + use<>>, String> {
         let ceilings = self.environment.ceilings.clone();
         // Only where it matters, for it is one more read.
         let generators = match ceilings.generators {
@@ -119,11 +137,13 @@ impl Handler {
         };
         ceilings.check(&plan, generators).map_err(|beyond| beyond.to_string())?;
         let guard = self.environment.guard();
-        let start = squall_seat::prepare_guarded(plan, machine, guard, &self.secrets).await?;
-        Ok(move |order: Order| {
+        let Prepared { start, source } =
+            squall_seat::prepare_guarded(plan, machine, guard, &self.secrets).await?;
+        let start = move |order: Order| {
             ceilings.check_share(order.share).map_err(|beyond| beyond.to_string())?;
             start(order)
-        })
+        };
+        Ok(Prepared { start, source })
     }
 }
 
@@ -156,4 +176,17 @@ fn in_a_word(outcome: &SeatOutcome) -> &'static str {
 #[expect(clippy::print_stderr, reason = "this is where a function's log goes")]
 fn log(line: &str) {
     eprintln!("{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever looks why seats are not taken asks like this.
+    #[test]
+    fn a_batch_without_messages_is_nothing_to_do() {
+        let batch: Batch = serde_json::from_str(r#"{"Records":[]}"#).unwrap();
+        assert!(batch.records.is_empty());
+        assert_eq!(serde_json::to_string(&Answer::default()).unwrap(), r#"{"batchItemFailures":[]}"#);
+    }
 }

@@ -1,14 +1,16 @@
 //! Takes samples in, on the thread that makes them.
 
+mod dense;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use self::dense::{DenseSecond, DenseSeries, by_id};
 use crate::distribution::Distribution;
-use crate::exemplar::{EVENTS_OF_THREAD, Event, Events, Exemplar, OneIn, Slowest};
+use crate::exemplar::{EVENTS_OF_THREAD, Event, Events, Exemplar, OneIn};
 use crate::health::{Health, Observation};
 use crate::interval::{
-    Cleanup, Interval, LoadCounts, MAX_REMOTES, OTHER_REMOTES, Second, Series, SeriesSecond, add_problem,
-    add_remotes,
+    Cleanup, Interval, LoadCounts, MAX_REMOTES, OTHER_REMOTES, Second, add_problem, add_remotes,
 };
 use crate::phases::Phase;
 use crate::sample::second_of;
@@ -52,71 +54,6 @@ pub struct Recording {
     events: Events,
     /// What others took in at the same time.
     others: Vec<Recording>,
-}
-
-#[derive(Debug)]
-struct DenseSeries {
-    counts: Series,
-    outcomes: Outcomes,
-    response: Distribution,
-    failed: Distribution,
-    service: Distribution,
-    phases: [Distribution; Phase::ALL.len()],
-    slowest: Slowest,
-}
-
-#[derive(Debug, Default)]
-struct DenseSecond {
-    counts: Second,
-    series: Vec<Option<Box<DenseSeriesSecond>>>,
-    /// What went with the recording before, and is as tainted as the rest.
-    begun: Vec<Option<Box<DenseSeriesSecond>>>,
-}
-
-#[derive(Debug, Clone)]
-struct DenseSeriesSecond {
-    counts: SeriesSecond,
-    outcomes: Outcomes,
-    response: Distribution,
-    failed: Distribution,
-}
-
-/// A few outcomes, of which the first is nearly all.
-#[derive(Debug, Clone, Default)]
-struct Outcomes(Vec<(Outcome, u64)>);
-
-impl Outcomes {
-    fn add(&mut self, outcome: Outcome) {
-        match self.0.iter_mut().find(|(known, _)| *known == outcome) {
-            Some((_, count)) => *count += 1,
-            None => self.0.push((outcome, 1)),
-        }
-    }
-}
-
-impl Default for DenseSeries {
-    fn default() -> Self {
-        Self {
-            counts: Series::default(),
-            outcomes: Outcomes::default(),
-            response: Distribution::fine(),
-            failed: Distribution::fine(),
-            service: Distribution::fine(),
-            phases: [const { Distribution::coarse() }; Phase::ALL.len()],
-            slowest: Slowest::default(),
-        }
-    }
-}
-
-impl Default for DenseSeriesSecond {
-    fn default() -> Self {
-        Self {
-            counts: SeriesSecond::default(),
-            outcomes: Outcomes::default(),
-            response: Distribution::coarse(),
-            failed: Distribution::coarse(),
-        }
-    }
 }
 
 impl Recorder {
@@ -458,48 +395,4 @@ impl Recording {
             events: self.events,
         }
     }
-}
-
-impl DenseSeries {
-    fn into_series(self) -> (Series, Vec<Exemplar>) {
-        let series = Series {
-            outcomes: self.outcomes.0.into_iter().collect(),
-            response: self.response.to_sparse(),
-            failed: self.failed.to_sparse(),
-            service: self.service.to_sparse(),
-            phases: self.phases.each_ref().map(Distribution::to_sparse),
-            ..self.counts
-        };
-        (series, self.slowest.into_list())
-    }
-}
-
-impl DenseSecond {
-    fn into_second(self) -> Second {
-        let series = by_id(self.series, DenseSeriesSecond::into_series);
-        let mut tainted = BTreeMap::new();
-        if self.counts.health.tainted > 0 {
-            tainted = series.clone();
-            for (id, begun) in by_id(self.begun, DenseSeriesSecond::into_series) {
-                tainted.entry(id).or_default().merge(&begun);
-            }
-        }
-        Second { series, tainted, ..self.counts }
-    }
-}
-
-impl DenseSeriesSecond {
-    fn into_series(self) -> SeriesSecond {
-        SeriesSecond {
-            outcomes: self.outcomes.0.into_iter().collect(),
-            response: self.response.to_sparse(),
-            failed: self.failed.to_sparse(),
-            ..self.counts
-        }
-    }
-}
-
-fn by_id<T, U>(list: Vec<Option<Box<T>>>, convert: impl Fn(T) -> U) -> BTreeMap<SeriesId, U> {
-    let ids = (0..=u16::MAX).map(SeriesId);
-    ids.zip(list).filter_map(|(id, content)| Some((id, convert(*content?)))).collect()
 }

@@ -204,6 +204,13 @@ pub static PLAN: Kind = Kind {
             "Done once in a run, by the command, after the load.",
             "[ { delete: \"/tenants/{{ tenant }}\" } ]",
         ),
+        key(
+            "source_address",
+            Shape::Steps,
+            "Done once by each generator before its load, to learn which address its requests come from: asks somebody, and \
+             captures `source_address`.",
+            "[ { get: https://ip.example.com, capture: { source_address: $.ip } } ]",
+        ),
         required(
             "load",
             Shape::OneOrMany(&LOAD),

@@ -156,20 +156,9 @@ pub(crate) fn lower<'a>(
     // Each expression was compiled when it was added, so this cannot fail either.
     let keeps_response = program.mentions("response");
     let Ok(program) = program.finish() else { return (None, diagnostics) };
-    let Parts {
-        name,
-        target,
-        http,
-        allow,
-        data,
-        loads,
-        scenarios,
-        setup,
-        teardown,
-        thresholds,
-        events,
-        telemetry,
-    } = parts;
+    let Parts { name, target, http, allow, data, loads, scenarios, errands, thresholds, events, telemetry } =
+        parts;
+    let [setup, teardown, source_address] = errands;
     let plan = Plan {
         name,
         target,
@@ -180,6 +169,7 @@ pub(crate) fn lower<'a>(
         scenarios,
         setup,
         teardown,
+        source_address,
         thresholds,
         events,
         telemetry,
@@ -206,8 +196,7 @@ struct Parts {
     data: Vec<Feeder>,
     loads: Vec<crate::model::PlacedLoad>,
     scenarios: Vec<crate::model::Scenario>,
-    setup: Vec<crate::model::Step>,
-    teardown: Vec<crate::model::Step>,
+    errands: [Vec<crate::model::Step>; 3],
     thresholds: Vec<crate::threshold::Threshold>,
     events: Option<EventSettings>,
     telemetry: Telemetry,
@@ -236,6 +225,7 @@ impl<'a> Lowering<'a> {
         let setup = self.setup(&fields, &manner);
         let scenarios = self.scenarios(&fields, &manner, &loads);
         let teardown = self.teardown(&fields, &manner);
+        let errands = [setup, teardown, self.source_address(&fields, &manner)];
         self.check_fragments(&manner);
         self.check_rows(&data, &loads, &scenarios);
         let thresholds = self.thresholds(&fields, &loads);
@@ -251,8 +241,7 @@ impl<'a> Lowering<'a> {
             data,
             loads,
             scenarios,
-            setup,
-            teardown,
+            errands,
             thresholds,
             events,
             telemetry,

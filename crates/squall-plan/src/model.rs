@@ -35,6 +35,8 @@ pub use telemetry::*;
 pub const SETUP: &str = "setup";
 /// See [`SETUP`].
 pub const TEARDOWN: &str = "teardown";
+/// The same for what generators ask to learn their address; and the variable that is to hold it.
+pub const SOURCE_ADDRESS: &str = "source_address";
 
 /// How long the end of a run may take for what is still to be undone.
 pub const CLEANUP: Duration = Duration::from_secs(10);
@@ -62,6 +64,8 @@ pub struct Plan {
     pub setup: Vec<Step>,
     /// What it does after it.
     pub teardown: Vec<Step>,
+    /// What each generator does before its load to learn which address its requests come from.
+    pub source_address: Vec<Step>,
     /// What must hold of what is measured.
     pub thresholds: Vec<Threshold>,
     /// What is kept and said of single requests.

@@ -35,6 +35,8 @@ pub struct Facts {
     pub seats: SeatCoverage,
     /// What is missing, in words.
     pub missing: Vec<String>,
+    /// Seats that nobody took, and why: others have made their part of the load, so no verdict hangs on them.
+    pub absent: Vec<String>,
     /// Requests that may have been sent at most and that nobody has reported.
     pub unknown_requests: u64,
     /// Who made the load.
@@ -83,7 +85,11 @@ pub struct GeneratorFacts {
     pub region: String,
     /// The execution environment.
     pub environment: String,
-    /// How long it took to start.
+    /// The address that its requests come from, if that is known.
+    pub source_ip: Option<String>,
+    /// How long its invitation had waited when it took it, if that is known.
+    pub queued_ms: Option<f64>,
+    /// How long it took to start; zero where it was there already.
     pub init_ms: f64,
     /// From the run's begin to its readiness.
     pub ready_ms: f64,
@@ -110,6 +116,7 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
         tainted_ratio: totals.tainted_ratio,
         thresholds: &facts.thresholds,
     });
+    let coverage = Coverage { missing: [coverage.missing, facts.absent].concat(), ..coverage };
     let untold = Untold::of(merged, &facts.generators, duration_s);
     let mut run = facts.run;
     run.name.clone_from(&plan.name);
@@ -337,7 +344,8 @@ fn generator(facts: GeneratorFacts, merged: &Merged) -> Generator {
         nonce: facts.nonce,
         region: facts.region,
         environment: facts.environment,
-        source_ip: None,
+        source_ip: facts.source_ip,
+        queued_ms: facts.queued_ms,
         init_ms: facts.init_ms,
         ready_ms: facts.ready_ms,
         start_skew_ms: facts.start_skew_ms,

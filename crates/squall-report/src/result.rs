@@ -1,6 +1,6 @@
 //! What `result.json` holds. Names are kept from version to version; more may be added.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -134,6 +134,15 @@ impl From<squall_metrics::TelemetrySeries> for TelemetrySeries {
     fn from(series: squall_metrics::TelemetrySeries) -> Self {
         let squall_metrics::TelemetrySeries { source, name, unit, points } = series;
         Self { source, name, unit, points }
+    }
+}
+
+impl RunResult {
+    /// The addresses that requests came from, as far as generators know theirs.
+    #[must_use]
+    pub fn source_addresses(&self) -> BTreeSet<&str> {
+        let made_load = self.generators.iter().filter(|generator| generator.slice.is_some());
+        made_load.filter_map(|generator| generator.source_ip.as_deref()).collect()
     }
 }
 
@@ -431,7 +440,10 @@ pub struct Generator {
     pub environment: String,
     /// The address it sends from; null where it is not known.
     pub source_ip: Option<String>,
-    /// How long it took to start.
+    /// How long its invitation had waited in the queue when it took it; null where that is not known.
+    #[serde(default)]
+    pub queued_ms: Option<f64>,
+    /// How long it took to start; zero where its environment was there already.
     pub init_ms: f64,
     /// From the run's begin to its readiness.
     pub ready_ms: f64,

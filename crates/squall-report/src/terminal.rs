@@ -61,8 +61,13 @@ fn headline(result: &RunResult, style: Style) -> String {
     let generators = format!("{generators} generator{}", if generators == 1 { "" } else { "s" });
     let place =
         if run.backend == "local" { String::new() } else { format!(" in {}", run.regions.join(", ")) };
+    let addresses = match result.source_addresses().len() {
+        0 => String::new(),
+        1 => ", one address".to_owned(),
+        number => format!(", {number} addresses"),
+    };
     format!(
-        " {word}  {} · {} · {generators}{place} · seed {}",
+        " {word}  {} · {} · {generators}{place}{addresses} · seed {}",
         run.name,
         duration_s(run.duration_s),
         run.seed

@@ -102,6 +102,8 @@ mod tests {
             nonce: nonce.to_owned(),
             region: String::new(),
             environment: String::new(),
+            source_ip: None,
+            queued_ms: None,
             init_ms: 0.0,
             ready_ms: 0.0,
             start_skew_ms: None,

@@ -33,6 +33,7 @@ fn result(plan: &Plan, merged: &Merged, plan_text: &str) -> RunResult {
         ending: Ending::Finished,
         seats: SeatCoverage::default(),
         missing: Vec::new(),
+        absent: Vec::new(),
         unknown_requests: 0,
         generators: Vec::new(),
         thresholds: Vec::new(),

@@ -78,6 +78,8 @@ fn facts(ending: Ending, missing: &[&str]) -> Facts {
         nonce: format!("n{slice}"),
         region: "local".to_owned(),
         environment: "process 1".to_owned(),
+        source_ip: None,
+        queued_ms: None,
         init_ms: 0.1,
         ready_ms: 101.5,
         start_skew_ms: Some(0.0),
@@ -99,6 +101,7 @@ fn facts(ending: Ending, missing: &[&str]) -> Facts {
         ending,
         seats: SeatCoverage { invited: 2, ready: 2, assigned: 2, ..SeatCoverage::default() },
         missing: missing.iter().map(|&missing| missing.to_owned()).collect(),
+        absent: Vec::new(),
         unknown_requests: 0,
         generators: vec![generator(0), generator(1)],
         thresholds: Vec::new(),
@@ -168,6 +171,16 @@ fn what_is_missing_is_said() {
         ["600", "200", "300", "100"]
     );
     check("missing", &result);
+}
+
+#[test]
+fn seats_that_nobody_took_are_named_and_no_verdict_hangs_on_them() {
+    let absent = vec!["3 seats: throttled (Reason): try again later".to_owned()];
+    let facts = Facts { absent: absent.clone(), ..facts(Ending::Finished, &[]) };
+    let result = build(&plan(OPEN, &["GET /a"]), &merged([recorder(0, 40), recorder(1, 20)]), facts);
+    assert_eq!((result.verdict.exit_code, &result.coverage.missing), (0, &absent));
+    let text = terminal(&result, Style::default());
+    assert!(text.contains(" missing: 3 seats: throttled (Reason)"), "{text}");
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! The engine behind the protocol's interface.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use squall_engine::{Guard, Machine, Prepared, RunFacts, SliceOrder, Stopper};
-use squall_fleet::{Clock, Load, Order, Reins, Secrets, Time};
+use squall_engine::{Guard, Machine, OnceOrder, RunFacts, SliceOrder, Stopper, source_address};
+use squall_fleet::{Clock, Load, Order, Prepared, Reins, Secrets, Time};
 use squall_plan::{Plan, Secret, SecretValues};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
 use crate::SystemClock;
@@ -14,12 +16,15 @@ use crate::SystemClock;
 /// Secrets that are not there after so long are not waited for.
 const SECRETS_WITHIN: Duration = Duration::from_secs(30);
 
+/// An address that is not known after so long is not waited for.
+const SOURCE_WITHIN: Duration = Duration::from_secs(10);
+
 /// Makes the engine ready for a plan on this machine; what is returned starts it on a slice.
 pub async fn prepare<S: Secrets>(
     plan: Arc<Plan>,
     machine: Machine,
     secrets: &S,
-) -> Result<impl FnOnce(Order) -> Result<Load, String> + use<S>, String> {
+) -> Result<Prepared<impl FnOnce(Order) -> Result<Load, String> + use<S>>, String> {
     prepare_guarded(plan, machine, Guard::default(), secrets).await
 }
 
@@ -29,11 +34,32 @@ pub async fn prepare_guarded<S: Secrets>(
     machine: Machine,
     guard: Guard,
     secrets: &S,
-) -> Result<impl FnOnce(Order) -> Result<Load, String> + use<S>, String> {
+) -> Result<Prepared<impl FnOnce(Order) -> Result<Load, String> + use<S>>, String> {
     let secrets = fetch(&plan, secrets).await?;
+    let source = source_of(&plan, &guard, &secrets).await;
     let prepared =
         squall_engine::prepare(&plan, machine, guard, secrets).map_err(|error| error.to_string())?;
-    Ok(move |order| start(order, &prepared))
+    Ok(Prepared { start: move |order| start(order, &prepared), source })
+}
+
+/// Which address requests come from, or why that is not known, if the plan asks.
+async fn source_of(
+    plan: &Arc<Plan>,
+    guard: &Guard,
+    secrets: &SecretValues,
+) -> Option<Result<IpAddr, String>> {
+    if plan.source_address.is_empty() {
+        return None;
+    }
+    let (plan, secrets) = (Arc::clone(plan), secrets.clone());
+    let (order, guard) = (OnceOrder { plan, seed: 0, run: RunFacts::default(), secrets }, guard.clone());
+    let asked = spawn_blocking(move || source_address(&order, guard));
+    let told = timeout(SOURCE_WITHIN, asked).await;
+    Some(match told {
+        Ok(Ok(told)) => told,
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("it takes too long".to_owned()),
+    })
 }
 
 /// What the secrets of a plan are, or why one of them cannot be had.
@@ -48,7 +74,7 @@ pub async fn fetch(plan: &Plan, secrets: &impl Secrets) -> Result<SecretValues, 
     Ok(try_join_all(fetches).await?.into_iter().collect())
 }
 
-fn start(order: Order, prepared: &Prepared) -> Result<Load, String> {
+fn start(order: Order, prepared: &squall_engine::Prepared) -> Result<Load, String> {
     let slice = SliceOrder {
         plan: order.plan,
         share: order.share,

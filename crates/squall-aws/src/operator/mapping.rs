@@ -85,6 +85,7 @@ impl Mapping {
             found.map_err(|error| failure(self.action("look at", "GetEventSourceMapping"), &error))?;
         Ok(Look {
             state: found.state.unwrap_or_default(),
+            last_result: found.last_processing_result.unwrap_or_default(),
             has_limit: found.scaling_config.is_some_and(|limit| limit.maximum_concurrency.is_some()),
             has_pollers: found
                 .provisioned_poller_config
@@ -135,6 +136,8 @@ impl Mapping {
 pub(super) struct Look {
     /// `Enabled`, `Disabled`, or on the way to one of them.
     pub(super) state: String,
+    /// What became of the last message, as AWS says it.
+    pub(super) last_result: String,
     pub(super) has_limit: bool,
     /// Pollers are provided, which are paid for by the hour.
     pub(super) has_pollers: bool,

@@ -54,10 +54,7 @@ impl Base {
     async fn tidy_up(&self) -> Result<(), Failure> {
         let left = self.deployed.mappings.look().await.map_err(told)?;
         if let Some(words) = in_words(left) {
-            eprintln!(
-                "a run that is over was not tidied up in {}: {words}; switching that off",
-                self.region()
-            );
+            eprintln!("{}: a run that is over was not tidied up: {words}; switching that off", self.region());
             self.deployed.mappings.close().await.map_err(told)?;
         }
         Ok(())

@@ -62,9 +62,10 @@ pub(super) fn declaration(plan: &Plan, run: &str, generators: u32, lanes: u32, r
     let over = if lanes > 1 { format!(" over {lanes} lanes") } else { String::new() };
     let regions = regions.join(", ");
     format!(
-        "run {run}: {load}, for {}, from {generators} generators{over} in {regions}\n  \
+        "run {run}: {load}, for {}, from {}{over} in {regions}\n  \
          to {hosts} · requests without a `User-Agent` of the plan's say `squall/{} (run {run})`",
         seconds(plan.latest_request()),
+        crate::size::generators(generators),
         super::VERSION,
     )
 }

@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use super::bases::{Base, Bases};
 use super::checks::{check_clock, window};
 use super::guard::declaration;
-use super::{Site, block_on, told};
+use super::{Site, block_on, missing, told};
 use crate::args::AwsArgs;
 use crate::attach::{Part, Taken, take_over};
 use crate::cost::{self, check_max};
@@ -204,7 +204,8 @@ async fn drive_to_end(
     let lost: Vec<String> = order.lost.iter().map(|(region, ..)| region.clone()).collect();
     let stores: Vec<Counted<'_, S3Store>> =
         bases.iter().map(|base| Counted::new(&base.deployed.store)).collect();
-    let record = Box::pin(drive(bases, &stores, (order, parts), &mut live)).await;
+    let watch = missing::Watch::new(bases, &parts);
+    let record = Box::pin(watch.beside(drive(bases, &stores, (order, parts), &mut live))).await;
     let page = live.close();
     if matches!(&record, Ok(record) if record.end == End::Detached) {
         eprintln!("run {run} goes on without this command; `squall attach {run}` makes its report");
@@ -213,7 +214,8 @@ async fn drive_to_end(
     let finished = record.and_then(|mut record| {
         let used = stores.iter().map(Counted::used).sum();
         let cost = cost_of(bases, &record, (opened_at, poll), used, estimated_usd);
-        if record.epoch.is_none() && matches!(record.end, End::Failed(_)) {
+        record.absent.iter().for_each(|line| eprintln!("missing: {line}"));
+        if record.absent.is_empty() && record.epoch.is_none() && matches!(record.end, End::Failed(_)) {
             let lanes = bases.iter().flat_map(|base| &base.deployed.fleet.lanes);
             let functions: Vec<&str> = lanes.map(|lane| lane.function.as_str()).collect();
             eprintln!("hint: the log of function `{}` says why seats were not taken", functions.join("`, `"));

@@ -23,6 +23,7 @@ use super::*;
 use crate::clock::TokioClock;
 use crate::connect::{ConnectError, Dialed, Guard, Origin};
 use crate::slice::{Finished, Machine, RunFacts, prepare, start};
+use crate::worker::Life;
 
 mod auth;
 mod cleanup;
@@ -246,6 +247,30 @@ fn a_closed_load_does_what_its_users_have_time_for() {
     assert!((42..=48).contains(&merged.requests()), "{}", merged.requests());
     let lived: u64 = merged.seconds().values().map(|second| second.user_us).sum();
     assert_eq!(lived, 12_000_000);
+}
+
+#[test]
+fn users_who_begin_with_the_load_are_none_of_the_second_before_it() {
+    let plan = plan("{ users: 3, duration: 4s }", "{ a: { steps: [ { get: / } ] } }");
+    // Of a user whose life began then: how many the second before the epoch had, as seen just after it.
+    let seen = |from_us: i64| {
+        let mut builder = Builder::new_current_thread();
+        let runtime = builder.enable_all().start_paused(true).build_local(LocalOptions::default()).unwrap();
+        runtime.block_on(async {
+            let machine = Machine { cores: NonZeroU32::MIN, connections: 10 };
+            let stopper = Stopper::new(epoch(), NonZeroU32::MIN);
+            let core = core_of(&plan, Share::WHOLE, machine, stopper, mpsc::unbounded().0);
+            let worker = Rc::new(core.worker(Box::new(Virtual), Box::new(GOOD)).unwrap());
+            let mut look = Look::start(&worker);
+            worker.clock.sleep_until(worker.instant(1_000)).await;
+            let _life = Life::begin(&worker, LoadId(0), (from_us, i64::MAX), i64::MAX);
+            look.look(&worker, 0);
+            let recording = worker.recorder.borrow_mut().take();
+            recording.into_interval().seconds.get(&-1).map(|second| second.users)
+        })
+    };
+    assert_eq!(seen(0), None, "before the load there is nothing");
+    assert_eq!(seen(-300_000), Some(1), "of those that are made ready there is");
 }
 
 #[test]

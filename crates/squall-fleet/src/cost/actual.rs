@@ -125,9 +125,12 @@ mod tests {
             seat: 0,
             region: "eu-west-1".to_owned(),
             environment: "e".to_owned(),
+            queued_ms: None,
             init_ms: 50.0,
             clock: at(200),
             deadline: Some(at(0).plus(TIMEOUT)),
+            source_ip: None,
+            remark: None,
             problem: None,
         };
         let last_word = ended_ms.map(|ms| Final {

@@ -7,7 +7,7 @@ use squall_plan::Plan;
 use super::{Billed, Item, bill};
 use crate::counted::NAMES_IN_LISTING;
 use crate::orchestrator::RENEW;
-use crate::orchestrator::posts::{hand_overs, waits_for_window};
+use crate::orchestrator::windows::{hand_overs, waits_for_window};
 use crate::sizing::{
     ASSUMED_RESPONSE, Calibration, Concurrency, Function, Ready, START, assumed_bytes, interval_s, poll,
     to_epoch,

@@ -16,13 +16,13 @@ use super::{Fleet, Observer};
 use crate::message::{Control, Final, Message, Ready, State};
 use crate::orchestrator::{Command, End, Event, LOST, Orchestrator, Phase};
 use crate::ports::{Clock, ETag, Fetched, Listed, Put, Queue, Store, StoreError, StoreErrorKind, write_once};
-use crate::{assignments, keys};
+use crate::{assignments, keys, sizing};
 
-/// Values that are fetched at the same time.
-const CONCURRENT_FETCHES: usize = 64;
-
-/// How long the store may be unavailable before the run is given up. Its lease has run out long before.
+/// How long looks may fail before the run is given up. Its lease has run out long before.
 const GIVE_UP: Duration = Duration::from_mins(1);
+
+/// How often it is seen to what is due while something takes long.
+const TICK: Duration = Duration::from_secs(1);
 
 /// How often control is written in place of an own word whose answer was lost.
 const OWN_WORDS: u32 = 3;
@@ -42,8 +42,9 @@ pub(super) struct Driver<'a, Q, S, O> {
     queue: &'a Q,
     store: &'a S,
     run: String,
-    /// Over how many keys assignments are spread.
+    /// Over how many keys assignments are spread, and how many values are fetched at the same time.
     shards: u32,
+    at_once: usize,
     /// The plan, until it is written: before everything else.
     bundle: Option<Bundle>,
     poll: Duration,
@@ -70,6 +71,7 @@ impl<'a, Q: Queue, S: Store, O: Observer> Driver<'a, Q, S, O> {
             queue: fleet.queue,
             store: fleet.store,
             shards: assignments::shards(fleet.settings.seats),
+            at_once: sizing::reads_at_once(fleet.settings.seats),
             run: fleet.settings.run,
             bundle: Some(bundle),
             poll: fleet.settings.poll,
@@ -88,7 +90,8 @@ impl<'a, Q: Queue, S: Store, O: Observer> Driver<'a, Q, S, O> {
     ) -> Result<(), StoreError> {
         self.tell(clock, Event::Begin);
         let mut stop = Some(stop);
-        let mut looked_at = clock.now();
+        // A look at a large fleet takes long: how long it is since one succeeded says nothing.
+        let mut failing_since = None;
         while !self.is_over() {
             // Nobody waits for a store that does not answer before a stop is heard.
             match unless_stopped(&mut stop, self.look(clock)).await {
@@ -96,10 +99,13 @@ impl<'a, Q: Queue, S: Store, O: Observer> Driver<'a, Q, S, O> {
                     self.tell(clock, Event::Stop);
                     continue;
                 }
-                Some(Ok(())) => looked_at = clock.now(),
+                Some(Ok(())) => failing_since = None,
                 Some(Err(error))
                     if error.kind == StoreErrorKind::Unavailable
-                        && clock.now().since(looked_at) < GIVE_UP => {}
+                        && clock.now().since(*failing_since.get_or_insert_with(|| clock.now())) < GIVE_UP =>
+                {
+                    self.tell(clock, Event::Deaf);
+                }
                 Some(Err(error)) => {
                     self.give_up(clock, &error).await;
                     if self.ask(|machine| machine.epoch().is_none()) {
@@ -170,7 +176,15 @@ impl<'a, Q: Queue, S: Store, O: Observer> Driver<'a, Q, S, O> {
         prefix: &str,
         after: Option<&str>,
     ) -> Result<(), StoreError> {
-        let listed = self.store.list(prefix, after).await?;
+        let store = self.store;
+        let mut listing = pin!(store.list(prefix, after));
+        let listed = loop {
+            match select(listing.as_mut(), pin!(clock.sleep(TICK))).await {
+                Either::Left((listed, _)) => break listed?,
+                Either::Right(_) => self.tell(clock, Event::Tick),
+            }
+            self.carry_out_pending(clock).await?;
+        };
         let mut left: Vec<Listed> =
             listed.into_iter().filter(|listed| !self.is_known(found, &listed.key)).collect();
         while !left.is_empty() {
@@ -200,7 +214,8 @@ impl<'a, Q: Queue, S: Store, O: Observer> Driver<'a, Q, S, O> {
             (listed, fetched)
         });
         let mut failure = None;
-        let mut fetches = stream::iter(fetches).buffered(CONCURRENT_FETCHES);
+        // One that takes long holds up no other.
+        let mut fetches = stream::iter(fetches).buffer_unordered(self.at_once);
         while let Some((listed, fetched)) = fetches.next().await {
             match fetched {
                 Ok(Fetched::Found { value, .. }) => {

@@ -17,6 +17,8 @@ type Fault = fn(Duration, &str, bool) -> Option<Misdeed>;
 
 enum Misdeed {
     Fails(StoreErrorKind),
+    /// Answers much later.
+    Takes(Duration),
     /// Does it, and says that it may not have.
     LosesTheAnswer,
 }
@@ -44,7 +46,7 @@ impl Faulty {
 impl Store for Faulty {
     async fn put(&self, key: &str, value: Vec<u8>, put: Put) -> Result<ETag, StoreError> {
         match self.misdeed(key, true) {
-            None => self.store.put(key, value, put).await,
+            None | Some(Misdeed::Takes(_)) => self.store.put(key, value, put).await,
             Some(Misdeed::Fails(kind)) => Err(StoreError::new(kind, format!("write `{key}`"))),
             Some(Misdeed::LosesTheAnswer) => {
                 // The first try gets through unheard; the client tries the same again and hears of that.
@@ -60,6 +62,10 @@ impl Store for Faulty {
     async fn get(&self, key: &str, unless: Option<&ETag>) -> Result<Fetched, StoreError> {
         match self.misdeed(key, false) {
             Some(Misdeed::Fails(kind)) => Err(StoreError::new(kind, format!("read `{key}`"))),
+            Some(Misdeed::Takes(duration)) => {
+                self.clock.sleep(duration).await;
+                self.store.get(key, unless).await
+            }
             _ => self.store.get(key, unless).await,
         }
     }
@@ -67,6 +73,10 @@ impl Store for Faulty {
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, StoreError> {
         match self.misdeed(prefix, false) {
             Some(Misdeed::Fails(kind)) => Err(StoreError::new(kind, format!("list `{prefix}`"))),
+            Some(Misdeed::Takes(duration)) => {
+                self.clock.sleep(duration).await;
+                self.store.list(prefix, after).await
+            }
             _ => self.store.list(prefix, after).await,
         }
     }
@@ -116,6 +126,114 @@ async fn a_write_whose_answer_was_lost_is_not_mistaken_for_another_orchestrator(
     let mut world = World::new();
     let record = run(&mut world, |_, _, write| write.then_some(Misdeed::LosesTheAnswer)).await.unwrap();
     assert_eq!((record.end, record.merged.requests()), (End::Finished, 100));
+}
+
+/// Of thousands of reads some always take long. Each message is answered twice, so there are enough without the slow one.
+#[tokio::test(start_paused = true)]
+async fn a_read_that_takes_long_holds_up_no_other() {
+    let mut world = World::new();
+    let slow: Fault = |_, key, _| key.ends_with("ready/n0").then_some(Misdeed::Takes(Duration::from_secs(8)));
+    let store = Faulty::new(&world, slow);
+    let (queue, clock, begin) = (Arc::clone(&world.queue), world.clock, world.clock.now());
+    let stop = std::future::pending();
+    let mut driven = pin!(drive(&*queue, &store, &clock, order(2, world.load), stop));
+    let record = loop {
+        tokio::select! {
+            record = &mut driven => break record.unwrap(),
+            () = tokio::time::sleep(Duration::from_millis(10)) => while let Some(invitation) = queue.receive() {
+                world.sit(invitation.clone(), None, None);
+                world.sit(invitation, None, None);
+            }
+        }
+    };
+    assert_eq!((record.end, record.merged.requests()), (End::Finished, 100));
+    let after = record.epoch.unwrap().since(begin);
+    assert!(after < Duration::from_secs(3), "{after:?}");
+}
+
+/// A large fleet's snapshots are hundreds of pages.
+#[tokio::test(start_paused = true)]
+async fn the_lease_is_renewed_while_a_listing_takes_longer_than_it() {
+    let mut world = World::new();
+    world.load = Duration::from_mins(1);
+    let slow: Fault =
+        |_, key, _| key.ends_with("snapshots/").then_some(Misdeed::Takes(Duration::from_secs(40)));
+    let record = run(&mut world, slow).await.unwrap();
+    assert_eq!((record.end, record.merged.requests()), (End::Finished, 1_200));
+    assert_eq!(record.missing, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_failure_after_a_look_that_took_long_is_no_reason_to_give_up() {
+    let mut world = World::new();
+    world.load = Duration::from_mins(1);
+    let slow: Fault = |at, key, _| {
+        let fails = key.ends_with("final/") && (70..80).contains(&at.as_secs());
+        let takes = key.ends_with("snapshots/").then_some(Misdeed::Takes(Duration::from_secs(70)));
+        if fails { Some(Misdeed::Fails(StoreErrorKind::Unavailable)) } else { takes }
+    };
+    let record = run(&mut world, slow).await.unwrap();
+    assert_eq!((record.end, record.merged.requests()), (End::Finished, 1_200));
+}
+
+/// Thousands begin at the same time, and a store that has too much to do for a while costs none of them.
+#[tokio::test(start_paused = true)]
+async fn a_seat_is_taken_though_the_store_is_unavailable_at_first() {
+    let mut world = World::new();
+    for key in ["manifest", "plans/", "control", "ready/"] {
+        let done = Arc::new(MemoryStore::default());
+        let invitation = {
+            let queue = MemoryQueue::default();
+            let stop = tokio::time::sleep(Duration::from_secs(1));
+            drive(&queue, &*done, &world.clock, order(1, world.load), stop).await.unwrap();
+            queue.receive().unwrap()
+        };
+        world.store = done;
+        let fault: Fault =
+            |at, _, _| (at < Duration::from_secs(5)).then_some(Misdeed::Fails(StoreErrorKind::Unavailable));
+        let faulty = Only { key, faulty: Faulty::new(&world, fault) };
+        let identity = crate::Identity {
+            nonce: "n".to_owned(),
+            region: String::new(),
+            environment: String::new(),
+            queued_ms: None,
+            init_ms: 0.0,
+            deadline: None,
+        };
+        let start = |_| Err("not needed".to_owned());
+        let prepare = async |_| Ok(crate::Prepared { start, source: None });
+        let outcome = crate::sit(&faulty, &world.clock, &invitation, &identity, prepare).await;
+        assert_eq!(outcome.unwrap(), crate::SeatOutcome::NotNeeded, "{key}");
+        assert!(faulty.faulty.clock.now().since(faulty.faulty.begin) >= Duration::from_secs(5), "{key}");
+    }
+}
+
+/// A store that is [`Faulty`] under some keys only.
+struct Only {
+    key: &'static str,
+    faulty: Faulty,
+}
+
+impl Store for Only {
+    async fn put(&self, key: &str, value: Vec<u8>, put: Put) -> Result<ETag, StoreError> {
+        if key.contains(self.key) {
+            self.faulty.put(key, value, put).await
+        } else {
+            self.faulty.store.put(key, value, put).await
+        }
+    }
+
+    async fn get(&self, key: &str, unless: Option<&ETag>) -> Result<Fetched, StoreError> {
+        if key.contains(self.key) {
+            self.faulty.get(key, unless).await
+        } else {
+            self.faulty.store.get(key, unless).await
+        }
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, StoreError> {
+        self.faulty.store.list(prefix, after).await
+    }
 }
 
 /// What cannot be read before the load is over is in the report all the same, and what was read is not read again.

@@ -24,6 +24,8 @@ pub(super) struct Part {
     pub(super) end: Option<End>,
     /// What it is to make of the load, whatever became of it.
     slices: Slices,
+    /// When it was lost, of a run that was taken over in other regions.
+    lost_at: Option<Time>,
     problems: Vec<String>,
 }
 
@@ -49,7 +51,7 @@ pub struct View<'a> {
 impl Part {
     fn new(region: String, machine: Orchestrator) -> Self {
         let (pending, slices) = (VecDeque::new(), machine.slices());
-        Self { region, machine, pending, end: None, slices, problems: Vec::new() }
+        Self { region, machine, pending, end: None, slices, lost_at: None, problems: Vec::new() }
     }
 
     /// What is to be carried out, too. A renewal that could not be written yet is overtaken by the next one.
@@ -100,6 +102,7 @@ impl<O: Observer> Together<O> {
             let mut part = Part::new(region, Orchestrator::new(settings, now));
             part.tell(now, Event::Fail(reason.clone()));
             part.end = Some(End::Failed(reason));
+            part.lost_at = Some(now);
             parts.push(part);
         }
         let regions = parts.iter().map(|part| part.region.clone()).collect();
@@ -207,13 +210,14 @@ impl<O: Observer> Together<O> {
             };
             reason.into_iter().chain(part.machine.missing(measured.all())).collect::<Vec<String>>()
         };
+        let unknown = |part: &Part| unknown_requests(part, &parts, &measured);
         let regions = parts.iter().filter(|_| several).map(|part| RegionRecord {
             region: part.region.clone(),
             merged: measured.of(Some(&part.region)).cloned().unwrap_or_default(),
             seats: part.machine.seats(),
             slices: part.slices,
             missing: missing(part),
-            unknown_requests: part.machine.unknown_requests(measured.all()),
+            unknown_requests: unknown(part),
         });
         RunRecord {
             started_at,
@@ -221,7 +225,8 @@ impl<O: Observer> Together<O> {
             end: end_of(&parts, self.all_regions),
             seats: seats_of(&parts),
             missing: parts.iter().flat_map(|part| named(part, missing(part))).collect(),
-            unknown_requests: parts.iter().map(|part| part.machine.unknown_requests(measured.all())).sum(),
+            absent: Vec::new(),
+            unknown_requests: parts.iter().map(unknown).sum(),
             generators: parts.iter().flat_map(|part| part.machine.generators().values().cloned()).collect(),
             judged: judge.judge(&measured),
             problems: parts
@@ -246,6 +251,17 @@ fn name_slices(parts: &mut [Part]) {
         known.push(part.slices);
         known.sort_unstable_by_key(|own| own.first);
     }
+}
+
+/// How many requests of a region may have been sent at most that nobody has reported. Of one that was lost nothing is known
+/// but when its lease ends, and what the busiest generator of the others ever sent.
+fn unknown_requests(part: &Part, parts: &[Part], measured: &Measured) -> u64 {
+    let others = || parts.iter().map(|part| &part.machine);
+    let Some((lost_at, epoch)) = part.lost_at.zip(others().find_map(Orchestrator::epoch)) else {
+        return part.machine.unknown_requests(measured.all());
+    };
+    let peak_rps = others().map(Orchestrator::peak_rps).max().unwrap_or(0);
+    part.machine.most_requests(part.slices.count, peak_rps, lost_at.since(epoch))
 }
 
 /// How a run has ended as a whole. Unless it is asked for, the failure of a region is no failure of the others.

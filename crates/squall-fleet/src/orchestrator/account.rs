@@ -1,14 +1,14 @@
 //! What has been told, what is still to come, and what never came.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use squall_metrics::Merged;
 use squall_plan::Share;
 
 use super::posts::{MOST_CLOCK_OFF_US, Slice, micros};
-use super::{GeneratorRecord, Orchestrator, Sweep};
-use crate::message::{Ended, Final, Relief, State, Time};
+use super::{GeneratorRecord, LEASE, Orchestrator, Sweep};
+use crate::message::{Ended, Final, Ready, Relief, State, Time};
 use crate::seat::FENCE;
 
 /// Thresholds are judged behind what so many of a hundred generators have told.
@@ -30,22 +30,44 @@ pub(super) struct Told {
     early: BTreeMap<u32, u32>,
 }
 
+/// Generators that were given a slice and have not told all that they did: looked at often, and few in the end.
+#[derive(Debug, Default)]
+pub(super) struct Untold {
+    awaited: BTreeSet<String>,
+    given_up: BTreeSet<String>,
+}
+
+impl Untold {
+    fn all(&self) -> impl Iterator<Item = &String> {
+        self.awaited.iter().chain(&self.given_up)
+    }
+}
+
+/// Puts a name into a set, or takes it out.
+fn set(names: &mut BTreeSet<String>, name: &str, is_in: bool) {
+    if !is_in {
+        names.remove(name);
+    } else if !names.contains(name) {
+        names.insert(name.to_owned());
+    }
+}
+
 impl Orchestrator {
     pub(super) fn merged(
         &mut self,
         now: Time,
-        nonce: String,
+        nonce: &str,
         (requests, rounds): (u64, u64),
         (sequence, interval): (u32, u32),
     ) {
         let mut before = 0;
-        if let Some(record) = self.generators.get_mut(&nonce) {
+        if let Some(record) = self.generators.get_mut(nonce) {
             record.heard_at = now;
             before = record.post.as_ref().map_or(0, |post| post.rounds);
         }
         let rate = requests.div_ceil(u64::from(self.settings.interval_s.max(1)));
         self.peak_rps = self.peak_rps.max(rate);
-        let told = self.told.entry(nonce).or_default();
+        let told = self.told.entry(nonce.to_owned()).or_default();
         told.snapshots += 1;
         told.requests += requests;
         self.peak_rounds = self.peak_rounds.max(rounds.saturating_sub(told.rounds.max(before)));
@@ -55,6 +77,16 @@ impl Orchestrator {
             told.first_missing = told.first_missing.saturating_add(1);
             told.interval = told.interval.max(interval);
         }
+        self.account_for(nonce);
+    }
+
+    /// Sees anew whether a generator is waited for: after whatever changes its post, its relief, or what it has told.
+    pub(super) fn account_for(&mut self, nonce: &str) {
+        let Some(record) = self.generators.get(nonce) else { return };
+        let is_open = record.post.is_some() && !self.is_in(record);
+        let is_dismissed = record.is_dismissed();
+        set(&mut self.untold.awaited, nonce, is_open && !is_dismissed);
+        set(&mut self.untold.given_up, nonce, is_open && is_dismissed);
     }
 
     /// Generators that were given a slice.
@@ -65,7 +97,7 @@ impl Orchestrator {
     /// Whether nothing is to be waited for: everybody has said all, or was given up, and nobody else can go on.
     pub(super) fn is_settled(&self, now: Time) -> bool {
         self.recalled.values().all(|(post, _)| post.is_none())
-            && self.posted().all(|record| self.is_in(record) || record.is_dismissed())
+            && self.untold.awaited.is_empty()
             && !self.is_worth_waiting(now)
     }
 
@@ -75,7 +107,7 @@ impl Orchestrator {
     }
 
     pub(super) fn anybody_is_lost(&self) -> bool {
-        self.posted().any(|record| !self.is_in(record))
+        self.untold.all().next().is_some()
     }
 
     /// How many snapshots of a generator are merged, and how many requests are in them.
@@ -128,12 +160,13 @@ impl Orchestrator {
     #[must_use]
     pub fn first_open_interval(&self, now: Time) -> u32 {
         let sweeping = self.swept == Sweep::Asked;
-        let open = self.posted().filter(|record| {
+        let untold = self.untold.all().filter_map(|nonce| self.generators.get(nonce));
+        let open = untold.filter(|record| {
             let given_up = match record.relief {
                 Some((Relief::Leave, at)) => now.since(at) > LOOKED_FOR && !sweeping,
                 _ => false,
             };
-            !self.is_in(record) && !given_up
+            !given_up
         });
         let first = |record: &GeneratorRecord| match self.told.get(&record.ready.nonce) {
             Some(told) => told.interval,
@@ -191,8 +224,11 @@ impl Orchestrator {
             None => {
                 let from_s = unknown_from(record, merged);
                 let most = self.unknown_of(record, merged);
+                let Ready { nonce, seat, .. } = &record.ready;
+                let cause = if self.has_timed_out(record) { "timed out" } else { "cause unknown" };
                 Some(format!(
-                    "slice {slice}: not heard of from {from_s} s on; up to {most} requests are unknown"
+                    "slice {slice}: generator {nonce} of seat {seat} not heard of from {from_s} s on, {cause}; up to \
+                     {most} requests are unknown"
                 ))
             }
             Some(Final { ended: Ended::Failed(reason), .. }) => Some(format!("slice {slice}: {reason}")),
@@ -210,6 +246,12 @@ impl Orchestrator {
             }
             Some(_) => None,
         }
+    }
+
+    /// Whether the time of a generator's environment was over before it could be heard of again.
+    fn has_timed_out(&self, record: &GeneratorRecord) -> bool {
+        let next = record.heard_at.plus(Duration::from_secs(u64::from(self.settings.interval_s) * 2));
+        record.ready.deadline.is_some_and(|deadline| deadline <= next)
     }
 
     /// How many requests may have been sent at most that nobody has reported: of each generator that was lost, as many
@@ -243,6 +285,19 @@ impl Orchestrator {
         seconds.saturating_mul(self.peak_rps)
     }
 
+    /// The most requests that a generator has ever reported for a second.
+    pub(crate) fn peak_rps(&self) -> u64 {
+        self.peak_rps
+    }
+
+    /// How many requests so many generators send at most who are each as busy, if nobody has renewed their lease since then.
+    pub(crate) fn most_requests(&self, generators: u32, peak_rps: u64, since_epoch: Duration) -> u64 {
+        let lasts = self.settings.lasts;
+        let clocks_off = Duration::from_micros(MOST_CLOCK_OFF_US.unsigned_abs());
+        let load = (lasts.load + lasts.graceful + lasts.cleanup).min(since_epoch + LEASE + clocks_off);
+        (load.as_secs() + 2).saturating_mul(peak_rps).saturating_mul(u64::from(generators))
+    }
+
     /// When load has ended also where nobody has heard so: no lease is longer than what was said last, unless somebody
     /// else renews it.
     fn leased_until_us(&self, epoch: Time) -> u64 {
@@ -251,6 +306,19 @@ impl Orchestrator {
         }
         let clocks_off = Duration::from_micros(MOST_CLOCK_OFF_US.unsigned_abs());
         micros(self.control.lease_until.plus(clocks_off).since(epoch))
+    }
+}
+
+#[cfg(test)]
+impl Orchestrator {
+    /// Who is waited for is what all that is known says.
+    pub(super) fn check_accounts(&self) {
+        let open = |is_given_up| {
+            let open = self.posted().filter(|record| !self.is_in(record));
+            let open = open.filter(move |record| record.is_dismissed() == is_given_up);
+            open.map(|record| record.ready.nonce.clone()).collect::<BTreeSet<_>>()
+        };
+        assert_eq!((&self.untold.awaited, &self.untold.given_up), (&open(false), &open(true)));
     }
 }
 

@@ -5,15 +5,19 @@ use std::time::Duration;
 
 use squall_plan::Share;
 
+use super::windows::{boundary_us, lead};
 use super::{Command, Division, End, GeneratorRecord, Orchestrator, Phase, Slices};
 use crate::message::{Assignment, Ended, Invitation, Post, Relief, State, Time, VERSION};
-use crate::seat::{FENCE, FLUSH};
+use crate::seat::FLUSH;
 
 /// A slice for less than this is not worth a generator.
-const LEAST: Duration = Duration::from_secs(5);
+pub(super) const LEAST: Duration = Duration::from_secs(5);
 
 /// How long an invitation may go unanswered before another one is sent, and how long before it is needed it is sent.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+
+/// One in so many seats at most is few.
+const FEW: u32 = 4;
 
 /// How often a slice is given to somebody else because its generator was lost.
 const MAX_REPLACED: u32 = 3;
@@ -56,11 +60,12 @@ impl Orchestrator {
             .generators
             .iter()
             .filter(|(_, record)| self.life_us(record, epoch) >= micros(first_window))
-            .filter(|(_, record)| record.clock_off_us.is_none() && record.ready.problem.is_none())
+            .filter(|(_, record)| record.is_in_reserve())
             .map(|(nonce, record)| (record.ready.seat, nonce.clone()))
             .collect();
-        if nonces.len() < wanted && !(time_is_up && nonces.len() >= self.settings.least.max(1) as usize) {
-            return self.invite_for_wrong_clocks(now);
+        self.lacking = wanted.saturating_sub(nonces.len());
+        if self.lacking > 0 && !(time_is_up && nonces.len() >= self.settings.least.max(1) as usize) {
+            return self.invite_more(now);
         }
         let wrong = self.wrong_clocks();
         if wrong > 0 {
@@ -108,6 +113,25 @@ impl Orchestrator {
         commands
     }
 
+    /// The fleet's time is the median of its clocks. Thousands take a while to be read, and whoever takes over reads what is
+    /// long known: they are compared by way of the store's clock if it tells, and that one with ours by what was read soonest.
+    pub(super) fn compare_clock(&mut self, there: Time, stored_at: Option<Time>, here: Time) {
+        let ahead_us = |of: Time, other: Time| of.0.saturating_sub(other.0);
+        if let (None, Some(stored_at)) = (self.resumed, stored_at) {
+            self.store_ahead_us = self.store_ahead_us.max(Some(ahead_us(stored_at, here)));
+        }
+        let offset_us = match (self.resumed, stored_at) {
+            (_, Some(stored_at)) => ahead_us(there, stored_at),
+            (Some(_), None) => 0,
+            (None, None) => ahead_us(there, here),
+        };
+        let at = self.clock_offsets_us.partition_point(|other| *other < offset_us);
+        self.clock_offsets_us.insert(at, offset_us);
+        let median_us = self.clock_offsets_us[self.clock_offsets_us.len() / 2];
+        let store_us = self.resumed.or(self.store_ahead_us).unwrap_or(0);
+        self.clock_offset_us = median_us.saturating_add(store_us);
+    }
+
     /// The clocks of those who are ready, against each other. The store's clock, where it says when it received
     /// something, is the measure: how late the orchestrator looks is not in it.
     fn compare_clocks(&mut self) {
@@ -126,16 +150,35 @@ impl Orchestrator {
         self.generators.values().filter(|record| record.clock_off_us.is_some()).count()
     }
 
-    /// Whoever cannot be used needs somebody in their place.
-    fn invite_for_wrong_clocks(&mut self, now: Time) -> Vec<Command> {
+    /// Whoever cannot be used needs somebody in their place. So do few who have not come when for a while nobody has: their
+    /// environments broke down, and the queue holds their messages back. Where many are lacking they are only slow.
+    fn invite_more(&mut self, now: Time) -> Vec<Command> {
         let wrong = self.wrong_clocks();
         let planned = self.settings.seats.saturating_add(self.settings.spares);
-        let more = (u32::try_from(wrong).unwrap_or(0) + planned).saturating_sub(self.seats.invited);
-        if more == 0 || self.seats.invited >= planned.saturating_mul(2) {
-            Vec::new()
-        } else {
-            self.invite(now, more)
+        let in_place = (u32::try_from(wrong).unwrap_or(0) + planned).saturating_sub(self.seats.invited);
+        let lacking = u32::try_from(self.lacking).unwrap_or(u32::MAX);
+        let nobody_comes = now.since(self.came_at) >= ANSWERED_WITHIN && lacking <= self.settings.seats / FEW;
+        let more = if nobody_comes { lacking.max(in_place) } else { in_place };
+        let more = more.min(planned.saturating_mul(2).saturating_sub(self.seats.invited));
+        let mut commands = Vec::new();
+        if lacking <= self.settings.seats / FEW {
+            let mut changes = Assignment::default();
+            self.dismiss_wrong_clocks(&mut changes, now);
+            commands.extend(self.tell_changes(changes, now));
         }
+        if more > 0 {
+            self.came_at = now;
+            commands.extend(self.invite(now, more));
+        }
+        commands
+    }
+
+    /// Who waits in vain has the place of somebody who could be used: only so many run at the same time.
+    fn dismiss_wrong_clocks(&mut self, changes: &mut Assignment, now: Time) {
+        let wrong = |record: &&GeneratorRecord| record.clock_off_us.is_some() && record.relief.is_none();
+        let wrong: Vec<String> =
+            self.generators.values().filter(wrong).map(|record| record.ready.nonce.clone()).collect();
+        wrong.into_iter().for_each(|nonce| self.relieve(changes, nonce, Relief::Leave, now));
     }
 
     /// Whatever is to change while load is made: who is lost is replaced, who has run long enough hands over, and
@@ -145,7 +188,7 @@ impl Orchestrator {
         if self.phase != Phase::Running || self.has_expired(now) {
             return Vec::new();
         }
-        if self.is_deserted(now) {
+        if self.is_deserted() {
             let reason = format!("nothing was heard of any generator for {} s", DESERTED.as_secs());
             return self.stop(now, End::Failed(reason));
         }
@@ -201,7 +244,7 @@ impl Orchestrator {
             };
             let is_lost = match &record.last_word {
                 Some(last) => has_failed(&last.ended),
-                None => self.is_silent(record, now, self.silence()),
+                None => self.is_silent(record, self.silence()),
             };
             if is_lost && slice.replaced < MAX_REPLACED {
                 lost.push(index);
@@ -229,21 +272,21 @@ impl Orchestrator {
     }
 
     /// Whether every slice is without a generator, and has been for long.
-    fn is_deserted(&self, now: Time) -> bool {
+    fn is_deserted(&self) -> bool {
         let is_deserted = |slice: &Slice| {
             let last = slice.holder.as_ref().or(slice.before.as_ref());
             let record = last.and_then(|nonce| self.generators.get(nonce));
-            record.is_some_and(|record| record.last_word.is_none() && self.is_silent(record, now, DESERTED))
+            record.is_some_and(|record| record.last_word.is_none() && self.is_silent(record, DESERTED))
         };
         !self.slices.is_empty() && self.slices.iter().all(is_deserted)
     }
 
-    fn is_silent(&self, record: &GeneratorRecord, now: Time, silence: Duration) -> bool {
+    fn is_silent(&self, record: &GeneratorRecord, silence: Duration) -> bool {
         let (Some(post), Some(epoch)) = (&record.post, self.control.epoch) else { return false };
         let begins =
             Time(epoch.plus(Duration::from_micros(post.from_us)).0.saturating_sub(self.clock_offset_us));
         let since = record.heard_at.max(begins).max(self.listening_since);
-        now.since(since) > silence
+        self.look_began.since(since) > silence
     }
 
     /// Whoever is ready and can be used, those who live longest last.
@@ -387,12 +430,14 @@ impl Orchestrator {
             record.post = Some(post);
             record.heard_at = now;
         }
+        self.account_for(nonce);
     }
 
     fn relieve(&mut self, changes: &mut Assignment, nonce: String, relief: Relief, now: Time) {
         if let Some(record) = self.generators.get_mut(&nonce) {
             record.relief = Some((relief, now));
         }
+        self.account_for(&nonce);
         changes.reliefs.insert(nonce, relief);
     }
 
@@ -440,42 +485,6 @@ impl GeneratorRecord {
             && self.clock_off_us.is_none()
             && self.ready.problem.is_none()
     }
-}
-
-/// From the decision that somebody goes on to its effect.
-fn lead(poll: Duration) -> Duration {
-    FENCE + poll * 3 + Duration::from_secs(2)
-}
-
-/// How long a successor waits for the end of a window.
-pub(crate) fn waits_for_window(poll: Duration) -> Duration {
-    lead(poll) + ANSWERED_WITHIN
-}
-
-/// When a slice that was taken at `from_us` changes hands: windows of one length, whose ends are spread over half
-/// of it, so that not all change at once.
-fn boundary_us((window, load): (Duration, Duration), share: Share, from_us: u64) -> u64 {
-    if load <= window {
-        return u64::MAX;
-    }
-    let window = micros(window);
-    let part = u128::from(window) * (u128::from(share.index()) + 1) / (2 * u128::from(share.count().max(1)));
-    let first = (window / 2).saturating_add(u64::try_from(part).unwrap_or(u64::MAX));
-    let begun = from_us.saturating_add(window / 4);
-    let windows = begun.saturating_sub(first).div_ceil(window.max(1));
-    first.saturating_add(windows.saturating_mul(window))
-}
-
-/// How often slices change hands, all together, if all goes as planned.
-pub(crate) fn hand_overs(slices: u32, window: Duration, load: Duration) -> u64 {
-    let of = |share: Share| {
-        let boundary = |from_us: &u64| {
-            let next = boundary_us((window, load), share, *from_us);
-            (next.saturating_add(micros(LEAST)) < micros(load)).then_some(next)
-        };
-        std::iter::successors(boundary(&0), boundary).count() as u64
-    };
-    (0..slices).filter_map(|index| Share::try_new(index, slices)).map(of).sum()
 }
 
 /// Whether a generator ended before its slice did.

@@ -5,9 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::posts::Slice;
-use super::{Command, End, ORPHANED, Orchestrator, Phase, Settings};
+use super::{Command, End, Orchestrator, Phase, Settings};
 use crate::attach::Resumed;
 use crate::message::{Assignment, Control, State, Time};
+
+/// Why a run fails whose orchestrator was not heard of in time.
+pub(crate) const NOT_RENEWED: &str = "control was not renewed in time, so the load ended by itself";
+
+/// Why a run fails whose load ended before anybody took it over.
+pub(crate) const ORPHANED: &str = "its orchestrator was lost, so the load ended by itself";
 
 impl Orchestrator {
     /// In the place of an orchestrator that is gone, or is to go.
@@ -18,7 +24,9 @@ impl Orchestrator {
         Resumed { control, assignments, began_at, ahead_us, .. }: Resumed,
     ) -> Self {
         let mut machine = Self::new(settings, began_at);
-        machine.looked_at = now;
+        machine.look_began = now;
+        machine.awake_at = now;
+        machine.came_at = now;
         machine.listening_since = now;
         machine.clock_offset_us = ahead_us;
         machine.resumed = Some(ahead_us);
@@ -90,6 +98,7 @@ impl Orchestrator {
             Some(record) => record.post = Some(post),
             None => self.take_post(nonce, post, now),
         }
+        self.account_for(nonce);
     }
 
     /// All assignments that were ever made, when another orchestrator has made them.

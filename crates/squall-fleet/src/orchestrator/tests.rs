@@ -37,9 +37,12 @@ fn ready(nonce: u8, seat: u32) -> Event {
         seat,
         region: String::new(),
         environment: String::new(),
+        queued_ms: None,
         init_ms: 0.0,
         clock: Time(0),
         deadline: None,
+        source_ip: None,
+        remark: None,
         problem: (nonce == 9).then(|| "cannot".to_owned()),
     };
     Event::Ready { ready, stored_at: None }
@@ -65,6 +68,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             clock: None,
         })),
         4 => Just(Event::Tick),
+        1 => Just(Event::Deaf),
         8 => Just(Event::Looked),
         1 => (0_i64..90_000_000).prop_map(|until| Event::Renewed { lease_until: Time(until) }),
         1 => Just(Event::Begin),
@@ -101,15 +105,43 @@ proptest! {
                     Command::WriteManifest(_) | Command::Invite(_) => {}
                 }
             }
+            machine.check_accounts();
         }
         prop_assert!(controls.is_sorted_by_key(|control| (control.state, control.generation)));
         prop_assert!(assignments <= 1);
         // However little is heard, it ends when its time is over.
-        let late = Time(now.0 + 100_000_000);
-        machine.on_event(late, Event::Looked);
-        machine.on_event(Time(late.0 + 100_000_000), Event::Looked);
+        for _ in 0..4 {
+            now = Time(now.0 + 100_000_000);
+            machine.on_event(now, Event::Looked);
+        }
         prop_assert_eq!(machine.phase(), Phase::Done);
     }
+}
+
+#[test]
+fn a_wrong_clock_is_no_generator_and_somebody_comes_in_its_place() {
+    let mut machine = Orchestrator::new(Settings { spares: 0, ..settings(4) }, Time(0));
+    machine.on_event(Time(0), Event::Begin);
+    let come = |machine: &mut Orchestrator, nonce, ahead_us: i64| {
+        let Event::Ready { ready, .. } = ready(nonce, u32::from(nonce)) else { panic!("not ready") };
+        let ready = Ready { clock: Time(1_000_000 + ahead_us), ..ready };
+        machine.on_event(Time(1_000_000), Event::Ready { ready, stored_at: Some(Time(1_000_000)) })
+    };
+    for (nonce, ahead_us) in [(0, 9_000_000), (1, 0), (2, 0)] {
+        come(&mut machine, nonce, ahead_us);
+    }
+    // Four are wanted at once, and the one who waits in vain has the place of one of them.
+    let commands = come(&mut machine, 3, 0);
+    assert_eq!(machine.phase(), Phase::Gathering, "four are ready, and one of them does not count");
+    let [Command::WriteAssignment(changes), Command::WriteControl(control), Command::Invite(_)] =
+        &commands[..]
+    else {
+        panic!("{commands:?}")
+    };
+    assert_eq!((changes.reliefs.len(), changes.reliefs.get("n0")), (1, Some(&Relief::Leave)));
+    assert_eq!((control.state, control.generation), (State::Waiting, 1));
+    come(&mut machine, 4, 0);
+    assert_eq!((machine.phase(), machine.has_slice("n0")), (Phase::Running, false));
 }
 
 #[test]
@@ -133,6 +165,86 @@ fn the_epoch_is_by_the_generators_clocks() {
         machine.on_event(Time(1_000_000), Event::Ready { ready, stored_at: None });
     }
     assert_eq!(machine.epoch(), Some(Time(1_000_000 + 3_000_000 + 1_000_000)));
+}
+
+#[test]
+fn a_look_that_began_before_the_time_was_over_gives_nobody_up() {
+    let mut machine = Orchestrator::new(settings(1), Time(0));
+    machine.on_event(Time(0), Event::Begin);
+    machine.on_event(Time(0), ready(0, 0));
+    machine.on_event(Time(10_000_000), Event::Renewed { lease_until: Time(900_000_000) });
+    // The load is over at 21 s, and everything should be there 11 s later.
+    machine.on_event(Time(31_000_000), Event::Tick);
+    machine.on_event(Time(40_000_000), Event::Looked);
+    assert_eq!(machine.phase(), Phase::Running);
+    machine.on_event(Time(40_000_000), Event::Tick);
+    let commands = machine.on_event(Time(41_000_000), Event::Looked);
+    assert!(commands.contains(&Command::End(End::Finished)), "{commands:?}");
+}
+
+#[test]
+fn somebody_else_is_invited_in_place_of_few_who_do_not_come() {
+    let invited_after = |ready_of_8: u8, s: i64| {
+        let mut machine =
+            Orchestrator::new(Settings { gather: Duration::from_mins(3), ..settings(8) }, Time(0));
+        machine.on_event(Time(0), Event::Begin);
+        for nonce in 10..10 + ready_of_8 {
+            machine.on_event(Time(2_000_000), ready(nonce, u32::from(nonce - 10)));
+        }
+        let commands = machine.on_event(Time(s * 1_000_000), Event::Looked);
+        let more = commands.into_iter().filter_map(|command| match command {
+            Command::Invite(invitations) => Some(invitations.len()),
+            _ => None,
+        });
+        more.sum::<usize>()
+    };
+    assert_eq!((invited_after(6, 31), invited_after(6, 32)), (0, 2));
+    // Where half are lacking, they are slow.
+    assert_eq!(invited_after(4, 60), 0);
+}
+
+/// With looks of eight seconds each, as of 10,000 generators: who is silent is replaced, unless nothing could be heard.
+#[test]
+fn who_is_silent_is_replaced_however_long_a_look_takes() {
+    let replaced = |deaf: bool| {
+        let lasts = Lasts { load: Duration::from_mins(5), ..settings(1).lasts };
+        let mut machine = Orchestrator::new(Settings { lasts, ..settings(4) }, Time(0));
+        machine.on_event(Time(0), Event::Begin);
+        (0..5).for_each(|nonce| drop(machine.on_event(Time(0), ready(nonce, u32::from(nonce)))));
+        for look in 1..12 {
+            let at = |s: i64| Time((look * 8 + s) * 1_000_000);
+            (0..8).for_each(|s| drop(machine.on_event(at(s), if deaf { Event::Deaf } else { Event::Tick })));
+            machine.on_event(at(7), Event::Renewed { lease_until: Time(900_000_000) });
+            for nonce in ["n1", "n2", "n3"] {
+                let (nonce, sequence) = (nonce.to_owned(), u32::try_from(look).unwrap());
+                machine.on_event(
+                    at(7),
+                    Event::Merged { nonce, requests: 1, rounds: 0, sequence, interval: sequence },
+                );
+            }
+            machine.on_event(at(8), Event::Looked);
+        }
+        machine.seats().replaced
+    };
+    assert_eq!((replaced(false), replaced(true)), (1, 0));
+}
+
+/// What thousands have written takes a while to be read, and that it does is not in the fleet's time.
+#[test]
+fn words_that_are_read_late_do_not_set_the_fleets_clock_back() {
+    let mut machine = Orchestrator::new(settings(3), Time(0));
+    machine.on_event(Time(0), Event::Begin);
+    // Generators are 7 s ahead of us and the store is 3 s behind; the last of three is read 20 s after it was written.
+    for (nonce, written_us, read_us) in
+        [(0, 1_000_000, 1_000_000), (1, 1_500_000, 11_000_000), (2, 2_000_000, 22_000_000)]
+    {
+        let Event::Ready { ready, .. } = ready(nonce, u32::from(nonce)) else { panic!("not ready") };
+        let ready = Ready { clock: Time(written_us + 7_000_000), ..ready };
+        let stored_at = Some(Time((written_us - 3_000_000_i64).div_euclid(1_000_000) * 1_000_000));
+        machine.on_event(Time(read_us), Event::Ready { ready, stored_at });
+    }
+    let epoch = machine.epoch().unwrap().since(Time(22_000_000 + 7_000_000));
+    assert!((Duration::from_secs(1)..=Duration::from_secs(2)).contains(&epoch), "{epoch:?}");
 }
 
 #[test]
@@ -207,6 +319,35 @@ fn what_is_unknown_of_a_run_that_was_given_up_is_bounded_by_its_lease() {
     let control = Control { term: 2, ..machine.control.clone() };
     machine.on_event(Time(3_000_000), Event::Superseded(control));
     assert_eq!(machine.unknown_requests(&squall_metrics::Merged::default()), 2 * 10 * (600 + 1));
+}
+
+#[test]
+fn a_generator_that_is_lost_is_named_with_its_seat_and_its_cause_if_that_is_known() {
+    let mut machine = under_way(3);
+    (0..3).for_each(|nonce| drop(machine.on_event(Time(4_000_000), told(nonce, 0, 10))));
+    let last_word = Final {
+        version: VERSION,
+        nonce: "n2".to_owned(),
+        snapshots: 1,
+        requests: 10,
+        ended: Ended::Finished,
+        start_skew_ms: 0.0,
+        clock: None,
+    };
+    machine.on_event(Time(4_000_000), Event::Final(last_word));
+    // Snapshots come once a second: one of them lived to tell another, the other did not.
+    for (nonce, deadline_us) in [("n0", 6_000_000), ("n1", 6_000_001)] {
+        machine.generators.get_mut(nonce).unwrap().ready.deadline = Some(Time(deadline_us));
+    }
+    // Load ends with the lease of 30 s, 2 s later by a clock that is wrong.
+    let unknown = format!("up to {} requests are unknown", 10 * (30 - 1 + 2 + 1));
+    assert_eq!(
+        machine.missing(&squall_metrics::Merged::default()),
+        [
+            format!("slice 0: generator n0 of seat 0 not heard of from 0 s on, timed out; {unknown}"),
+            format!("slice 1: generator n1 of seat 1 not heard of from 0 s on, cause unknown; {unknown}"),
+        ]
+    );
 }
 
 #[test]

@@ -157,8 +157,10 @@ pub enum Event {
     Superseded(Control),
     /// What another orchestrator has assigned so far, by generation.
     Assigned(BTreeMap<u32, Assignment>),
-    /// Time has passed.
+    /// Time has passed, a look begins or goes on.
     Tick,
+    /// The store could not be looked at.
+    Deaf,
     /// All that was in the store at this time has been told.
     Looked,
 }

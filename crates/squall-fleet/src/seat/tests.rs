@@ -201,13 +201,15 @@ impl World {
             nonce: format!("n{}", self.nonces),
             region: "test".to_owned(),
             environment: "test".to_owned(),
+            queued_ms: None,
             init_ms: 1.0,
             deadline: self.deadline,
         };
         self.nonces += 1;
         self.seats.spawn(async move {
             sit(&*store, &clock, &invitation, &identity, async |_| {
-                Ok(move |order: Order| Ok(pretend(&order, clock, (dies_after, abort), running)))
+                let start = move |order: Order| Ok(pretend(&order, clock, (dies_after, abort), running));
+                Ok(Prepared { start, source: None })
             })
             .await
         });
@@ -242,7 +244,7 @@ impl World {
 
 type Start = fn(Order) -> Result<Load, String>;
 
-async fn cannot(_: Arc<Plan>) -> Result<Start, String> {
+async fn cannot(_: Arc<Plan>) -> Result<Prepared<Start>, String> {
     Err("cannot".to_owned())
 }
 
@@ -402,6 +404,7 @@ async fn what_is_no_invitation_of_this_fleet_is_foreign_and_a_late_one_is_not_ne
         nonce: "n".to_owned(),
         region: String::new(),
         environment: String::new(),
+        queued_ms: None,
         init_ms: 0.0,
         deadline: None,
     };

@@ -1,13 +1,11 @@
 //! Tasks in virtual time: all that can go on does, in one order, and then time jumps to the next timer.
 
 use std::cell::{Cell, RefCell};
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -24,7 +22,7 @@ type Task = Pin<Box<dyn Future<Output = ()>>>;
 /// Runs tasks. Cloned, it is the same one.
 #[derive(Clone, Default)]
 pub struct Executor {
-    tasks: Rc<RefCell<Vec<Option<Task>>>>,
+    tasks: Rc<RefCell<Vec<Place>>>,
     free: Rc<RefCell<Vec<usize>>>,
     ready: Arc<Mutex<VecDeque<usize>>>,
     time: Arc<Timers>,
@@ -37,50 +35,37 @@ struct Timers {
     waiting: Mutex<Waiting>,
 }
 
+/// By instant, and then by a number, so that those of one instant keep their order.
 #[derive(Debug, Default)]
 struct Waiting {
-    heap: BinaryHeap<Reverse<Timer>>,
+    timers: BTreeMap<(i64, u64), Waker>,
     next: u64,
 }
 
-/// Told apart by a number, so that those of one instant keep their order.
-#[derive(Debug)]
-struct Timer {
-    at_us: i64,
-    number: u64,
-    waker: Waker,
-}
-
-impl PartialEq for Timer {
-    fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
-    }
-}
-
-impl Eq for Timer {}
-
-impl PartialOrd for Timer {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Timer {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at_us, self.number).cmp(&(other.at_us, other.number))
-    }
-}
-
-/// Puts a task among those that are ready.
+/// Puts a task among those that are ready, once until it is polled.
 struct TaskWaker {
     task: usize,
+    is_ready: AtomicBool,
     ready: Arc<Mutex<VecDeque<usize>>>,
 }
 
 impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
-        lock(&self.ready).push_back(self.task);
+        self.wake_by_ref();
     }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.is_ready.swap(true, Ordering::Relaxed) {
+            lock(&self.ready).push_back(self.task);
+        }
+    }
+}
+
+/// What runs, if anything does, and what wakes it.
+struct Place {
+    task: Option<Task>,
+    wakes: Arc<TaskWaker>,
+    waker: Waker,
 }
 
 impl Executor {
@@ -94,17 +79,17 @@ impl Executor {
     pub fn spawn(&self, future: impl Future<Output = ()> + 'static) {
         let task: Task = Box::pin(future);
         let free = self.free.borrow_mut().pop();
-        let index = match free {
-            Some(index) => {
-                self.tasks.borrow_mut()[index] = Some(task);
-                index
-            }
-            None => {
-                self.tasks.borrow_mut().push(Some(task));
-                self.tasks.borrow().len() - 1
-            }
-        };
-        lock(&self.ready).push_back(index);
+        let mut tasks = self.tasks.borrow_mut();
+        let index = free.unwrap_or(tasks.len());
+        if free.is_none() {
+            let (is_ready, ready) = (AtomicBool::new(false), Arc::clone(&self.ready));
+            let wakes = Arc::new(TaskWaker { task: index, is_ready, ready });
+            tasks.push(Place { task: None, waker: Waker::from(Arc::clone(&wakes)), wakes });
+        }
+        if let Some(place) = tasks.get_mut(index) {
+            place.task = Some(task);
+            place.waker.wake_by_ref();
+        }
     }
 
     /// What a future comes to, with everything that goes on beside it; `None` if it does not end in so much time.
@@ -128,13 +113,22 @@ impl Executor {
         result.take()
     }
 
+    /// Drops what still runs, which would keep itself alive.
+    pub fn end(&self) {
+        let tasks: Vec<Option<Task>> =
+            self.tasks.borrow_mut().iter_mut().map(|place| place.task.take()).collect();
+        drop(tasks);
+    }
+
     fn poll(&self, index: usize) {
         // While it runs it may start others.
-        let task = self.tasks.borrow_mut().get_mut(index).and_then(Option::take);
-        let Some(mut task) = task else { return };
-        let waker = Waker::from(Arc::new(TaskWaker { task: index, ready: Arc::clone(&self.ready) }));
+        let taken = self.tasks.borrow_mut().get_mut(index).map(|place| {
+            place.wakes.is_ready.store(false, Ordering::Relaxed);
+            (place.task.take(), place.waker.clone())
+        });
+        let Some((Some(mut task), waker)) = taken else { return };
         match task.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Pending => self.tasks.borrow_mut()[index] = Some(task),
+            Poll::Pending => self.tasks.borrow_mut()[index].task = Some(task),
             Poll::Ready(()) => self.free.borrow_mut().push(index),
         }
     }
@@ -152,13 +146,12 @@ impl Executor {
 impl Timers {
     /// Jumps to the next timer; whether there is one before `until_us`.
     fn advance(&self, until_us: i64) -> bool {
-        let mut waiting = lock(&self.waiting);
-        let Some(Reverse(timer)) = waiting.heap.pop() else { return false };
-        if timer.at_us > until_us {
+        let Some(((at_us, _), waker)) = lock(&self.waiting).timers.pop_first() else { return false };
+        if at_us > until_us {
             return false;
         }
-        self.elapsed_us.fetch_max(timer.at_us, Ordering::Relaxed);
-        timer.waker.wake();
+        self.elapsed_us.fetch_max(at_us, Ordering::Relaxed);
+        waker.wake();
         true
     }
 }
@@ -185,7 +178,7 @@ impl Clock for VirtualClock {
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {
         let at_us = self.time.elapsed_us.load(Ordering::Relaxed).saturating_add(in_micros(duration));
-        Sleep { time: Arc::clone(&self.time), at_us, is_set: false }
+        Sleep { time: Arc::clone(&self.time), at_us, timer: None }
     }
 }
 
@@ -193,8 +186,8 @@ impl Clock for VirtualClock {
 struct Sleep {
     time: Arc<Timers>,
     at_us: i64,
-    /// Whether its timer is set. It never moves to another task.
-    is_set: bool,
+    /// Its timer, once it is set. It never moves to another task.
+    timer: Option<u64>,
 }
 
 impl Future for Sleep {
@@ -204,13 +197,26 @@ impl Future for Sleep {
         if self.time.elapsed_us.load(Ordering::Relaxed) >= self.at_us {
             return Poll::Ready(());
         }
-        if !std::mem::replace(&mut self.is_set, true) {
+        if self.timer.is_none() {
             let mut waiting = lock(&self.time.waiting);
             waiting.next += 1;
-            let (at_us, number) = (self.at_us, waiting.next);
-            waiting.heap.push(Reverse(Timer { at_us, number, waker: context.waker().clone() }));
+            let number = waiting.next;
+            waiting.timers.insert((self.at_us, number), context.waker().clone());
+            drop(waiting);
+            self.timer = Some(number);
         }
         Poll::Pending
+    }
+}
+
+/// Who does not wait any more is not woken.
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some(number) = self.timer
+            && self.time.elapsed_us.load(Ordering::Relaxed) < self.at_us
+        {
+            lock(&self.time.waiting).timers.remove(&(self.at_us, number));
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! A machine that answers an invitation, and the load that it pretends to make.
 
-use std::cell::RefCell;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -19,7 +18,7 @@ use super::dice::Dice;
 use super::executor::{Executor, VirtualClock};
 use super::target::Target;
 use super::world::SimulatedStore;
-use crate::{Clock, Identity, Load, Order, Reins, Time, sit};
+use crate::{Clock, Identity, Load, Order, Prepared, Reins, Time, sit};
 
 /// How long an execution environment lives.
 const LIFE: Duration = Duration::from_mins(15);
@@ -75,27 +74,25 @@ impl Machine {
             nonce: self.nonce.clone(),
             region: "simulated".to_owned(),
             environment: self.nonce.clone(),
+            queued_ms: None,
             init_ms: 20.0,
             deadline: Some(self.clock.now().plus(LIFE)),
         };
-        let engine: Rc<RefCell<Option<Engine>>> = Rc::default();
-        let place = Rc::clone(&engine);
+        let (place, engine) = oneshot::channel();
         let clock = self.clock.clone();
         let seat = sit(&store, &self.clock, message, &identity, async |_| {
-            Ok(move |order: Order| {
+            let start = move |order: Order| {
                 let (made, load) = Engine::new(order, clock);
-                *place.borrow_mut() = Some(made);
+                let _ = place.send(made);
                 Ok(load)
-            })
+            };
+            Ok(Prepared { start, source: None })
         });
         // The engine goes on beside the seat, on the same machine.
         let beside = async {
-            loop {
-                let made = engine.borrow_mut().take();
-                match made {
-                    Some(made) => return made.run(&target).await,
-                    None => self.clock.sleep(Duration::from_millis(100)).await,
-                }
+            match engine.await {
+                Ok(made) => made.run(&target).await,
+                Err(_) => std::future::pending().await,
             }
         };
         if let Either::Right(((), seat)) = select(pin!(seat), pin!(beside)).await {

@@ -18,6 +18,7 @@ fn calm(seed: u64) -> Scenery {
     Scenery {
         seed,
         slices: 20,
+        regions: 1,
         rate: 200,
         load: Duration::from_mins(2),
         window: Duration::from_hours(1),
@@ -76,9 +77,35 @@ fn the_same_seed_gives_the_same_run() {
     assert_eq!(tell(&simulate(&scenery)), tell(&simulate(&scenery)));
 }
 
+/// As many generators as a large fleet has, so that whatever grows with the square of them is seen.
+#[test]
+fn a_large_fleet_loses_nothing_in_good_weather() {
+    let scenery = Scenery::any(1, 2_500, 1);
+    let outcome = check(&Scenery { weather: Weather::default(), ..scenery });
+    let record = outcome.record.unwrap();
+    assert_eq!((record.end, record.merged.requests()), (End::Finished, 240_000), "{:?}", record.seats);
+    assert_eq!((record.missing, record.problems), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn a_large_fleet_goes_on_in_bad_weather() {
+    let outcome = check(&Scenery::any(5, 3_000, 1));
+    let record = outcome.record.unwrap();
+    assert_eq!(record.end, End::Finished, "{:?}", record.seats);
+    assert!(record.seats.replaced > 0 && record.merged.requests() > 200_000, "{:?}", record.seats);
+}
+
 #[test]
 fn in_any_weather_nothing_is_counted_twice_and_what_is_unknown_is_bounded() {
     for seed in 0..60 {
-        check(&Scenery::any(seed, 20));
+        check(&Scenery::any(seed, 20, 1));
+    }
+}
+
+/// A region may be gone, before, in or after the orchestrator's death.
+#[test]
+fn in_any_weather_several_regions_keep_the_promises_together() {
+    for seed in 0..40 {
+        check(&Scenery::any(seed, 20, 5));
     }
 }

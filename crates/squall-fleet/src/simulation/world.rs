@@ -1,7 +1,7 @@
 //! Queue, store and machines, with all that goes wrong with them.
 
-use std::cell::Cell;
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,9 @@ use std::time::Duration;
 use super::dice::Dice;
 use super::executor::{Executor, VirtualClock};
 use super::target::{self, Target};
-use super::{Scenery, bundle, generator};
+use super::{Scenery, bundle, generator, settings};
+use crate::counted::NAMES_IN_LISTING;
+use crate::sizing::{self, MOST_LANES, Ready};
 use crate::{Clock, ETag, Fetched, Listed, MemoryStore, Put, Queue, Store, StoreError, StoreErrorKind, Time};
 
 /// How much goes wrong, in thousandths of the times that it could.
@@ -40,6 +42,8 @@ pub struct Weather {
     pub orchestrator: u32,
     /// Runs that somebody stops.
     pub stopped: u32,
+    /// Runs in several regions one of which does not answer any more from some time on.
+    pub region_gone: u32,
 }
 
 impl Weather {
@@ -60,6 +64,7 @@ impl Weather {
             wrong_clocks: any(50),
             orchestrator: 300,
             stopped: 100,
+            region_gone: 300,
         }
     }
 
@@ -79,6 +84,21 @@ impl Weather {
 /// How often a client tries a call, as those of AWS do.
 const ATTEMPTS: u32 = 4;
 
+/// Seats of a lane of a fleet that is deployed with as many lanes as it needs.
+const SEATS_OF_LANE: u32 = 2_000;
+
+/// How late a message comes that is late.
+const LATE: Duration = Duration::from_mins(1);
+
+/// How long an environment takes to start.
+const STARTS_WITHIN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(3));
+
+/// What S3 serves a second under a prefix: reads, and writes and listings together.
+const SERVED: (u32, u32) = (5_500, 3_500);
+
+/// How far the numbers of generators in different regions are apart.
+const NONCES_OF_REGION: u64 = 1_000_000_000;
+
 /// A message on its way.
 type Mail = Arc<Mutex<Vec<String>>>;
 
@@ -87,43 +107,71 @@ pub(super) struct World {
     pub(super) scenery: Scenery,
     pub(super) dice: Dice,
     pub(super) target: Rc<Target>,
-    store: Arc<Shelf>,
+    /// How long nobody orchestrated.
+    pub(super) absent: Cell<Option<Duration>>,
+    /// In the order of their slices.
+    pub(super) sites: Vec<Site>,
+}
+
+/// A region: what is there, and when it does not answer any more.
+pub(super) struct Site {
+    pub(super) region: String,
     pub(super) queue: Arc<SimulatedQueue>,
+    store: Arc<Shelf>,
+    gone: Option<Duration>,
 }
 
 impl World {
     pub(super) fn new(executor: &Executor, scenery: &Scenery) -> Self {
         let dice = Dice::new(scenery.seed);
         let target = Rc::new(Target::new(target::planned(&bundle(scenery))));
-        let store: Arc<Shelf> = Arc::default();
-        let queue = Arc::new(SimulatedQueue { mail: Mail::default() });
-        let world = Self {
-            executor: executor.clone(),
-            scenery: scenery.clone(),
-            dice: dice.fork(),
-            target: Rc::clone(&target),
-            store: Arc::clone(&store),
-            queue: Arc::clone(&queue),
+        let own = dice.fork();
+        let mut sites = Vec::new();
+        for (index, settings) in (0_u64..).zip(settings(scenery, "")) {
+            let (store, queue) =
+                (Arc::<Shelf>::default(), Arc::new(SimulatedQueue { mail: Mail::default() }));
+            let site =
+                Site { region: format!("region {index}"), queue, store: Arc::clone(&store), gone: None };
+            let lanes = settings.seats.div_ceil(SEATS_OF_LANE).clamp(1, MOST_LANES);
+            let offered = sizing::at_once(&settings);
+            let postman = Postman {
+                executor: executor.clone(),
+                scenery: scenery.clone(),
+                dice: dice.fork(),
+                target: Rc::clone(&target),
+                store,
+                gone: None,
+                mail: Arc::clone(&site.queue.mail),
+                nonces: Cell::new(index * NONCES_OF_REGION),
+                lanes: (lanes, Ready::of(offered, 0, lanes)),
+                offered,
+                waiting: Rc::default(),
+                running: Rc::default(),
+            };
+            sites.push((site, postman));
+        }
+        if sites.len() > 1 && dice.happens(scenery.weather.region_gone) {
+            let index = usize::try_from(dice.roll()).unwrap_or(0) % sites.len();
+            let gone = Some(dice.between(Duration::ZERO, scenery.load));
+            (sites[index].0.gone, sites[index].1.gone) = (gone, gone);
+        }
+        let spawn = |(site, postman): (Site, Postman)| {
+            executor.spawn(postman.deliver());
+            site
         };
-        let postman = Postman {
-            executor: executor.clone(),
-            scenery: scenery.clone(),
-            dice: dice.fork(),
-            target,
-            store,
-            mail: Arc::clone(&queue.mail),
-            nonces: Cell::new(0),
-        };
-        executor.spawn(postman.deliver());
-        world
+        let sites = sites.into_iter().map(spawn).collect();
+        let (executor, scenery, absent) = (executor.clone(), scenery.clone(), Cell::new(None));
+        Self { executor, scenery, dice: own, target, absent, sites }
     }
 
     pub(super) fn clock_of_orchestrator(&self) -> VirtualClock {
         self.executor.clock(0)
     }
 
-    pub(super) fn store_of_orchestrator(&self) -> SimulatedStore {
-        simulated(&self.store, &self.executor, &self.scenery, &self.dice)
+    pub(super) fn stores_of_orchestrator(&self) -> Vec<SimulatedStore> {
+        let store =
+            |site: &Site| simulated(&site.store, site.gone, &self.executor, &self.scenery, &self.dice);
+        self.sites.iter().map(store).collect()
     }
 }
 
@@ -140,59 +188,97 @@ impl Queue for SimulatedQueue {
     }
 }
 
-/// Hands messages out, each to a generator of its own.
+/// Hands messages out, each to a generator of its own, as fast as mappings and functions let it.
 struct Postman {
     executor: Executor,
     scenery: Scenery,
     dice: Dice,
     target: Rc<Target>,
     store: Arc<Shelf>,
+    gone: Option<Duration>,
     mail: Mail,
     nonces: Cell<u64>,
+    /// How many lanes there are, and how fast each lets generators in.
+    lanes: (u32, Ready),
+    /// How many generators there may be at the same time.
+    offered: u32,
+    /// Messages that can be handed out.
+    waiting: Rc<RefCell<VecDeque<String>>>,
+    running: Rc<Cell<u32>>,
 }
 
 impl Postman {
     async fn deliver(self) {
-        let (clock, weather) = (self.executor.clock(0), self.scenery.weather);
+        let clock = self.executor.clock(0);
         loop {
             let messages = std::mem::take(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner));
             for message in messages {
-                let copies = if self.dice.happens(weather.doubled) { 2 } else { 1 };
-                for _ in 0..copies {
-                    self.post(message.clone());
-                }
+                self.take(&message);
+            }
+            let (lanes, lane) = &self.lanes;
+            let room = lane.let_in(clock.elapsed()).saturating_mul(*lanes).min(self.offered);
+            while self.running.get() < room {
+                let Some(message) = self.waiting.borrow_mut().pop_front() else { break };
+                self.post(message);
             }
             clock.sleep(Duration::from_millis(50)).await;
         }
     }
 
-    fn post(&self, message: String) {
+    /// What becomes of a message in the queue.
+    fn take(&self, message: &str) {
         let weather = self.scenery.weather;
-        if self.dice.happens(weather.lost) {
-            return;
+        let copies = if self.dice.happens(weather.doubled) { 2 } else { 1 };
+        for _ in 0..copies {
+            if self.dice.happens(weather.lost) {
+                continue;
+            }
+            let (message, waiting) = (message.to_owned(), Rc::clone(&self.waiting));
+            if self.dice.happens(weather.late) {
+                let (clock, delay) = (self.executor.clock(0), self.dice.between(Duration::ZERO, LATE));
+                self.executor.spawn(async move {
+                    clock.sleep(delay).await;
+                    waiting.borrow_mut().push_back(message);
+                });
+            } else {
+                waiting.borrow_mut().push_back(message);
+            }
         }
-        let most = if self.dice.happens(weather.late) { 60_000 } else { 3_000 };
-        let delay = self.dice.between(Duration::from_millis(20), Duration::from_millis(most));
+    }
+
+    /// Starts a generator.
+    fn post(&self, message: String) {
+        let delay = self.dice.between(STARTS_WITHIN.0, STARTS_WITHIN.1);
+        let running = Rc::clone(&self.running);
+        running.set(running.get() + 1);
         let number = self.nonces.get();
         self.nonces.set(number + 1);
-        let store = simulated(&self.store, &self.executor, &self.scenery, &self.dice);
+        let store = simulated(&self.store, self.gone, &self.executor, &self.scenery, &self.dice);
         let machine = generator::Machine::new(&self.executor, &self.scenery, &self.dice, number);
         let (clock, target) = (self.executor.clock(0), Rc::clone(&self.target));
         let executor = self.executor.clone();
         self.executor.spawn(async move {
             clock.sleep(delay).await;
             machine.live(&executor, store, target, message).await;
+            running.set(running.get().saturating_sub(1));
         });
     }
 }
 
-fn simulated(store: &Arc<Shelf>, executor: &Executor, scenery: &Scenery, dice: &Dice) -> SimulatedStore {
+fn simulated(
+    store: &Arc<Shelf>,
+    gone: Option<Duration>,
+    executor: &Executor,
+    scenery: &Scenery,
+    dice: &Dice,
+) -> SimulatedStore {
     let outage = scenery.load / 3;
     SimulatedStore {
         shelf: Arc::clone(store),
         clock: executor.clock(0),
         weather: scenery.weather,
         dice: Mutex::new(dice.fork()),
+        gone,
         outage: (Duration::from_secs(5) + outage, Duration::from_secs(25) + outage),
     }
 }
@@ -202,6 +288,27 @@ fn simulated(store: &Arc<Shelf>, executor: &Executor, scenery: &Scenery, dice: &
 struct Shelf {
     store: MemoryStore,
     written: Mutex<HashMap<String, Time>>,
+    traffic: Mutex<Traffic>,
+}
+
+/// What was asked of a store in a second: reads, and everything else.
+#[derive(Debug, Default)]
+struct Traffic {
+    second: u64,
+    asked: (u32, u32),
+}
+
+impl Traffic {
+    /// Whether one more is served.
+    fn serves(&mut self, now: Duration, is_read: bool) -> bool {
+        if now.as_secs() != self.second {
+            *self = Self { second: now.as_secs(), asked: (0, 0) };
+        }
+        let (asked, served) =
+            if is_read { (&mut self.asked.0, SERVED.0) } else { (&mut self.asked.1, SERVED.1) };
+        *asked += 1;
+        *asked <= served
+    }
 }
 
 impl Shelf {
@@ -225,6 +332,8 @@ pub(super) struct SimulatedStore {
     clock: VirtualClock,
     weather: Weather,
     dice: Mutex<Dice>,
+    /// When it does not answer any more, if ever.
+    gone: Option<Duration>,
     outage: (Duration, Duration),
 }
 
@@ -237,17 +346,21 @@ struct Fate {
 }
 
 impl SimulatedStore {
-    fn fate(&self) -> Fate {
+    fn fate(&self, is_read: bool) -> Fate {
         let dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
         let slow = if dice.happens(self.weather.slow) { 2_000 } else { 60 };
         let took = || dice.between(Duration::from_millis(2), Duration::from_millis(slow));
         let (before, after) = (took(), took());
         let now = self.clock.elapsed();
+        let served = self.shelf.traffic.lock().unwrap_or_else(PoisonError::into_inner).serves(now, is_read);
         let is_out = self.weather.outage && self.outage.0 <= now && now < self.outage.1;
         Fate {
             before,
             after,
-            is_refused: dice.happens(self.weather.refused) || is_out && dice.happens(333),
+            is_refused: !served
+                || dice.happens(self.weather.refused)
+                || is_out && dice.happens(333)
+                || self.gone.is_some_and(|gone| now >= gone),
             is_unanswered: dice.happens(self.weather.unanswered),
         }
     }
@@ -274,7 +387,7 @@ impl Store for SimulatedStore {
     async fn put(&self, key: &str, value: Vec<u8>, put: Put) -> Result<ETag, StoreError> {
         let mut attempt = 0;
         loop {
-            let fate = self.fate();
+            let fate = self.fate(false);
             self.clock.sleep(fate.before).await;
             let mut result = Err(Self::unavailable("write", key));
             if !fate.is_refused {
@@ -296,7 +409,7 @@ impl Store for SimulatedStore {
     async fn get(&self, key: &str, unless: Option<&ETag>) -> Result<Fetched, StoreError> {
         let mut attempt = 0;
         loop {
-            let fate = self.fate();
+            let fate = self.fate(true);
             self.clock.sleep(fate.before).await;
             let mut result = Err(Self::unavailable("read", key));
             if !fate.is_refused {
@@ -312,12 +425,18 @@ impl Store for SimulatedStore {
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, StoreError> {
         let mut attempt = 0;
         loop {
-            let fate = self.fate();
+            let fate = self.fate(false);
             self.clock.sleep(fate.before).await;
             let mut result = Err(Self::unavailable("list", prefix));
             if !fate.is_refused {
                 result = self.shelf.store.list(prefix, after).await.map(|listed| self.shelf.tell(listed));
                 self.clock.sleep(fate.after).await;
+                // One page after the other.
+                let pages = result.as_ref().map_or(1, |listed| listed.len().div_ceil(NAMES_IN_LISTING));
+                for _ in 1..pages {
+                    let fate = self.fate(false);
+                    self.clock.sleep(fate.before + fate.after).await;
+                }
             }
             if !self.again(&result, &mut attempt).await {
                 return result;

@@ -66,11 +66,20 @@ impl Ready {
         ramp.last(self.seats).saturating_sub(ramp.mean(self.seats))
     }
 
-    fn slowest(&self) -> Ramp {
-        let mapping = match self.concurrency {
+    /// How many a lane has let in so long after its queue was opened.
+    pub(crate) fn let_in(&self, after: Duration) -> u32 {
+        self.mapping().let_in(after).min(FUNCTIONS.let_in(after))
+    }
+
+    fn mapping(&self) -> Ramp {
+        match self.concurrency {
             Concurrency::Maximum(_) => ORDINARY,
             Concurrency::Pollers { minimum, .. } => provisioned(minimum),
-        };
+        }
+    }
+
+    fn slowest(&self) -> Ramp {
+        let mapping = self.mapping();
         if mapping.last(self.seats) > FUNCTIONS.last(self.seats) { mapping } else { FUNCTIONS }
     }
 }
@@ -94,6 +103,12 @@ impl Ramp {
     /// When the last of so many comes.
     fn last(self, number: u32) -> Duration {
         Duration::from_mins(1) * number.saturating_sub(self.at_once) / self.per_minute
+    }
+
+    /// How many have come by then.
+    fn let_in(self, after: Duration) -> u32 {
+        let later = after.as_millis() * u128::from(self.per_minute) / 60_000;
+        self.at_once.saturating_add(u32::try_from(later).unwrap_or(u32::MAX))
     }
 
     /// When they come on average: those who are there at once do so at 0, the others evenly until the last.
@@ -132,6 +147,20 @@ mod tests {
         check(10_000, 5, (None, Some(0.0), 10.0, 10.0));
         check(10_000, 10, (Some(199.0), Some(0.0), 0.0, 0.0));
         check(100_001, 1, (None, None, 990.01, 5_880.06));
+    }
+
+    #[test]
+    fn as_many_are_let_in_as_the_slowest_lets() {
+        let check = |seats, lanes, after_s, expected| {
+            let ready = Ready::of(seats, 0, lanes);
+            assert_eq!(ready.let_in(Duration::from_secs(after_s)), expected, "{seats} {lanes} {after_s}");
+        };
+        check(20, 1, 0, 5);
+        check(20, 1, 3, 20);
+        // The function has 1,000 environments at once and 100 more each second, the mapping 2,000 and 1,000 a minute.
+        check(10_000, 1, 0, 1_000);
+        check(10_000, 1, 480, 10_000);
+        check(10_000, 5, 10, 2_000);
     }
 
     #[test]

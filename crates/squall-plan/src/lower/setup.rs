@@ -1,6 +1,6 @@
 //! `setup` and `teardown`: what the command does once, before the load and after it.
 
-use crate::model::{Purpose, SETUP, Step, TEARDOWN};
+use crate::model::{Purpose, SETUP, SOURCE_ADDRESS, Step, TEARDOWN};
 use crate::yaml::{Node, Value};
 
 use super::Lowering;
@@ -26,6 +26,20 @@ impl Lowering<'_> {
         self.errand(fields, TEARDOWN, manner)
     }
 
+    /// Lowers `source_address`, which is of no use unless it captures one.
+    pub(super) fn source_address(&mut self, fields: &Fields<'_>, manner: &Manner) -> Vec<Step> {
+        let steps = self.errand(fields, SOURCE_ADDRESS, manner);
+        let captured = std::mem::take(&mut self.captured);
+        if let Some(node) = fields.get(SOURCE_ADDRESS)
+            && !captured.iter().any(|name| name == SOURCE_ADDRESS)
+        {
+            let message = "nothing captures `source_address`".to_owned();
+            let hint = "such as `capture: { source_address: $.ip }`";
+            self.error(node.span.clone(), "missing", message, Some(hint.to_owned()));
+        }
+        steps
+    }
+
     fn errand(&mut self, fields: &Fields<'_>, key: &'static str, manner: &Manner) -> Vec<Step> {
         let Some(node) = fields.get(key) else { return Vec::new() };
         self.within(key, |this| {
@@ -35,7 +49,7 @@ impl Lowering<'_> {
                 node,
                 Home {
                     scenario: key,
-                    purpose: if key == SETUP { Purpose::Setup } else { Purpose::Teardown },
+                    purpose: if key == TEARDOWN { Purpose::Teardown } else { Purpose::Setup },
                     manner,
                 },
             );

@@ -105,7 +105,9 @@ fn annotations(html: &mut Html, result: &RunResult) {
         .annotations
         .iter()
         .map(|annotation| vec![seconds(annotation.t_s.round() as i64), annotation.text.clone()]);
-    table(html, &["At", "What happened beside the test"], rows);
+    html.element("div", &[("class", "told")], |html| {
+        table(html, &["At", "What happened beside the test"], rows);
+    });
 }
 
 fn note(slots: &Slots, timeline: &Timeline) -> String {

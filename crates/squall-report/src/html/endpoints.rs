@@ -19,6 +19,9 @@ const SPARK_SLOTS: usize = 60;
 /// Rows at most; those beyond are in `result.json`.
 const MAX_ROWS: usize = 1_000;
 
+/// With more rows than these the table scrolls within itself.
+const FEW_ROWS: usize = 20;
+
 /// Rows that open, and have a line over time, at most.
 const MAX_DETAILED: usize = 200;
 
@@ -74,7 +77,8 @@ pub(super) fn endpoints(html: &mut Html, result: &RunResult) {
     endpoints
         .sort_by_key(|endpoint| (std::cmp::Reverse(endpoint.errors), std::cmp::Reverse(endpoint.requests)));
     let busiest = busiest(&endpoints);
-    html.element("div", &[("class", "scroll tall"), ("tabindex", "0")], |html| {
+    let class = if endpoints.len() > FEW_ROWS { "scroll tall" } else { "scroll tall few" };
+    html.element("div", &[("class", class), ("tabindex", "0")], |html| {
         html.element("table", &[("class", "sortable")], |html| {
             html.element("thead", &[], |html| {
                 html.element("tr", &[], |html| {

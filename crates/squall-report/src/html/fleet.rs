@@ -14,15 +14,19 @@ const MAX_ROWS: usize = 500;
 type Measure = (&'static str, fn(&Generator) -> Option<f64>);
 
 /// What the strips show.
-const MEASURES: [Measure; 7] = [
+const MEASURES: [Measure; 8] = [
     ("send lag p50", |generator| generator.send_lag_ms.p50),
     ("send lag p99", |generator| generator.send_lag_ms.p99),
     ("largest send lag", |generator| generator.send_lag_ms.max),
     ("loop delay p99", |generator| generator.loop_delay_ms.p99),
     ("start skew", |generator| generator.start_skew_ms.map(f64::abs)),
+    ("in the queue", |generator| generator.queued_ms),
     ("start of its process", |generator| Some(generator.init_ms)),
     ("ready after", |generator| Some(generator.ready_ms)),
 ];
+
+/// Addresses that are named.
+const MAX_ADDRESSES: usize = 20;
 
 /// A value, and whose.
 type Value<'a> = (f64, &'a Generator);
@@ -34,6 +38,8 @@ pub(super) fn generators(html: &mut Html, result: &RunResult) {
         return;
     }
     strips(html, &result.generators);
+    environments(html, result);
+    addresses(html, result);
     let head = [
         "Generator",
         "Slice",
@@ -68,6 +74,47 @@ pub(super) fn generators(html: &mut Html, result: &RunResult) {
     } else {
         table(html, &head, rows);
     }
+}
+
+/// How many environments were there before.
+fn environments(html: &mut Html, result: &RunResult) {
+    if result.run.backend == "local" {
+        return;
+    }
+    let (mut starts, reused): (Vec<&Generator>, Vec<&Generator>) =
+        result.generators.iter().partition(|generator| generator.init_ms > 0.0);
+    starts.sort_by(|one, other| one.init_ms.total_cmp(&other.init_ms));
+    let started = match (starts.get(starts.len() / 2), starts.last()) {
+        (Some(median), Some(longest)) => format!(
+            "{} environment{} started, in {} (median) to {}",
+            count(starts.len() as u64),
+            if starts.len() == 1 { "" } else { "s" },
+            time(Some(median.init_ms)),
+            time(Some(longest.init_ms))
+        ),
+        _ => "No environment had to start".to_owned(),
+    };
+    let words = match reused.len() {
+        0 => format!("{started}; none was there before."),
+        1 => format!("{started}; one was there before."),
+        number => format!("{started}; {} were there before.", count(number as u64)),
+    };
+    html.leaf("p", &[], &words);
+}
+
+/// Where a target that limits by address sees the load come from.
+fn addresses(html: &mut Html, result: &RunResult) {
+    let addresses: Vec<&str> = result.source_addresses().into_iter().collect();
+    let shown = addresses.iter().take(MAX_ADDRESSES).copied().collect::<Vec<_>>().join(", ");
+    let words = match addresses.len() {
+        0 => return,
+        1 => format!("All requests came from {shown}."),
+        number if number > MAX_ADDRESSES => {
+            format!("Requests came from {} addresses: {shown}, …", count(number as u64))
+        }
+        number => format!("Requests came from {number} addresses: {shown}."),
+    };
+    html.leaf("p", &[], &words);
 }
 
 fn row(generator: &Generator) -> Vec<String> {

@@ -25,7 +25,7 @@ const WORDS: [(&str, &str); 11] = [
     ("p95", "95 % of the response times are at most this; p50, p99 and p99.9 likewise."),
     (
         "heat map",
-        "Each column is a stretch of time, each row a range of response times; darker is a larger share of the requests.",
+        "Each column is a stretch of time, each row a range of response times; its legend says which colour is which share of the requests.",
     ),
     ("phase", "A part of the service time: DNS, connect, TLS, send, first byte, body."),
 ];

@@ -208,7 +208,7 @@ fn number_lines(frame: &Frame) -> Vec<Line<'static>> {
         times.push(Span::raw(format!("{}  ", ms(value))));
     }
     times.push(Span::styled(
-        format!("· all {}  {}  {}  max {}", ms(all.p50), ms(all.p95), ms(all.p99), ms(all.max)),
+        format!("· all {} {} {} max {}", ms(all.p50), ms(all.p95), ms(all.p99), ms(all.max)),
         DIM,
     ));
     vec![Line::raw(users(frame)), requests, Line::from(classes), Line::from(times)]
