@@ -241,3 +241,34 @@ fn credentials_that_have_expired_are_told_apart() {
     assert_eq!(ran.code, 104, "{}", ran.stderr);
     assert!(ran.stderr.contains("Expired") && ran.stderr.contains("aws sso login"), "{}", ran.stderr);
 }
+
+#[test]
+fn an_operator_may_read_what_cloudwatch_knows() {
+    let mut aws = account();
+    let server = target(false);
+    aws.place.write(
+        "plan.yaml",
+        &format!(
+            "target: http://{}\nload: {{ users: 1, duration: 1s }}\nscenarios: {{ a: {{ steps: [ {{ get: /healthz }} ] }} }}\n\
+             telemetry: [ {{ cloudwatch: {{ lambda: checkout }} }} ]",
+            server.address()
+        ),
+    );
+    let problems = |aws: &Aws| -> Vec<String> {
+        let ran = aws.run(&["run", "plan.yaml", "--out", "out"]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let result = aws.place.result("out");
+        result["problems"].as_object().unwrap().keys().cloned().collect()
+    };
+    operator(&mut aws, |_| ());
+    let allowed = problems(&aws);
+    assert!(allowed.iter().all(|problem| !problem.contains("AccessDenied")), "{allowed:?}");
+    operator(&mut aws, |policy| {
+        policy["Statement"].as_array_mut().unwrap().retain(|own| own["Sid"] != "ReadTelemetry");
+    });
+    let denied = problems(&aws);
+    for action in ["cloudwatch:GetMetricData", "logs:FilterLogEvents"] {
+        let told = denied.iter().any(|problem| problem.contains(action) && problem.contains("AccessDenied"));
+        assert!(told, "{action} in {denied:?}");
+    }
+}

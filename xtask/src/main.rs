@@ -73,6 +73,7 @@ fn main() -> ExitCode {
 fn made(steps: &mut Steps) {
     dist::generator(steps);
     steps.command("a browser", "scripts/browser", &[]);
+    steps.command("a Prometheus", "scripts/prometheus", &[]);
     steps.command("the emulator", "scripts/aws-local", &["install"]);
 }
 

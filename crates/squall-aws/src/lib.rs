@@ -6,6 +6,7 @@
 
 mod connection;
 mod failure;
+mod json;
 #[cfg(feature = "operator")]
 pub mod operator;
 mod queue;

@@ -2,16 +2,20 @@
 
 mod absent;
 mod bucket;
+mod cloudwatch;
 mod facts;
 mod lanes;
 mod mapping;
+mod metrics;
 mod package;
+mod reports;
 mod session;
 mod stack;
 mod template;
 
 pub use absent::look_for_absent;
 pub use bucket::{empty, upload};
+pub use cloudwatch::{CloudWatch, Told, ToldSeries};
 pub use facts::{Account, Backlog, Identity, account, backlog, identity};
 pub use lanes::{Left, Mappings};
 pub use mapping::Mapping;

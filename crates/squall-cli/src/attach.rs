@@ -20,6 +20,7 @@ use crate::place::{self, Place};
 use crate::plan::Loaded;
 use crate::run::{self, Begun, Finished, RUNS, judge_of, tell};
 use crate::setup::Errands;
+use crate::telemetry;
 
 pub(crate) fn command(args: &AttachArgs) -> Result<ExitCode, Failure> {
     let watch = Watch {
@@ -64,7 +65,13 @@ pub(crate) async fn take_over(
         compile(&bundle).map_err(|problems| Failure::wrong(anyhow!("{}", problems.render(false))))?;
     let plan = compiled.plan;
     let folder = out.unwrap_or_else(|| PathBuf::from(RUNS).join(run));
-    let begun = Begun { id: run.to_owned(), seed: manifest.seed, folder, plan: bundle.text.clone() };
+    let begun = Begun {
+        id: run.to_owned(),
+        seed: manifest.seed,
+        folder,
+        plan: bundle.text.clone(),
+        telemetry: telemetry::begin(&plan, &bundle),
+    };
     begun.make_folder()?;
     eprintln!("run {run}: taken over");
     let seats = manifest.all_seats();

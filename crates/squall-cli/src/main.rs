@@ -27,6 +27,7 @@ mod status;
 mod stop;
 mod surroundings;
 mod target;
+mod telemetry;
 mod url;
 
 use std::ffi::OsString;

@@ -23,6 +23,7 @@ use crate::failure::Failure;
 use crate::fleet::Wishes;
 use crate::live::{Watch, end_stream};
 use crate::plan::{self, Loaded};
+use crate::telemetry::{self, Telemetry};
 use crate::{aws, local, once, surroundings};
 
 /// Where runs are kept.
@@ -46,6 +47,8 @@ pub(crate) struct Begun {
     pub(crate) folder: PathBuf,
     /// The plan's text.
     pub(crate) plan: String,
+    /// The instruments of the target that are asked meanwhile.
+    pub(crate) telemetry: Option<Telemetry>,
 }
 
 /// Where a run was made.
@@ -175,7 +178,8 @@ impl Begun {
         };
         let id = run_id(SystemClock.now(), seed)?;
         let folder = order.out.clone().unwrap_or_else(|| Path::new(RUNS).join(&id));
-        Ok(Self { id, seed, folder, plan: order.loaded.bundle.text.clone() })
+        let Loaded { plan, bundle } = &order.loaded;
+        Ok(Self { id, seed, folder, plan: bundle.text.clone(), telemetry: telemetry::begin(plan, bundle) })
     }
 
     /// Makes its folder, with the plan in it.
@@ -200,11 +204,14 @@ impl Begun {
             }
             _ => self.folder.display().to_string(),
         };
+        let (telemetry, unsaid) = self.telemetry.map(|telemetry| telemetry.end(record)).unwrap_or_default();
         let mut facts = facts(self.id, self.seed, plan_sha256, place, record)?;
         let (annotations, problems) = annotations(&self.folder, &facts.run.epoch);
         facts.annotations = annotations;
         facts.plan_text = self.plan;
         facts.problems.extend(problems);
+        facts.telemetry = telemetry;
+        facts.problems.extend(unsaid);
         let result = build(plan, &record.merged, facts);
         let page = html(&result);
         let kept = keep(&self.folder, &result, &page)
@@ -277,6 +284,7 @@ fn facts(
         missing: record.missing.clone(),
         absent: record.absent.clone(),
         unknown_requests: record.unknown_requests,
+        telemetry: Vec::new(),
         annotations: Vec::new(),
         thresholds: record.judged.iter().map(threshold).collect(),
         generators: record.generators.iter().map(generator).collect(),

@@ -43,7 +43,9 @@ pub(crate) fn of(plan: &Plan) -> Result<SecretValues, Failure> {
 /// Refuses secrets that generators on AWS cannot have.
 pub(crate) fn check_for_aws(plan: &Plan) -> Result<(), Failure> {
     let env = |source: &SecretSource| matches!(source, SecretSource::Env(_));
-    match plan.secrets.iter().find(|secret| env(&secret.source)) {
+    // What only telemetry needs is for this machine alone.
+    let mut theirs = plan.secrets.iter().filter(|secret| !secret.is_of_telemetry);
+    match theirs.find(|secret| env(&secret.source)) {
         None => Ok(()),
         Some(secret) => {
             let what =

@@ -49,6 +49,6 @@ pub use orchestrator::{
 };
 pub use ports::{Clock, ETag, Fetched, Listed, Put, Queue, Secrets, Store, StoreError, StoreErrorKind};
 pub use seat::{Identity, Load, Order, Prepared, Reins, SeatOutcome, sit};
-pub use squall_plan::SecretSource;
+pub use squall_plan::{AwsResource, SecretSource};
 pub use status::{Status, regions_of, state_of, status};
 pub use stop::{Stop, stop};

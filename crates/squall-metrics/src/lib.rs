@@ -21,6 +21,7 @@ mod scale;
 mod snapshot;
 mod sparse;
 mod stretches;
+mod telemetry;
 mod varint;
 
 pub use codec::DecodeError;
@@ -38,3 +39,4 @@ pub use sample::{ConnectionUse, LoadId, MeasureId, RemoteId, Sample, SeriesId};
 pub use scale::{HIGHEST_US, Scale};
 pub use snapshot::Snapshot;
 pub use sparse::Sparse;
+pub use telemetry::TelemetrySeries;

@@ -8,6 +8,7 @@ mod flow;
 mod http;
 mod load;
 mod request;
+mod telemetry;
 mod threshold;
 
 pub use auth::*;
@@ -17,6 +18,7 @@ pub use flow::*;
 pub use http::*;
 pub use load::*;
 pub use request::*;
+pub use telemetry::*;
 pub use threshold::*;
 
 /// A mapping with a fixed set of keys.
@@ -76,6 +78,8 @@ pub enum Shape {
     OneOrMany(&'static Kind),
     /// A list of texts.
     Texts,
+    /// A list of some of these words.
+    Words(&'static [&'static str]),
     /// A mapping from names to an address or a list of them.
     Addresses,
     /// A list of these.
@@ -130,9 +134,6 @@ pub const MAX_USERS: u32 = 10_000_000;
 
 /// The request verbs, in the order of their use.
 pub const VERBS: [&str; 7] = ["get", "post", "put", "patch", "delete", "head", "options"];
-
-/// Keys of the language that this version does not know yet.
-pub const LATER: [&str; 1] = ["telemetry"];
 
 pub(super) const HEADERS_EXAMPLE: &str = "{ Accept: application/json }";
 
@@ -233,6 +234,12 @@ pub static PLAN: Kind = Kind {
             Shape::Object(&EVENTS),
             "A sample of requests that is kept whole, and ids by which others know them.",
             "{ one_in: 100, traceparent: true }",
+        ),
+        key(
+            "telemetry",
+            Shape::List(&TELEMETRY),
+            "Who is asked what the target's own instruments say, while there is load and after it.",
+            "[ { prometheus: \"http://127.0.0.1:9090\", presets: [hpa, pods] } ]",
         ),
     ],
 };

@@ -17,6 +17,7 @@ mod scenario;
 mod secrets;
 mod setup;
 mod steps;
+mod telemetry;
 mod thresholds;
 mod tls;
 mod values;
@@ -34,7 +35,7 @@ use crate::expression::{Expr, ExpressionError, ProgramBuilder, Template};
 use crate::keys;
 use crate::model::{
     AllowList, Auth, EventSettings, HttpSettings, Measure, MeasureKind, Plan, Purpose, Request, SeriesName,
-    Tags, host_header,
+    Tags, Telemetry, host_header,
 };
 use crate::secrets::Secret;
 use crate::yaml::{Node, Scalar};
@@ -155,7 +156,8 @@ pub(crate) fn lower<'a>(
     // Each expression was compiled when it was added, so this cannot fail either.
     let keeps_response = program.mentions("response");
     let Ok(program) = program.finish() else { return (None, diagnostics) };
-    let Parts { name, target, http, allow, data, loads, scenarios, errands, thresholds, events } = parts;
+    let Parts { name, target, http, allow, data, loads, scenarios, errands, thresholds, events, telemetry } =
+        parts;
     let [setup, teardown, source_address] = errands;
     let plan = Plan {
         name,
@@ -170,6 +172,7 @@ pub(crate) fn lower<'a>(
         source_address,
         thresholds,
         events,
+        telemetry,
         auths,
         series,
         measures,
@@ -196,6 +199,7 @@ struct Parts {
     errands: [Vec<crate::model::Step>; 3],
     thresholds: Vec<crate::threshold::Threshold>,
     events: Option<EventSettings>,
+    telemetry: Telemetry,
 }
 
 impl<'a> Lowering<'a> {
@@ -226,8 +230,22 @@ impl<'a> Lowering<'a> {
         self.check_rows(&data, &loads, &scenarios);
         let thresholds = self.thresholds(&fields, &loads);
         let events = self.events(&fields);
+        // Behind all others: which secrets are its own depends on what they look up.
+        let telemetry = self.telemetry(&fields);
         let (target, allow) = (target?, self.allowed.take()?);
-        Some(Parts { name, target, http, allow, data, loads, scenarios, errands, thresholds, events })
+        Some(Parts {
+            name,
+            target,
+            http,
+            allow,
+            data,
+            loads,
+            scenarios,
+            errands,
+            thresholds,
+            events,
+            telemetry,
+        })
     }
 
     /// Finds the steps that others call.

@@ -8,6 +8,7 @@ mod flow;
 mod http;
 mod load;
 mod request;
+mod telemetry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub use flow::*;
 pub use http::*;
 pub use load::*;
 pub use request::*;
+pub use telemetry::*;
 
 /// The names under which requests of `setup` and `teardown` are measured, in the place of a scenario.
 pub const SETUP: &str = "setup";
@@ -68,6 +70,8 @@ pub struct Plan {
     pub thresholds: Vec<Threshold>,
     /// What is kept and said of single requests.
     pub events: Option<EventSettings>,
+    /// Who is asked what the target's own instruments say.
+    pub telemetry: Telemetry,
     /// Every (scenario, request name) that can be recorded; [`Request::series`] indexes it.
     pub series: Vec<SeriesName>,
     /// What else is measured: iterations and groups of each scenario, and metrics of the plan's own.

@@ -93,6 +93,7 @@ fn shape(shape: &'static Shape, definitions: &mut Map<String, Value>) -> Value {
             json!({ "anyOf": [one, { "type": "array", "minItems": 1, "items": one }] })
         }
         Shape::Texts => json!({ "type": "array", "minItems": 1, "items": text }),
+        Shape::Words(words) => json!({ "type": "array", "minItems": 1, "items": { "enum": words } }),
         Shape::Addresses => {
             let address = json!({ "type": "string" });
             let addresses = json!({ "type": "array", "minItems": 1, "items": address });

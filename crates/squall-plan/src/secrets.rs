@@ -14,6 +14,8 @@ pub struct Secret {
     pub name: String,
     /// Where it is kept.
     pub source: SecretSource,
+    /// Whether only `telemetry` needs it, which is the command's: generators do not fetch it.
+    pub is_of_telemetry: bool,
 }
 
 /// Where a secret is kept.

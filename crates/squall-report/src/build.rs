@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use squall_metrics::{Distribution, GeneratorTotals, Health, LoadCounts, LoadId, Merged, SeriesId, Sparse};
+use squall_metrics::{
+    Distribution, GeneratorTotals, Health, LoadCounts, LoadId, Merged, SeriesId, Sparse, TelemetrySeries,
+};
 use squall_plan::schedule::Planned;
 use squall_plan::{PlacedLoad, Plan, Share};
 
@@ -42,6 +44,8 @@ pub struct Facts {
     pub generators: Vec<GeneratorFacts>,
     /// What was asked for, and whether it held.
     pub thresholds: Vec<Threshold>,
+    /// What the target's own instruments said.
+    pub telemetry: Vec<TelemetrySeries>,
     /// What happened beside the test.
     pub annotations: Vec<Annotation>,
     /// What went wrong besides requests, in words.
@@ -114,7 +118,8 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
         thresholds: &facts.thresholds,
     });
     let coverage = Coverage { missing: [coverage.missing, facts.absent].concat(), ..coverage };
-    let telemetry = Vec::new();
+    let telemetry: Vec<crate::result::TelemetrySeries> =
+        facts.telemetry.into_iter().map(Into::into).collect();
     let untold = Untold::of(merged, &facts.generators, duration_s);
     let mut run = facts.run;
     run.name.clone_from(&plan.name);

@@ -56,7 +56,7 @@ pub struct RunResult {
     pub remotes: BTreeMap<String, u64>,
     /// What happened when.
     pub timeline: Timeline,
-    /// What the target's own instruments said. None are read yet.
+    /// What the target's own instruments said.
     pub telemetry: Vec<TelemetrySeries>,
     /// What happened beside the test.
     pub annotations: Vec<Annotation>,
@@ -128,6 +128,13 @@ pub struct TelemetrySeries {
     pub unit: String,
     /// Seconds since the epoch, and the value from then on.
     pub points: Vec<(f64, f64)>,
+}
+
+impl From<squall_metrics::TelemetrySeries> for TelemetrySeries {
+    fn from(series: squall_metrics::TelemetrySeries) -> Self {
+        let squall_metrics::TelemetrySeries { source, name, unit, points } = series;
+        Self { source, name, unit, points }
+    }
 }
 
 impl RunResult {

@@ -37,6 +37,7 @@ fn result(plan: &Plan, merged: &Merged, plan_text: &str) -> RunResult {
         unknown_requests: 0,
         generators: Vec::new(),
         thresholds: Vec::new(),
+        telemetry: Vec::new(),
         annotations: Vec::new(),
         problems: Vec::new(),
         regions: Vec::new(),

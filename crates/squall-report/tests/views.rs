@@ -105,6 +105,7 @@ fn facts(ending: Ending, missing: &[&str]) -> Facts {
         unknown_requests: 0,
         generators: vec![generator(0), generator(1)],
         thresholds: Vec::new(),
+        telemetry: Vec::new(),
         annotations: Vec::new(),
         problems: Vec::new(),
         regions: Vec::new(),

@@ -64,7 +64,8 @@ async fn source_of(
 
 /// What the secrets of a plan are, or why one of them cannot be had.
 pub async fn fetch(plan: &Plan, secrets: &impl Secrets) -> Result<SecretValues, String> {
-    let fetches = plan.secrets.iter().map(|Secret { name, source }| async move {
+    let needed = plan.secrets.iter().filter(|secret| !secret.is_of_telemetry);
+    let fetches = needed.map(|Secret { name, source, .. }| async move {
         let fetched = timeout(SECRETS_WITHIN, secrets.secret(source)).await;
         let value = fetched.unwrap_or_else(|_| Err("it takes too long".to_owned()));
         let value = value.map_err(|problem| format!("secret `{name}`: {source}: {problem}"))?;

@@ -133,6 +133,15 @@ impl ProgramBuilder {
         self.sources.iter().any(|source| source.names.iter().any(root))
     }
 
+    /// Whether any expression looks up what is at a path, such as `secret.password`.
+    #[must_use]
+    pub fn looks_up(&self, path: &str) -> bool {
+        let is_it = |name: &String| {
+            name.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.sources.iter().any(|source| source.names.iter().any(is_it))
+    }
+
     /// Compiles all that was added.
     pub fn finish(self) -> Result<Program, ExpressionError> {
         let sources = self.sources;

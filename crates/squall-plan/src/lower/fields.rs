@@ -1,6 +1,6 @@
 //! The keys of a mapping, checked against the table.
 
-use crate::keys::{Kind, LATER};
+use crate::keys::Kind;
 use crate::yaml::{Node, Scalar, Value};
 
 use super::Lowering;
@@ -104,10 +104,6 @@ impl Lowering<'_> {
     }
 
     fn unknown_key(&mut self, key: &Node, name: &str, kind: &Kind) {
-        if LATER.contains(&name) {
-            let message = format!("`{name}` is not supported by this version of squall");
-            return self.error(key.span.clone(), "unsupported-key", message, None);
-        }
         let known = kind.keys.iter().map(|key| key.name);
         let hint = match closest(name, known.clone()) {
             Some(close) => format!("did you mean `{close}`?"),

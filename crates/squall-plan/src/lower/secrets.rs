@@ -16,7 +16,7 @@ impl Lowering<'_> {
                 // One whose place is wrong has been told; that it is there is known all the same.
                 let source = this.within(name, |this| this.source_of_secret(node));
                 let source = source.unwrap_or_else(|| SecretSource::Env(String::new()));
-                this.secrets.push(Secret { name: name.to_owned(), source });
+                this.secrets.push(Secret { name: name.to_owned(), source, is_of_telemetry: false });
             }
         });
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use squall_plan::keys::{CAPTURE, Key, Kind, LATER, PLAN, STEP, Shape};
+use squall_plan::keys::{CAPTURE, Key, Kind, PLAN, STEP, Shape};
 
 /// Every kind of mapping, each once.
 pub(crate) fn kinds() -> Vec<&'static Kind> {
@@ -65,7 +65,7 @@ fn each(kind: &'static Kind, value: &Value, used: &mut BTreeSet<(&'static str, &
 }
 
 /// A page with its tables of keys as they should be. They stand between `<!-- keys: KIND -->` (or `<!-- keys: KIND KEY
-/// KEY… -->`, if it is about some of them) and `<!-- end -->`; so do, behind `<!-- later -->`, the keys that are not supported yet.
+/// KEY… -->`, if it is about some of them) and `<!-- end -->`.
 pub(crate) fn with_tables(text: &str) -> String {
     let mut out = String::new();
     let mut in_table = false;
@@ -74,11 +74,6 @@ pub(crate) fn with_tables(text: &str) -> String {
         {
             out.push_str(line);
             out.push_str(&table(wanted.trim()));
-            in_table = true;
-        } else if line.trim() == "<!-- later -->" {
-            out.push_str(line);
-            let keys = LATER.map(|key| format!("`{key}`")).join(", ");
-            out.extend(["\n", keys.as_str(), "\n\n"]);
             in_table = true;
         } else if line.trim() == "<!-- end -->" {
             in_table = false;
@@ -153,6 +148,7 @@ fn form(shape: &Shape) -> String {
         Shape::Object(kind) => format!("mapping: {}", kind.name),
         Shape::OneOrMany(kind) => format!("mapping, or a list: {}", kind.name),
         Shape::Texts => "list of texts".to_owned(),
+        Shape::Words(known) => format!("list of {}", words(known)),
         Shape::Addresses => "names and their addresses".to_owned(),
         Shape::List(kind) => format!("list: {}", kind.name),
         Shape::Named(kind) => format!("names, each with a mapping: {}", kind.name),

@@ -10,6 +10,9 @@ use crate::result::TelemetrySeries;
 /// Charts at most; a fleet of pods may have a series for each of them.
 const MAX_CHARTS: usize = 24;
 
+/// A value holds for so many of the usual steps at most: after that nothing was said.
+const HOLDS: f64 = 4.0;
+
 /// A chart for each series that says something while there is load.
 pub(super) fn charts(telemetry: &[TelemetrySeries], slots: &Slots) -> impl Iterator<Item = Chart> {
     let charts = telemetry.iter().take(MAX_CHARTS).enumerate();
@@ -50,15 +53,18 @@ fn chart(index: usize, series: &TelemetrySeries, slots: &Slots) -> Option<Chart>
     })
 }
 
-/// The highest value in each slot. A value holds until the next one is told, and the last one where it stands.
+/// The highest value in each slot. A value holds until the next one is told, unless that is a gap, and the last one where it
+/// stands.
 fn values(series: &TelemetrySeries, slots: &Slots) -> Vec<Option<f64>> {
     let mut points: Vec<(f64, f64)> =
         series.points.iter().copied().filter(|(t_s, value)| t_s.is_finite() && value.is_finite()).collect();
     points.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let holds_s = HOLDS * usual_step_s(&points);
     let mut values = vec![None; slots.all.len()];
     let (begin_s, width_s) = (slots.begin_s as f64, slots.width_s.max(1) as f64);
     for (index, (from_s, value)) in points.iter().enumerate() {
-        let until_s = points.get(index + 1).map_or(*from_s, |next| next.0);
+        let next_s = points.get(index + 1).map(|next| next.0);
+        let until_s = next_s.filter(|next_s| next_s - from_s <= holds_s).unwrap_or(*from_s);
         let first = ((from_s - begin_s) / width_s).floor();
         let last = (((until_s - begin_s) / width_s).ceil() - 1.0).max(first);
         if last < 0.0 {
@@ -75,6 +81,13 @@ fn values(series: &TelemetrySeries, slots: &Slots) -> Vec<Option<f64>> {
         }
     }
     values
+}
+
+/// The middle one of all steps from one value to the next.
+fn usual_step_s(points: &[(f64, f64)]) -> f64 {
+    let mut steps: Vec<f64> = points.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+    steps.sort_by(f64::total_cmp);
+    steps.get(steps.len() / 2).copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -100,6 +113,8 @@ mod tests {
         check(&[(1.0, 2.0), (3.0, 5.0)], &[None, Some(2.0), Some(2.0), Some(5.0)]);
         check(&[(3.5, 5.0), (-9.0, 2.0)], &[Some(2.0), Some(2.0), Some(2.0), Some(5.0)]);
         check(&[(1.2, 4.0), (1.4, 7.0), (1.6, 1.0)], &[None, Some(7.0), None, None]);
+        let gap: Vec<(f64, f64)> = [0.0, 0.5, 1.0, 3.5].map(|t_s| (t_s, 2.0)).to_vec();
+        check(&gap, &[Some(2.0), Some(2.0), None, Some(2.0)]);
         check(&[(0.0, f64::NAN), (f64::INFINITY, 1.0)], &[None; 4]);
     }
 

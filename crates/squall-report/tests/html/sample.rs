@@ -35,6 +35,7 @@ pub(crate) fn empty() -> RunResult {
         absent: Vec::new(),
         unknown_requests: 0,
         generators: Vec::new(),
+        telemetry: Vec::new(),
         annotations: Vec::new(),
         thresholds: Vec::new(),
         problems: Vec::new(),

@@ -204,6 +204,8 @@ fn the_operators_policy_allows_what_the_emulator_does_not_ask_for() {
         .flat_map(|statement| texts(at(statement, "Action")))
         .collect();
     for action in [
+        "cloudwatch:GetMetricData",
+        "logs:FilterLogEvents",
         "lambda:UpdateEventSourceMapping",
         "lambda:GetEventSourceMapping",
         "lambda:GetAccountSettings",
