@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use squall_tests::diagnosis::{Judged, SETS, Set, case, cases};
+use squall_tests::diagnosis::{Estimate, Judged, SETS, Set, case, cases};
 
 /// Estimates that are compared with the truth: finding, number in its evidence, number of the truth.
 const ESTIMATES: [(&str, &str, &str); 6] = [
@@ -80,7 +80,7 @@ impl Table {
 
     fn estimate(&mut self, judged: &Judged) {
         for (finding, number, truth) in ESTIMATES {
-            if let Some((value, interval, truth)) = judged.estimate(finding, number, truth) {
+            if let Some(Estimate { value, interval, truth }) = judged.estimate(finding, number, truth) {
                 let error = if number.ends_with("_at_s") { value - truth } else { value / truth - 1.0 };
                 let held = interval.map(|(low, high)| (low..=high).contains(&truth));
                 self.estimates.entry(number).or_default().push((error, held));

@@ -68,6 +68,17 @@ pub struct Judged {
     pub found: Vec<Finding>,
 }
 
+/// A number that a finding estimates, and what is true.
+#[derive(Debug, Clone, Copy)]
+pub struct Estimate {
+    /// The estimate.
+    pub value: f64,
+    /// Between what it is, if it says so.
+    pub interval: Option<(f64, f64)>,
+    /// What is true.
+    pub truth: f64,
+}
+
 impl Judged {
     /// The kinds that are right, the first cause first.
     #[must_use]
@@ -96,11 +107,12 @@ impl Judged {
 
     /// An estimate, its interval, and the truth.
     #[must_use]
-    pub fn estimate(&self, of: &str, number: &str, truth: &str) -> Option<(f64, Option<(f64, f64)>, f64)> {
+    pub fn estimate(&self, of: &str, number: &str, truth: &str) -> Option<Estimate> {
         let finding = self.found.iter().find(|finding| finding.kind.name() == of)?;
         let truth = self.truth.numbers.get(truth)?;
         let truth = truth.as_f64().or_else(|| truth.get(0)?.as_f64())?;
-        Some((finding.evidence.number(number)?, finding.evidence.interval(number), truth))
+        let (value, interval) = (finding.evidence.number(number)?, finding.evidence.interval(number));
+        Some(Estimate { value, interval, truth })
     }
 }
 

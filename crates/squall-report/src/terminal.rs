@@ -107,7 +107,8 @@ fn findings(result: &RunResult, style: Style) -> Vec<String> {
         let text = finding.get(key).and_then(Value::as_str).unwrap_or_default();
         text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
     };
-    let said = |finding: &&Value| text(finding, "kind") != "not_enough_data" && text(finding, "confidence") != "low";
+    let said =
+        |finding: &&Value| text(finding, "kind") != "not_enough_data" && text(finding, "confidence") != "low";
     let sure = result.findings.iter().filter(said);
     let mut lines = Vec::new();
     for finding in sure.take(MAX_FINDINGS_SHOWN) {

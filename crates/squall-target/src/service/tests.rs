@@ -90,7 +90,7 @@ fn a_function_starts_an_instance_for_each_request_that_finds_none() {
 
 /// The function's answers when it never has to wait: 3,000 cold ones, and as many warm ones.
 #[test]
-fn cold_and_warm_answers_are_distributed_as_published() {
+fn cold_and_warm_answers_are_distributed_as_their_parameters_say() {
     const SEEDS: u64 = 20;
     // Medians and 99th percentiles of warm and cold answers, in milliseconds.
     let check = |name, warm: [f64; 2], cold: [f64; 2]| {
