@@ -1,0 +1,90 @@
+//! What is sent in one go, and what became of it.
+
+use serde::{Deserialize, Serialize};
+
+/// What is sent in one go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Round {
+    /// What it is for, in a few words: "burst of 100", "40 requests a second".
+    pub purpose: String,
+    /// Nothing is sent for so long before it, counted from the last request of the round before.
+    pub idle_s: f64,
+    /// What is sent.
+    pub load: Load,
+    /// Over which connections.
+    pub connections: Connections,
+    /// How many generators send it, each an equal share, each from an address of its own where the fleet has several.
+    pub senders: u32,
+    /// How many API keys it is spread over.
+    pub keys: u32,
+}
+
+/// How requests follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Load {
+    /// All at once.
+    Burst {
+        /// So many.
+        requests: u32,
+    },
+    /// At a constant rate, whatever becomes of them.
+    Rate {
+        /// Requests a second, of all senders together.
+        per_s: f64,
+        /// For how long.
+        seconds: f64,
+    },
+    /// Each as soon as the one before it was answered.
+    Users {
+        /// So many at a time, of all senders together.
+        users: u32,
+        /// For how long.
+        seconds: f64,
+    },
+}
+
+/// Over which connections requests go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Connections {
+    /// Each over a new one.
+    New,
+    /// Over those that are open.
+    Kept,
+}
+
+/// What became of a round.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    /// How long nothing had really been sent before it.
+    pub idle_s: f64,
+    /// Each second from its beginning on.
+    pub seconds: Vec<Second>,
+    /// Microseconds from the start of each request that succeeded until its answer, connecting left out.
+    /// Pairs of how long and how often, ascending.
+    pub good_us: Vec<(u64, u64)>,
+    /// The same of those that were turned away.
+    pub limited_us: Vec<(u64, u64)>,
+    /// Seconds that `Retry-After` named, and how often each was named.
+    pub retry_after_s: Vec<(f64, u64)>,
+    /// Whether the generators, not the service, set the pace in it.
+    pub tainted: bool,
+}
+
+/// One second of a round.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Second {
+    /// Requests that were due.
+    pub scheduled: u64,
+    /// Those that were not sent because nobody was free to send them.
+    pub dropped: u64,
+    /// Answers as they should be, by when they ended, as all below.
+    pub good: u64,
+    /// 429, or what else says "too many".
+    pub limited: u64,
+    /// 502, 503 and 504.
+    pub unavailable: u64,
+    /// Whatever else went wrong.
+    pub failed: u64,
+}
