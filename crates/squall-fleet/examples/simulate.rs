@@ -28,6 +28,7 @@ struct Tally {
     received: AtomicU64,
     reported: AtomicU64,
     unknown_at_most: AtomicU64,
+    unbounded: AtomicU64,
     broken: AtomicU64,
     /// Why runs failed, with every number as `#`, and how many did for that.
     reasons: Mutex<BTreeMap<String, u64>>,
@@ -43,7 +44,7 @@ fn tell(scenery: &Scenery, outcome: &Outcome) {
     if let Ok(record) = &outcome.record {
         let (reported, unknown, missing) =
             (record.merged.requests(), record.unknown_requests, record.missing.len());
-        print!(", {reported} reported, at most {unknown} unknown, {missing} missing, {:?}", record.end);
+        print!(", {reported} reported, at most {unknown:?} unknown, {missing} missing, {:?}", record.end);
         let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
         record.missing.iter().for_each(|missing| *kinds.entry(without_numbers(missing)).or_default() += 1);
         print!("\n  {:?}\n  {:?}\n  {kinds:?}\n  {:?}", scenery.weather, record.seats, record.problems);
@@ -115,7 +116,10 @@ fn one(scenery: &Scenery, tally: &Tally) {
             add(&tally.handed_over, u64::from(record.seats.handed_over));
             add(&tally.duplicate, u64::from(record.seats.duplicate));
             add(&tally.reported, record.merged.requests());
-            add(&tally.unknown_at_most, record.unknown_requests);
+            match record.unknown_requests {
+                Some(most) => add(&tally.unknown_at_most, most),
+                None => add(&tally.unbounded, 1),
+            };
             let ended = match &record.end {
                 End::Finished | End::Detached => &tally.finished,
                 End::Interrupted | End::Aborted(_) => &tally.interrupted,

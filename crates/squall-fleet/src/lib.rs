@@ -45,7 +45,8 @@ pub use orchestrate::{
     Fleet, Observer, OrchestrateError, RegionRecord, RunOrder, RunRecord, View, orchestrate,
 };
 pub use orchestrator::{
-    Command, Division, End, Event, GeneratorRecord, Lasts, Orchestrator, Phase, Seats, Settings, Slices,
+    Command, Division, End, Event, GeneratorRecord, Lasts, Levels, Orchestrator, Phase, Seats, Settings,
+    Slices,
 };
 pub use ports::{Clock, ETag, Fetched, Listed, Put, Queue, Secrets, Store, StoreError, StoreErrorKind};
 pub use seat::{Identity, Load, Order, Prepared, Reins, SeatOutcome, sit};

@@ -83,7 +83,7 @@ pub struct RunRecord {
     /// Seats that nobody took, in words, if somebody has looked why: their part of the load was others' to make.
     pub absent: Vec<String>,
     /// How many requests may have been sent at most that nobody has reported.
-    pub unknown_requests: u64,
+    pub unknown_requests: Option<u64>,
     /// What lay in the store and could not be used, and why.
     pub problems: Vec<String>,
     /// The same by region, where there are several.
@@ -104,7 +104,7 @@ pub struct RegionRecord {
     /// What is missing of it, in words.
     pub missing: Vec<String>,
     /// How many requests may have been sent from there at most that nobody has reported.
-    pub unknown_requests: u64,
+    pub unknown_requests: Option<u64>,
 }
 
 /// Why a run could not be driven on.

@@ -26,6 +26,7 @@
 
 mod account;
 mod answers;
+mod pace;
 mod posts;
 mod succession;
 pub(crate) mod windows;
@@ -36,6 +37,8 @@ use std::time::Duration;
 
 use crate::message::{Control, Ended, Final, Post, Ready, Relief, State, Time, VERSION};
 use crate::orchestrator::account::{Told, Untold};
+pub use crate::orchestrator::pace::Levels;
+pub(crate) use crate::orchestrator::pace::Pace;
 use crate::orchestrator::posts::Slice;
 pub(crate) use crate::orchestrator::succession::{NOT_RENEWED, ORPHANED};
 pub use crate::orchestrator::words::{
@@ -90,8 +93,8 @@ pub struct Orchestrator {
     /// The first of them, and of how many they are a part: load may be made in other regions, too.
     first: u32,
     of: u32,
-    /// The most requests that a generator has ever reported for a second.
-    peak_rps: u64,
+    /// How busy generators have been.
+    pace: Pace,
     /// The most iterations that any user has ever begun between two snapshots.
     peak_rounds: u64,
     /// What another orchestrator had assigned to those who have not been looked at yet.
@@ -166,7 +169,7 @@ impl Orchestrator {
             slices: Vec::new(),
             first: 0,
             of: 0,
-            peak_rps: 0,
+            pace: Pace::default(),
             peak_rounds: 0,
             recalled: BTreeMap::new(),
             outstanding: Vec::new(),
@@ -433,7 +436,7 @@ impl Orchestrator {
         self.control.said_at = self.fleet_time(now);
         self.control.lease_until = match self.control.epoch {
             Some(epoch) if self.settings.detached && self.control.state == State::Running => {
-                let lasts = self.settings.lasts;
+                let lasts = &self.settings.lasts;
                 epoch.plus(lasts.load + lasts.graceful + lasts.cleanup + LEASE)
             }
             _ => self.control.said_at.plus(LEASE),

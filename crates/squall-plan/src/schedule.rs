@@ -115,6 +115,17 @@ impl ArrivalSchedule {
         Self { stages, total, arrivals: load.arrivals }
     }
 
+    /// Arrivals a second at instants in microseconds, with straight lines between.
+    #[must_use]
+    pub fn levels(&self) -> Vec<(u64, f64)> {
+        let per_second = |rate: u64| rate as f64 / 3_600_000.0;
+        let of_stage = |stage: &RateSpan| {
+            let (from, until) = (per_second(stage.start_rate), per_second(stage.end_rate));
+            [(stage.start_us, from), (stage.start_us + stage.duration_us, until)]
+        };
+        self.stages.iter().flat_map(of_stage).collect()
+    }
+
     /// How many arrivals there are.
     #[must_use]
     pub fn total(&self) -> u64 {
@@ -254,6 +265,16 @@ impl UserSchedule {
     #[must_use]
     pub fn users(&self) -> u32 {
         self.users
+    }
+
+    /// Users at instants in microseconds, with straight lines between.
+    #[must_use]
+    pub fn levels(&self) -> Vec<(u64, f64)> {
+        let of_stage = |stage: &UserSpan| {
+            let (from, until) = (f64::from(stage.start_users), f64::from(stage.end_users));
+            [(stage.start_us, from), (stage.start_us + stage.duration_us, until)]
+        };
+        self.stages.iter().flat_map(of_stage).collect()
     }
 
     /// When user number `ordinal` is active: apart from each other, in order.

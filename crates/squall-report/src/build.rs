@@ -39,7 +39,7 @@ pub struct Facts {
     /// Seats that nobody took, and why: others have made their part of the load, so no verdict hangs on them.
     pub absent: Vec<String>,
     /// Requests that may have been sent at most and that nobody has reported.
-    pub unknown_requests: u64,
+    pub unknown_requests: Option<u64>,
     /// Who made the load.
     pub generators: Vec<GeneratorFacts>,
     /// What was asked for, and whether it held.
@@ -70,7 +70,7 @@ pub struct RegionFacts {
     /// What is missing of it, in words.
     pub missing: Vec<String>,
     /// Requests that may have been sent at most from there and that nobody has reported.
-    pub unknown_requests: u64,
+    pub unknown_requests: Option<u64>,
 }
 
 /// What is known of a generator besides its measurements.
@@ -173,7 +173,7 @@ fn regions(plan: &Plan, regions: Vec<RegionFacts>, elapsed_s: f64) -> Option<Vec
 
 fn coverage(
     loads: Vec<LoadCoverage>,
-    (seats, missing, unknown_requests): (SeatCoverage, Vec<String>, u64),
+    (seats, missing, unknown_requests): (SeatCoverage, Vec<String>, Option<u64>),
 ) -> Coverage {
     Coverage { load: together(&loads), loads, seats, missing, unknown_requests }
 }

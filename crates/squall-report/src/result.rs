@@ -180,9 +180,16 @@ pub struct Coverage {
     pub seats: SeatCoverage,
     /// What is missing, in words.
     pub missing: Vec<String>,
-    /// Requests that may have been sent at most and that nobody has reported, where generators were lost.
-    #[serde(default)]
-    pub unknown_requests: u64,
+    /// Requests that may have been sent at most and that nobody has reported, where generators were lost; none where so
+    /// little was told that nobody knows.
+    #[serde(default = "none_is_unknown")]
+    pub unknown_requests: Option<u64>,
+}
+
+/// What a result says that is older than the count: nothing was missing.
+#[expect(clippy::unnecessary_wraps, reason = "what serde asks for")]
+fn none_is_unknown() -> Option<u64> {
+    Some(0)
 }
 
 /// Arrivals (open model) or user-seconds (closed model).

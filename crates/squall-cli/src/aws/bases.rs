@@ -104,7 +104,7 @@ impl Bases {
     /// that cannot be done is lost.
     pub(super) async fn take_over(first: Base, taken: &mut Taken) -> Self {
         let Some(own) = taken.parts.pop() else { return Self { all: vec![first] } };
-        let (lasts, regions) = (own.settings.lasts, own.settings.regions.clone());
+        let (lasts, regions) = (own.settings.lasts.clone(), own.settings.regions.clone());
         let mut here = Some((first, own));
         let mut all = Vec::new();
         for RegionSeats { region, seats } in regions {
@@ -118,7 +118,9 @@ impl Bases {
             match Base::join(stack, &region, &taken.begun.id).await {
                 Ok((base, Attached { manifest, resumed, .. })) => {
                     all.push(base);
-                    taken.parts.push(Part { settings: manifest.settings(lasts), resumed: Some(resumed) });
+                    taken
+                        .parts
+                        .push(Part { settings: manifest.settings(lasts.clone()), resumed: Some(resumed) });
                 }
                 Err(reason) => {
                     let known = here.as_ref().map(|(_, part)| part).or(taken.parts.first());

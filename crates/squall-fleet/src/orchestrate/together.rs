@@ -9,7 +9,7 @@ use crate::judge::{Judge, Judged};
 use crate::measured::Measured;
 use crate::message::Time;
 use crate::orchestrator::{
-    Command, Division, End, Event, GeneratorRecord, Orchestrator, Phase, Seats, Slices,
+    Command, Division, End, Event, GeneratorRecord, Orchestrator, Pace, Phase, Seats, Slices,
 };
 
 /// Why load does not begin in a region, where it has begun in another.
@@ -198,7 +198,7 @@ impl<O: Observer> Together<O> {
     pub(super) fn into_record(self, started_at: Time) -> RunRecord {
         let Self { mut parts, measured, judge, .. } = self;
         name_slices(&mut parts);
-        share_peak(&mut parts);
+        share_pace(&mut parts);
         let several = parts.len() > 1;
         let named = |part: &Part, words: Vec<String>| -> Vec<String> {
             let name = |word| if several { format!("{}: {word}", part.region) } else { word };
@@ -255,14 +255,15 @@ fn name_slices(parts: &mut [Part]) {
 }
 
 /// How busy a generator can be is known from all regions.
-fn share_peak(parts: &mut [Part]) {
-    let peak_rps = parts.iter().map(|part| part.machine.peak_rps()).max().unwrap_or(0);
-    parts.iter_mut().for_each(|part| part.machine.learn_peak(peak_rps));
+fn share_pace(parts: &mut [Part]) {
+    let mut pace = Pace::default();
+    parts.iter().for_each(|part| pace.learn(part.machine.pace()));
+    parts.iter_mut().for_each(|part| part.machine.learn(&pace));
 }
 
 /// How many requests of a region may have been sent at most that nobody has reported. Of one that was lost nothing is known
 /// but when its lease ends, and what the busiest generator of the others ever sent.
-fn unknown_requests(part: &Part, parts: &[Part], measured: &Measured) -> u64 {
+fn unknown_requests(part: &Part, parts: &[Part], measured: &Measured) -> Option<u64> {
     let others = || parts.iter().map(|part| &part.machine);
     let Some((lost_at, epoch)) = part.lost_at.zip(others().find_map(Orchestrator::epoch)) else {
         return part.machine.unknown_requests(measured.all());

@@ -7,7 +7,7 @@ use squall_metrics::Merged;
 use squall_plan::Share;
 
 use super::posts::{MOST_CLOCK_OFF_US, Slice, micros};
-use super::{GeneratorRecord, LEASE, Orchestrator, Sweep};
+use super::{GeneratorRecord, LEASE, Orchestrator, Pace, Sweep};
 use crate::message::{Ended, Final, Ready, Relief, State, Time};
 use crate::seat::FENCE;
 
@@ -66,7 +66,7 @@ impl Orchestrator {
             before = record.post.as_ref().map_or(0, |post| post.rounds);
         }
         let rate = requests.div_ceil(u64::from(self.settings.interval_s.max(1)));
-        self.peak_rps = self.peak_rps.max(rate);
+        self.pace.tell(interval, rate);
         let told = self.told.entry(nonce.to_owned()).or_default();
         told.snapshots += 1;
         told.requests += requests;
@@ -221,21 +221,25 @@ impl Orchestrator {
                 post.share.index()
             )
         });
-        self.posted().filter_map(|record| self.missing_of(record, merged)).chain(unseen).collect()
+        let most_rps = self.most_rps();
+        let missing = self.posted().filter_map(|record| self.missing_of(record, merged, most_rps));
+        missing.chain(unseen).collect()
     }
 
-    fn missing_of(&self, record: &GeneratorRecord, merged: &Merged) -> Option<String> {
+    fn missing_of(&self, record: &GeneratorRecord, merged: &Merged, most_rps: Option<u64>) -> Option<String> {
         let slice = record.slice().map_or(0, Share::index);
         let (snapshots, requests) = self.told_by(record);
         match &record.last_word {
             None => {
                 let from_s = unknown_from(record, merged);
-                let most = self.unknown_of(record, merged);
+                let most = match self.unknown_of(record, merged, most_rps) {
+                    Some(most) => format!("up to {most} requests are unknown"),
+                    None => "nobody knows how many requests it sent".to_owned(),
+                };
                 let Ready { nonce, seat, .. } = &record.ready;
                 let cause = if self.has_timed_out(record) { "timed out" } else { "cause unknown" };
                 Some(format!(
-                    "slice {slice}: generator {nonce} of seat {seat} not heard of from {from_s} s on, {cause}; up to \
-                     {most} requests are unknown"
+                    "slice {slice}: generator {nonce} of seat {seat} not heard of from {from_s} s on, {cause}; {most}"
                 ))
             }
             Some(Final { ended: Ended::Failed(reason), .. }) => Some(format!("slice {slice}: {reason}")),
@@ -262,64 +266,82 @@ impl Orchestrator {
     }
 
     /// How many requests may have been sent at most that nobody has reported: of each generator that was lost, as many
-    /// as the busiest of all ever sent, from its last snapshot to when it had certainly stopped.
+    /// as the busiest of all may have sent, from its last snapshot to when it had certainly stopped. `None` if too little
+    /// was told to know.
     #[must_use]
-    pub fn unknown_requests(&self, merged: &Merged) -> u64 {
+    pub fn unknown_requests(&self, merged: &Merged) -> Option<u64> {
+        let most_rps = self.most_rps();
         let open = self.posted().filter(|record| !self.is_in(record));
-        let known: u64 = open.map(|record| self.unknown_of(record, merged)).sum();
-        known.saturating_add(self.unknown_of_unseen())
+        let known = open.map(|record| self.unknown_of(record, merged, most_rps));
+        known
+            .chain([self.unknown_of_unseen(most_rps)])
+            .try_fold(0, |sum: u64, more| Some(sum.saturating_add(more?)))
+    }
+
+    /// The most requests that a generator may have had in a second.
+    fn most_rps(&self) -> Option<u64> {
+        let until_us = self.control.epoch.map_or(0, |epoch| self.end_us().min(self.leased_until_us(epoch)));
+        self.most_rps_until(until_us)
+    }
+
+    fn most_rps_until(&self, until_us: u64) -> Option<u64> {
+        let interval_us = u64::from(self.settings.interval_s.max(1)) * 1_000_000;
+        self.pace.most_rps(&self.settings.lasts.levels, interval_us, until_us)
+    }
+
+    /// When all that the plan asks for is over.
+    fn end_us(&self) -> u64 {
+        let lasts = &self.settings.lasts;
+        micros(lasts.load + lasts.graceful + lasts.cleanup)
     }
 
     /// The same of those to whom another orchestrator had given a slice, and of whom nothing could be read.
-    fn unknown_of_unseen(&self) -> u64 {
+    fn unknown_of_unseen(&self, most_rps: Option<u64>) -> Option<u64> {
         let unseen = self.recalled.values().filter(|(post, _)| post.is_some()).count();
-        let Some(epoch) = self.control.epoch.filter(|_| unseen > 0) else { return 0 };
-        let lasts = self.settings.lasts;
-        let end_us = micros(lasts.load + lasts.graceful + lasts.cleanup).min(self.leased_until_us(epoch));
-        let seconds = end_us.div_ceil(1_000_000).saturating_add(1);
-        seconds.saturating_mul(self.peak_rps).saturating_mul(unseen as u64)
+        let Some(epoch) = self.control.epoch.filter(|_| unseen > 0) else { return Some(0) };
+        let seconds = self.end_us().min(self.leased_until_us(epoch)).div_ceil(1_000_000).saturating_add(1);
+        Some(seconds.saturating_mul(most_rps?).saturating_mul(unseen as u64))
     }
 
-    fn unknown_of(&self, record: &GeneratorRecord, merged: &Merged) -> u64 {
+    fn unknown_of(&self, record: &GeneratorRecord, merged: &Merged, most_rps: Option<u64>) -> Option<u64> {
         if let Some(last) = &record.last_word {
-            return last.requests.saturating_sub(self.told_by(record).1);
+            return Some(last.requests.saturating_sub(self.told_by(record).1));
         }
-        let Some(epoch) = self.control.epoch else { return 0 };
-        let end = self.settings.lasts.load + self.settings.lasts.graceful + self.settings.lasts.cleanup;
+        let Some(epoch) = self.control.epoch else { return Some(0) };
         let end_us = match record.relief {
             // Within a poll and a look it has heard of it, or it has stopped behind the fence.
             Some((Relief::Leave, at)) => {
                 let stopped = self.fleet_time(at.plus(FENCE + self.settings.poll * 2));
-                micros(stopped.since(epoch)).min(micros(end))
+                micros(stopped.since(epoch)).min(self.end_us())
             }
             Some((Relief::HandOver { at_us }, _)) => {
                 at_us.saturating_add(micros(self.settings.lasts.graceful))
             }
-            None => micros(end),
+            None => self.end_us(),
         };
         let end_us = end_us.min(self.leased_until_us(epoch));
         let from_us = unknown_from(record, merged).saturating_mul(1_000_000);
         // Requests that were under way when it was last heard of are a second's more.
         let seconds = end_us.saturating_sub(from_us).div_ceil(1_000_000).saturating_add(1);
-        seconds.saturating_mul(self.peak_rps)
+        Some(seconds.saturating_mul(most_rps?))
     }
 
-    /// The most requests that a generator has ever reported for a second.
-    pub(crate) fn peak_rps(&self) -> u64 {
-        self.peak_rps
+    /// How busy generators have been.
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.pace
     }
 
-    /// Somebody has reported so many elsewhere.
-    pub(crate) fn learn_peak(&mut self, peak_rps: u64) {
-        self.peak_rps = self.peak_rps.max(peak_rps);
+    /// Others have been so busy elsewhere.
+    pub(crate) fn learn(&mut self, pace: &Pace) {
+        self.pace.learn(pace);
     }
 
     /// How many requests so many generators send at most, if nobody has renewed their lease since then.
-    pub(crate) fn most_requests(&self, generators: u32, since_epoch: Duration) -> u64 {
-        let lasts = self.settings.lasts;
+    pub(crate) fn most_requests(&self, generators: u32, since_epoch: Duration) -> Option<u64> {
         let clocks_off = Duration::from_micros(MOST_CLOCK_OFF_US.unsigned_abs());
-        let load = (lasts.load + lasts.graceful + lasts.cleanup).min(since_epoch + LEASE + clocks_off);
-        (load.as_secs() + 2).saturating_mul(self.peak_rps).saturating_mul(u64::from(generators))
+        let end_us = self.end_us().min(micros(since_epoch + LEASE + clocks_off));
+        let seconds = end_us / 1_000_000 + 2;
+        Some(seconds.saturating_mul(self.most_rps_until(end_us)?).saturating_mul(u64::from(generators)))
     }
 
     /// When load has ended also where nobody has heard so: no lease is longer than what was said last, unless somebody

@@ -1,6 +1,7 @@
 //! Whatever happens in whatever order, control only moves forward and the end comes once.
 
 use proptest::prelude::*;
+use squall_plan::{Bundle, Inputs};
 
 use super::*;
 
@@ -17,13 +18,7 @@ fn settings(seats: u32) -> Settings {
         poll: Duration::from_millis(100),
         gather: Duration::from_secs(10),
         window: Duration::from_hours(1),
-        lasts: Lasts {
-            load: Duration::from_secs(20),
-            graceful: Duration::ZERO,
-            cleanup: Duration::ZERO,
-            spread: Duration::ZERO,
-            divisible: true,
-        },
+        lasts: Lasts { load: Duration::from_secs(20), divisible: true, ..Lasts::default() },
         detached: false,
         regions: Vec::new(),
         all_regions: false,
@@ -312,13 +307,33 @@ fn what_is_unknown_of_a_run_that_was_given_up_is_bounded_by_its_lease() {
     machine.on_event(Time(3_000_000), told(0, 0, 10));
     // Said at 3 s, so load ends 33 s after the begin, and 2 s later by a clock that is wrong by as much as is allowed.
     machine.on_event(Time(3_000_000), Event::Stop);
-    assert_eq!(machine.unknown_requests(&squall_metrics::Merged::default()), 2 * 10 * (3 - 1 + 30 + 2 + 1));
+    assert_eq!(
+        machine.unknown_requests(&squall_metrics::Merged::default()),
+        Some(2 * 10 * (3 - 1 + 30 + 2 + 1))
+    );
     // Whoever only reads does not know for how long somebody else renews it.
     let mut machine = under_way(2);
     machine.on_event(Time(3_000_000), told(0, 0, 10));
     let control = Control { term: 2, ..machine.control.clone() };
     machine.on_event(Time(3_000_000), Event::Superseded(control));
-    assert_eq!(machine.unknown_requests(&squall_metrics::Merged::default()), 2 * 10 * (600 + 1));
+    assert_eq!(machine.unknown_requests(&squall_metrics::Merged::default()), Some(2 * 10 * (600 + 1)));
+}
+
+#[test]
+fn what_is_unknown_of_a_run_of_which_nothing_was_ever_told_has_no_bound() {
+    let mut machine = under_way(2);
+    let text =
+        "target: http://h\nload: { rate: 10/s, duration: 20s }\nscenarios: { a: { steps: [ { get: / } ] } }";
+    let plan = squall_plan::compile(&Bundle::new("p.yaml", text.to_owned(), Inputs::default())).unwrap().plan;
+    machine.settings.lasts.levels = Levels::of(&plan);
+    machine.on_event(Time(3_000_000), Event::Stop);
+    let nothing = squall_metrics::Merged::default();
+    assert_eq!(machine.unknown_requests(&nothing), None);
+    let missing = machine.missing(&nothing);
+    assert!(missing.iter().all(|one| one.ends_with("nobody knows how many requests it sent")), "{missing:?}");
+    // In the second before 1 s one of them had three requests, so it may have as many until the lease is over.
+    machine.on_event(Time(3_000_000), told(0, 1, 3));
+    assert_eq!(machine.unknown_requests(&nothing), Some(2 * 3 * (3 - 1 + 30 + 2 + 1)));
 }
 
 #[test]

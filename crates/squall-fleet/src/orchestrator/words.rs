@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use squall_plan::{Load, PlacedLoad, Plan, Share};
 
+use super::pace::Levels;
 use crate::assignments::shards;
 use crate::message::{
     Assignment, Control, Final, Invitation, Manifest, Post, Ready, RegionSeats, Relief, Time, VERSION,
 };
 
 /// What a run is, for the state machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The run.
     pub run: String,
@@ -47,7 +48,7 @@ pub struct Settings {
 }
 
 /// How long a plan's load lasts, and whether it can change hands meanwhile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Lasts {
     /// How long load is made.
     pub load: Duration,
@@ -59,6 +60,8 @@ pub struct Lasts {
     pub spread: Duration,
     /// Whether somebody else can go on with a slice: not where it is a number of iterations.
     pub divisible: bool,
+    /// How much load it is meanwhile.
+    pub levels: Levels,
 }
 
 impl Lasts {
@@ -74,6 +77,7 @@ impl Lasts {
             spread,
             cleanup: plan.cleanup_time(),
             divisible: !plan.loads.iter().any(has_number),
+            levels: Levels::of(plan),
         }
     }
 }

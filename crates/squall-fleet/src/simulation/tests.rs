@@ -20,6 +20,7 @@ fn calm(seed: u64) -> Scenery {
         slices: 20,
         regions: 1,
         rate: 200,
+        start_rate: 200,
         load: Duration::from_mins(2),
         window: Duration::from_hours(1),
         weather: Weather::default(),
@@ -90,9 +91,14 @@ fn a_large_fleet_loses_nothing_in_good_weather() {
 #[test]
 fn a_large_fleet_goes_on_in_bad_weather() {
     let outcome = check(&Scenery::any(5, 3_000, 1));
-    let record = outcome.record.unwrap();
+    let (record, planned) = (outcome.record.unwrap(), outcome.planned);
     assert_eq!(record.end, End::Finished, "{:?}", record.seats);
-    assert!(record.seats.replaced > 0 && record.merged.requests() > 200_000, "{:?}", record.seats);
+    let reported = record.merged.requests();
+    assert!(
+        record.seats.replaced > 0 && reported > planned * 4 / 5,
+        "{reported} of {planned}, {:?}",
+        record.seats
+    );
 }
 
 #[test]

@@ -127,7 +127,7 @@ impl World {
         let target = Rc::new(Target::new(target::planned(&bundle(scenery))));
         let own = dice.fork();
         let mut sites = Vec::new();
-        for (index, settings) in (0_u64..).zip(settings(scenery, "")) {
+        for (index, settings) in (0_u64..).zip(settings(scenery, &bundle(scenery))) {
             let (store, queue) =
                 (Arc::<Shelf>::default(), Arc::new(SimulatedQueue { mail: Mail::default() }));
             let site =

@@ -87,7 +87,10 @@ fn words(value: &Value) -> String {
                 values.iter().map(|(key, value)| format!("{}: {}", key.replace('_', " "), words(value)));
             pairs.collect::<Vec<_>>().join(", ")
         }
-        other => other.to_string(),
+        Value::Number(number) => {
+            number.as_f64().map_or_else(|| number.to_string(), |number| number.to_string())
+        }
+        Value::Bool(is_so) => if *is_so { "yes" } else { "no" }.to_owned(),
     }
 }
 

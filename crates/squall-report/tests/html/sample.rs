@@ -33,7 +33,7 @@ pub(crate) fn empty() -> RunResult {
         seats: SeatCoverage { invited: 2, ready: 2, assigned: 2, ..SeatCoverage::default() },
         missing: Vec::new(),
         absent: Vec::new(),
-        unknown_requests: 0,
+        unknown_requests: Some(0),
         generators: Vec::new(),
         telemetry: Vec::new(),
         annotations: Vec::new(),
