@@ -112,6 +112,18 @@ impl Default for Place {
     }
 }
 
+impl Ran {
+    /// The exit code, but for the saturation of generators: where only counts matter, a busy machine is no failure.
+    #[must_use]
+    pub fn code_but_for_saturation(&self, result: &Value) -> i32 {
+        let reasons = result["verdict"]["reasons"].as_array().map_or(&[][..], Vec::as_slice);
+        let saturated =
+            |reason: &Value| reason.as_str().is_some_and(|reason| reason.contains("the bottleneck"));
+        let is_only_saturated = self.code == 98 && !reasons.is_empty() && reasons.iter().all(saturated);
+        if is_only_saturated { 0 } else { self.code }
+    }
+}
+
 impl From<Output> for Ran {
     fn from(output: Output) -> Self {
         Self {
