@@ -3,6 +3,7 @@
 mod behind;
 mod charts;
 mod endpoints;
+mod findings;
 mod fleet;
 mod heat;
 mod markup;
@@ -51,7 +52,7 @@ const SECTIONS: [Section; 11] = [
     Section {
         id: "findings",
         heading: "Findings",
-        draw: plan::findings,
+        draw: findings::findings,
         shown: |result| !result.findings.is_empty(),
     },
     Section { id: "totals", heading: "Totals", draw: sections::totals, shown: ALWAYS },

@@ -266,7 +266,11 @@ fn a_cause_that_was_found_is_named_with_what_can_be_done() {
     assert_eq!(result.findings[0]["kind"], "rate_limited");
     check("finding", &result);
     let page = html(&result);
-    assert!(page.contains("<h3>rate limited (high)</h3>") && page.contains("refill per s: 5<"), "{page}");
+    assert!(
+        page.contains("<h3>rate limited (high)</h3>")
+            && page.contains("<th scope=\"row\">Refill</th><td>5.00/s</td>"),
+        "{page}"
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What stands behind the data of every chart: stages, findings, tainted seconds, and instants.
+//! What every chart shows besides its data: stages, findings, tainted seconds, and instants.
 
 use super::markup::{Html, decimal};
 use super::plot::{SIZE, edge};
@@ -10,6 +10,9 @@ const MAX_LABELS: usize = 8;
 
 /// Narrower stages, as shares of the width, have no room for a name.
 const MIN_LABEL: f64 = 0.06;
+
+/// How high the mark of a finding is.
+const FINDING: f64 = 4.0;
 
 /// Stretches and instants that every chart shows.
 pub(super) struct Behind {
@@ -96,30 +99,30 @@ pub(super) fn keys(html: &mut Html, slots: &Slots, behind: &Behind) {
     }
 }
 
-/// Every second stage, findings, and tainted seconds.
+/// Every second stage, and tainted seconds.
 pub(super) fn bands(html: &mut Html, slots: &Slots, behind: &Behind) {
     for band in behind.stages().iter().skip(1).step_by(2) {
-        rectangle(html, "stage", visible(slots, band));
-    }
-    for band in &behind.findings {
-        rectangle(html, "finding", visible(slots, band));
+        rectangle(html, "stage", SIZE.1, visible(slots, band));
     }
     for (from, to) in tainted(slots) {
         let (from, to) = (edge(slots, from) / SIZE.0, edge(slots, to) / SIZE.0);
-        rectangle(html, "tainted", Some((from, to.max(from + 0.001))));
+        rectangle(html, "tainted", SIZE.1, Some((from, to.max(from + 0.001))));
     }
 }
 
-fn rectangle(html: &mut Html, class: &str, visible: Option<(f64, f64)>) {
+fn rectangle(html: &mut Html, class: &str, height: f64, visible: Option<(f64, f64)>) {
     let Some((from, until)) = visible else { return };
     let (x, width) = (decimal(from * SIZE.0), decimal((until - from) * SIZE.0));
-    let height = decimal(SIZE.1);
+    let height = decimal(height);
     let attributes = [("class", class), ("x", &*x), ("y", "0"), ("width", &*width), ("height", &*height)];
     html.leaf("rect", &attributes, "");
 }
 
-/// Instants.
+/// What stands before the data: instants, and findings along the upper edge.
 pub(super) fn lines(html: &mut Html, slots: &Slots, behind: &Behind) {
+    for band in &behind.findings {
+        rectangle(html, "finding", FINDING, visible(slots, band));
+    }
     for class in ["mark", "note"] {
         let lines = shares(slots, behind, class).into_iter();
         let lines =
