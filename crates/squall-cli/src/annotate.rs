@@ -104,7 +104,7 @@ fn annotate_result(folder: &Path, now: Time, text: String) -> Result<ExitCode, F
     let path = folder.join("result.json");
     let read = || format!("cannot read result `{}`", path.display());
     let mut result = from_json(&fs::read_to_string(&path).with_context(read)?).with_context(read)?;
-    let Some(t_s) = seconds_after(&result.run.epoch, now) else {
+    let Some(t_s) = time_of(&result.run.epoch).map(|epoch| seconds_after(epoch, now)) else {
         return Err(Failure::wrong(anyhow!("the load of run `{}` never began", result.run.id)));
     };
     result.annotations.push(Annotation { t_s, text });
@@ -112,8 +112,8 @@ fn annotate_result(folder: &Path, now: Time, text: String) -> Result<ExitCode, F
     Ok(ExitCode::Passed)
 }
 
-/// What was said of a run while it went on, by the time since its epoch; and what of it cannot be read.
-pub(crate) fn annotations(folder: &Path, epoch: &str) -> (Vec<Annotation>, Vec<String>) {
+/// What was said of a run while it went on, by the time since its epoch, by the clock of this machine; and what of it cannot be read.
+pub(crate) fn annotations(folder: &Path, epoch: Option<Time>) -> (Vec<Annotation>, Vec<String>) {
     let path = folder.join(ANNOTATIONS);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
@@ -123,9 +123,8 @@ pub(crate) fn annotations(folder: &Path, epoch: &str) -> (Vec<Annotation>, Vec<S
     let (mut annotations, mut problems) = (Vec::new(), Vec::new());
     for (number, line) in text.lines().enumerate() {
         let read = serde_json::from_str::<Line>(line).ok().filter(|_| number < MOST);
-        let at = read.as_ref().and_then(|line| OffsetDateTime::parse(&line.at, &Rfc3339).ok());
-        let time = at.and_then(|at| i64::try_from(at.unix_timestamp_nanos() / 1_000).ok()).map(Time);
-        match (time.and_then(|time| seconds_after(epoch, time)), read) {
+        let time = read.as_ref().and_then(|line| time_of(&line.at));
+        match (time.zip(epoch).map(|(time, epoch)| seconds_after(epoch, time)), read) {
             (Some(t_s), Some(line)) => annotations.push(Annotation { t_s, text: line.text }),
             _ => problems.push(format!("`{ANNOTATIONS}` has lines that cannot be read")),
         }
@@ -134,10 +133,13 @@ pub(crate) fn annotations(folder: &Path, epoch: &str) -> (Vec<Annotation>, Vec<S
     (annotations, problems)
 }
 
-fn seconds_after(epoch: &str, time: Time) -> Option<f64> {
-    let epoch = OffsetDateTime::parse(epoch, &Rfc3339).ok()?;
-    let nanos = i128::from(time.0) * 1_000 - epoch.unix_timestamp_nanos();
-    Some((nanos / 1_000_000) as f64 / 1_000.0)
+fn time_of(text: &str) -> Option<Time> {
+    let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    i64::try_from(at.unix_timestamp_nanos() / 1_000).ok().map(Time)
+}
+
+fn seconds_after(epoch: Time, time: Time) -> f64 {
+    (time.0.saturating_sub(epoch.0) / 1_000) as f64 / 1_000.0
 }
 
 /// The folder of a run, which must be there.

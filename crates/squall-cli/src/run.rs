@@ -206,7 +206,7 @@ impl Begun {
         };
         let (telemetry, unsaid) = self.telemetry.map(|telemetry| telemetry.end(record)).unwrap_or_default();
         let mut facts = facts(self.id, self.seed, plan_sha256, place, record)?;
-        let (annotations, problems) = annotations(&self.folder, &facts.run.epoch);
+        let (annotations, problems) = annotations(&self.folder, record.epoch_here);
         facts.annotations = annotations;
         facts.plan_text = self.plan;
         facts.problems.extend(problems);

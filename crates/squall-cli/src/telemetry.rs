@@ -98,7 +98,7 @@ pub(crate) fn begin(plan: &Plan, bundle: &Bundle) -> Option<Telemetry> {
 impl Telemetry {
     /// What they said in the time of a run that is over, on its time axis, and what they did not say.
     pub(crate) fn end(self, record: &RunRecord) -> (Vec<TelemetrySeries>, Vec<String>) {
-        let Some(epoch) = record.epoch else { return (Vec::new(), Vec::new()) };
+        let Some(epoch) = record.epoch_here else { return (Vec::new(), Vec::new()) };
         let (epoch_s, until_s) = (epoch.0 as f64 / 1e6, now_s());
         let waits = matches!(record.end, End::Finished | End::Aborted(_));
         let asked = self.end.send(Ended { from_s: epoch_s - BEFORE_S, until_s, waits });

@@ -66,8 +66,10 @@ impl<O: Observer> Observer for &mut O {
 pub struct RunRecord {
     /// When it began.
     pub started_at: Time,
-    /// When the load began, if it did.
+    /// When the load began by the generators' clocks, if it did.
     pub epoch: Option<Time>,
+    /// The same instant by the clock of whoever orchestrated.
+    pub epoch_here: Option<Time>,
     /// How it ended.
     pub end: End,
     /// What was measured.

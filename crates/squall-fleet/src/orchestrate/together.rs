@@ -223,6 +223,7 @@ impl<O: Observer> Together<O> {
         RunRecord {
             started_at,
             epoch: parts.iter().find_map(|part| part.machine.epoch()),
+            epoch_here: parts.iter().find_map(|part| part.machine.epoch_here()),
             end: end_of(&parts, self.all_regions),
             seats: seats_of(&parts),
             missing: parts.iter().flat_map(|part| named(part, missing(part))).collect(),

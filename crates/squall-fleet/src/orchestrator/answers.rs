@@ -68,6 +68,11 @@ impl Orchestrator {
         self.control.epoch
     }
 
+    /// The same instant by the clock of whoever drives this.
+    pub(crate) fn epoch_here(&self) -> Option<Time> {
+        self.control.epoch.map(|epoch| Time(epoch.0.saturating_sub(self.clock_offset_us)))
+    }
+
     /// What became of the seats.
     #[must_use]
     pub fn seats(&self) -> Seats {
