@@ -6,6 +6,21 @@
 //!
 //! **Invariants:** this crate is pure: it reads no clock, file or socket. Times are microseconds since the
 //! run's epoch, negative before it. Whatever bytes are decoded, nothing panics and memory stays bounded.
+//!
+//! ```
+//! use squall_metrics::{Merge, Merged, Outcome, Recorder, Sample, SeriesId, Snapshot};
+//!
+//! let mut recorder = Recorder::new(1);
+//! let begun = Sample::begun(SeriesId(0), 1_000_000, 1_000_050);
+//! recorder.record(&Sample { ended_us: 1_012_000, outcome: Outcome::Status(200), ..begun });
+//!
+//! let (run, nonce) = ("run".to_owned(), "generator".to_owned());
+//! let snapshot = Snapshot { run, nonce, sequence: 0, interval: recorder.take().into_interval() };
+//! let mut merged = Merged::default();
+//! assert_eq!(merged.merge(snapshot.clone()), Merge::Merged);
+//! assert_eq!(merged.merge(snapshot), Merge::Duplicate);
+//! assert_eq!(merged.requests(), 1);
+//! ```
 
 mod codec;
 mod distribution;

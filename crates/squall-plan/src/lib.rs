@@ -4,6 +4,22 @@
 //! **Invariant:** this crate is pure. It reads no clock, file, socket or environment variable; what a
 //! plan may know of the outside comes in as [`Inputs`]. The same text and the same inputs give the same
 //! plan on every machine, which is why a generator compiles the bundle that the command compiled.
+//!
+//! ```
+//! use squall_plan::{Bundle, Inputs, compile};
+//!
+//! let text = "
+//! target: http://127.0.0.1:8080
+//! load: { rate: 20/s, duration: 1m }
+//! scenarios: { visitor: { steps: [ { get: /products } ] } }
+//! ";
+//! let compiled = compile(&Bundle::new("plan.yaml", text, Inputs::default())).expect("a plan");
+//! assert_eq!(compiled.plan.duration().as_secs(), 60);
+//!
+//! let text = text.replace("20/s", "20 per second");
+//! let mistakes = compile(&Bundle::new("plan.yaml", text, Inputs::default())).expect_err("no rate");
+//! assert!(mistakes.has_errors());
+//! ```
 
 pub mod addresses;
 pub mod compile;
