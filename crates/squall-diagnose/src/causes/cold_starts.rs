@@ -1,82 +1,28 @@
 //! Some requests waited for an instance to start.
+//!
+//! An instance that serves one request at a time is started for a request that finds all others busy. Such a request finds
+//! all connections of its generator busy, too, and makes a new one; or it comes while more is under way than ever before.
+//! So slow ones that belong to starts are told from a long tail by the occasion, and not only by how slow they are.
+
+mod kinds;
+mod requests;
 
 use crate::finding::{Confidence, Evidence, Finding, Kind};
-use crate::observed::Calls;
 use crate::signals::{Role, points};
-use crate::stats::bootstrap::Chance;
-use crate::stats::counts::count_interval;
-use crate::stats::mixture::{Mixture, mixtures};
-use crate::stats::robust::{mean, quantile, ramp, ratio};
+use crate::stats::robust::{mean, ramp, ratio};
 use crate::view::View;
+use requests::{Requests, Waited};
 
-/// Endpoints that are looked at; more are too few requests each.
-const MOST_ENDPOINTS: usize = 20;
+/// Where more than this share of slow ones used a connection again, they waited behind others.
+const BEHIND_OTHERS: f64 = 0.07;
 
-/// How the count of slow ones is drawn again.
-const DRAWS: usize = 40;
-
-/// So long after demand has grown instances are started, as chance has more requests meet.
-const LATER_TICKS: usize = 20;
-
-/// Slow requests of one endpoint.
-struct Slow {
-    endpoint: usize,
-    mixture: Mixture,
-    count: f64,
-    interval: (f64, f64),
-    requests: f64,
-    /// How many each tick has.
-    by_tick: Vec<f64>,
-}
+/// What waits for an instance that starts already waits for a part of that: starts differ less, as a logarithm.
+const UNLIKE: f64 = 0.3;
 
 pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
-    let mut busiest: Vec<(usize, f64)> = view
-        .counted()
-        .map(|index| (index, view.response(0..view.len(), |other| other == index).count() as f64))
-        .collect();
-    busiest.sort_by(|one, other| other.1.total_cmp(&one.1));
-    let after = demand_grew(view);
-    let growing: Vec<bool> = growing(view).iter().zip(&after).map(|(more, after)| *more && *after).collect();
-    let slow: Vec<Slow> = busiest
-        .iter()
-        .take(MOST_ENDPOINTS)
-        .filter_map(|(endpoint, _)| slow(view, *endpoint, &growing))
-        .collect();
-    let count: f64 = slow.iter().map(|slow| slow.count).sum();
-    let requests: f64 = slow.iter().map(|slow| slow.requests).sum();
-    if count < 3.0 {
-        return None;
-    }
-    let chances: Vec<f64> =
-        (0..view.len()).map(|tick| slow.iter().map(|slow| slow.by_tick[tick]).sum()).collect();
-    let Clusters { at_growth, expected, crowded } = clusters(view, &chances, &growing);
-    // Each instance starts once, so there are about as many starts as were ever under way together. Where many more are slow
-    // and nearly all at the same time, they wait for each other and not for an instance to start.
-    let together = view.in_flight.iter().copied().fold(1.0, f64::max);
-    let plausible = ramp(count / together, 4.0, 2.0);
-    let possible = ramp(count / together, 12.0, 5.0);
-    let beside: f64 =
-        chances.iter().zip(&view.done).map(|(slow, done)| slow * ratio(*slow, done * view.step_s)).sum();
-    let beside = ramp(ratio(beside, count), 0.7, 0.35).max(plausible);
-    let share = ratio(count, requests);
-    let (quick, cold) = levels(&slow);
-    let times = ratio(cold, quick);
-    let separation = slow.iter().map(|slow| slow.mixture.separation() * slow.count).sum::<f64>() / count;
-    let two = ramp(separation, 1.6, 2.6) * ramp(times, 1.2, 1.5);
-    let rare = ramp(share, 0.3, 0.12);
-    // Instances start when more is under way than ever before, and after pauses; a slow dependency knows nothing of that.
-    let tied = ramp(at_growth - expected, 0.15, 0.35)
-        .max(ramp(ratio(at_growth, expected), 3.0, 10.0) * ramp(at_growth, 0.15, 0.3))
-        .max(0.35 * plausible * ramp(separation, 4.0, 6.0))
-        .max(after_growth(view, &chances, &after, plausible));
-    let mut score = 0.96
-        * two
-        * rare
-        * possible
-        * beside
-        * (0.2 + 0.8 * tied)
-        * (0.55 + 0.45 * crowded)
-        * ramp(count, 3.0, 8.0);
+    let requests = Requests::of(view)?;
+    let waited = requests.waited()?;
+    let mut score = score(view, &requests, &waited);
     if let Some(inits) = points(&view.observed.signals, Role::Inits) {
         let any = inits.iter().any(|(_, value)| *value > 0.0);
         score = if any { score + (1.0 - score) * 0.5 } else { score * 0.4 };
@@ -84,160 +30,164 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     if score < 0.1 {
         return None;
     }
-    let interval =
-        slow.iter().fold((0.0, 0.0), |(low, high), slow| (low + slow.interval.0, high + slow.interval.1));
-    let marked = |chance: &f64| *chance >= 0.5;
-    let (first, last) = (chances.iter().position(marked)?, chances.iter().rposition(marked)?);
-    let which: Vec<usize> = slow.iter().map(|slow| slow.endpoint).collect();
+    let Instances { count, interval } = instances(view, &requests, &waited);
+    let is_start = |chance: &f64| *chance >= 0.5;
+    let first = waited.by_tick.iter().position(is_start)?;
+    let last = waited.by_tick.iter().rposition(is_start)?;
+    let share = ratio(waited.count, requests.count());
+    let room = ratio(waited.error, requests.count());
+    let behind = match queue(&requests, &waited) {
+        Queue::None => String::new(),
+        _ => format!(
+            ", some of them behind others: {:.0} to {:.0} instances started",
+            interval.0.ceil(),
+            interval.1
+        ),
+    };
+    let occasion = if requests.knows_connections {
+        format!(
+            "{} of the connections that were made belong to them",
+            super::percent(waited.matched.min(waited.slow.fresh))
+        )
+    } else {
+        "they came when more was under way than before".to_owned()
+    };
     Some(Finding {
         kind: Kind::ColdStarts,
         confidence: Confidence::new(score),
-        endpoints: view.names(&which),
+        endpoints: view.names(&requests.endpoints),
         from_s: view.at(first),
         until_s: view.at(last + 1),
         summary: format!(
-            "{count:.0} of {requests:.0} requests ({}) waited for an instance to start and took about {} longer; {:.0} % of them came while more was under way than before.",
+            "{:.0} of {:.0} requests ({}) waited for an instance to start and took about {} longer{behind}; {occasion}, and of all that came at level load {:.0} were as slow.",
+            waited.count,
+            requests.count(),
             super::percent(share),
-            super::time(cold - quick),
-            at_growth * 100.0
+            super::time(waited.longer_us()),
+            requests.alike(&waited)
         ),
         evidence: Evidence::default()
             .with_interval("count", count, interval)
-            .with_interval("share", share, (ratio(interval.0, requests), ratio(interval.1, requests)))
-            .with("added_latency_ms", (cold - quick) / 1e3)
-            .with("warm_ms", quick / 1e3)
-            .with("separation", separation)
-            .with("share_while_concurrency_grew", at_growth)
-            .with("share_expected_by_chance", expected)
+            .with_interval("requests_that_waited", waited.count, waited.interval())
+            .with_interval("share", share, ((share - room).max(0.0), share + room))
+            .with("added_latency_ms", waited.longer_us() / 1e3)
+            .with("warm_ms", requests.usual_us() / 1e3)
+            .with("slow_share_with_new_connection", waited.slow.fresh)
+            .with("slow_share_while_concurrency_grew", waited.slow.grew)
+            .with("slow_share_otherwise", waited.slow.level)
+            .with("as_slow_at_level_load", requests.alike(&waited))
+            .with("new_connections_matched", waited.matched)
+            .with("log_likelihood_of_the_occasion", waited.gain)
             .refuted_by("as many slow requests at a load that has been the same for minutes, or no start of an instance in the platform's log"),
         advice: "Keep instances warm (provisioned concurrency, a minimum of instances) for the load that must be fast, and make starting shorter: a smaller package, less done at start.".to_owned(),
     })
 }
 
-/// Of every way to tell slow requests of an endpoint from quick ones, the one by which most of them came when instances
-/// start.
-fn slow(view: &View<'_>, endpoint: usize, growing: &[bool]) -> Option<Slow> {
-    let response = view.response(0..view.len(), |index| index == endpoint);
-    let pairs: Vec<(f64, f64)> = response.buckets().map(|(us, count)| (us as f64, count as f64)).collect();
-    let likely = mixtures(&pairs)
-        .into_iter()
-        .filter(|found| found.gain > 10.0 && found.slow().share < 0.5 && found.separation() > 1.2);
-    let (mixture, by_tick, _) = likely
-        .map(|found| {
-            let by_tick = by_tick(view, endpoint, &found);
-            let Clusters { at_growth, expected, .. } = clusters(view, &by_tick, growing);
-            let count: f64 = by_tick.iter().sum();
-            (found, by_tick, (at_growth - expected) * (count / expected.max(1e-3)).sqrt())
-        })
-        .max_by(|one, other| one.2.total_cmp(&other.2))?;
-    let count = by_tick.iter().sum();
-    let interval = drawn_again(&pairs, count, &mixture);
-    Some(Slow { endpoint, mixture, count, interval, requests: response.count() as f64, by_tick })
+fn score(view: &View<'_>, requests: &Requests<'_>, waited: &Waited) -> f64 {
+    let (count, slow) = (waited.count, &waited.slow);
+    let alike = requests.alike(waited);
+    let otherwise = ratio(alike.max(0.5), requests.at_level());
+    // No more instances start than requests were ever under way; a few may wait for each.
+    let together = view.in_flight.iter().copied().fold(1.0, f64::max);
+    // Either each waited for an instance of its own and hardly any other was slow, or those that came meanwhile waited, too.
+    let on_its_own = ramp(ratio(slow.fresh, otherwise), 8.0, 16.0);
+    // Behind an instance that starts wait those that come meanwhile; what goes on for longer is no start.
+    let meanwhile = 1.0 + view.requests() / (view.len() as f64 * view.step_s) * waited.longer_us() / 1e6;
+    let for_each = ratio(count, busy_at_most(view) * meanwhile);
+    let behind_others = ramp(slow.grew, 0.06, 0.12)
+        * ramp(ratio(waited.gain, count), 0.4, 0.8)
+        * ramp(ratio(alike, count), 2.5, 1.3)
+        * ramp(for_each, 24.0, 12.0);
+    let behind = ramp(waited.reused, 0.1, 0.4);
+    let occasion = if requests.knows_connections {
+        ramp(slow.fresh, 0.15, 0.45)
+            * ramp(waited.matched, 0.62, 0.88)
+            * ramp(count * (1.0 - waited.reused), 1.2, 2.5)
+            * ((1.0 - behind) * on_its_own + behind * behind_others)
+    } else {
+        // That more is under way is known at the end of a second only: some come on no occasion.
+        let alone = ramp(ratio(slow.grew, otherwise), 2.0, 4.0)
+            * ramp(ratio(alike, count), 1.5, 0.8)
+            * ramp(count / together, 2.5, 1.6)
+            * ramp(count, 2.0, 4.0);
+        alone.max(0.8 * behind_others * ramp(ratio(alike, count), 0.8, 0.4))
+    };
+    let possible = ramp(count / together, 60.0, 40.0);
+    // What takes the time may be the connection itself.
+    let connecting = connecting_us(view);
+    let served = if connecting > 0.0 { ramp(waited.longer_us() / connecting, 1.5, 4.0) } else { 1.0 };
+    0.96 * occasion
+        * possible
+        * served
+        * ramp(waited.gain, 4.0, 10.0)
+        * ramp(waited.certain, 0.62, 0.74)
+        * ramp(ratio(waited.longer_us(), requests.usual_us()), 0.15, 0.35)
+        * ramp(ratio(waited.timed_out, count), 0.4, 0.1)
+        * ramp(ratio(count, requests.count()), 0.3, 0.15)
 }
 
-/// The interval that holds the number of slow ones with 90 %: where the two kinds overlap, requests are drawn again.
-fn drawn_again(pairs: &[(f64, f64)], count: f64, found: &Mixture) -> (f64, f64) {
-    // Apart from each other they are simply counted.
-    if found.separation() > 7.0 {
-        return ((count - 1.0).max(0.0).min(count * 0.985), (count + 1.0).max(count * 1.015));
-    }
-    let mut chance = Chance::new(0x0c01_d000);
-    let drawn = (0..DRAWS).filter_map(|_| {
-        let again: Vec<(f64, f64)> = pairs
-            .iter()
-            .map(|(value, count)| {
-                // Poisson's, nearly: normal where there are many.
-                let normal = (0..12).map(|_| chance.uniform()).sum::<f64>() - 6.0;
-                (*value, (count + normal * count.sqrt()).max(0.0))
-            })
-            .collect();
-        found.slow_among(&again)
+/// How long it takes to make a connection, on average.
+fn connecting_us(view: &View<'_>) -> f64 {
+    let (sum, count) = view.bins.iter().fold((0.0, 0.0), |(sum, count), bin| {
+        (sum + bin.connecting * bin.new_connections, count + bin.new_connections)
     });
-    let drawn: Vec<f64> = drawn.collect();
-    let spread = (quantile(&drawn, 0.05).unwrap_or(0.0), quantile(&drawn, 0.95).unwrap_or(count * 2.0));
-    let by_chance = count_interval(count);
-    // Neither of the two kinds is quite normal: some room for that.
-    let room = 0.25 * (by_chance.1 - by_chance.0);
-    ((spread.0 - room).max(0.0), spread.1 + room)
+    ratio(sum, count)
 }
 
-/// How many slow ones each tick has.
-fn by_tick(view: &View<'_>, endpoint: usize, mixture: &Mixture) -> Vec<f64> {
-    let of = |calls: &Calls| -> f64 {
-        calls.response.buckets().map(|(us, count)| count as f64 * mixture.slow_chance(us as f64)).sum()
-    };
-    view.observed.ticks.iter().map(|tick| tick.calls.get(endpoint).map_or(0.0, of)).collect()
+/// How many instances started.
+struct Instances {
+    count: f64,
+    interval: (f64, f64),
 }
 
-struct Clusters {
-    /// The share of slow ones that came while more was under way than before.
-    at_growth: f64,
-    /// The share of all requests that did.
-    expected: f64,
-    /// From 0 to 1, how close together they came.
-    crowded: f64,
+/// Whether requests wait behind others at an instance that starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Queue {
+    /// Each waits for an instance of its own.
+    None,
+    /// They waited for times as different as if they did.
+    Likely,
+    /// More waited than had a connection of their own.
+    Seen,
 }
 
-/// The ticks in which more was under way than ever before, or anything after a pause, and those around them.
-fn growing(view: &View<'_>) -> Vec<bool> {
-    let mut highest = 0.0_f64;
-    let mut growing = vec![false; view.len()];
-    let quiet: Vec<bool> = view.done.iter().map(|done| *done <= 0.0).collect();
-    for tick in 0..view.len() {
-        let now = view.in_flight[tick];
-        let fresh = now > highest * 1.03 + 0.5 && tick > 0 || view.done[tick] > 0.0 && highest <= 0.0;
-        highest = highest.max(now);
-        let after_pause = tick >= 5 && quiet[tick - 5..tick].iter().all(|quiet| *quiet) && !quiet[tick];
-        if fresh || after_pause {
-            growing[tick.saturating_sub(1)..(tick + 3).min(view.len())].fill(true);
-        }
+fn queue(requests: &Requests<'_>, waited: &Waited) -> Queue {
+    let beyond =
+        requests.knows_connections && waited.count > (1.0 + BEHIND_OTHERS) * requests.connections + 1.0;
+    let reused = waited.reused > BEHIND_OTHERS && waited.count * waited.reused > 2.0;
+    // Times vary for what a request itself takes, too.
+    let own = ratio(requests.usual_deviation_us(), waited.longer_us());
+    // So many of them say how different they are only roughly.
+    let surely = 1.0 - 1.0 / (2.0 * waited.count).sqrt();
+    let unlike = surely * (waited.slow.deviation.powi(2) - own.powi(2)).max(0.0).sqrt();
+    if beyond || reused {
+        Queue::Seen
+    } else if unlike > UNLIKE {
+        Queue::Likely
+    } else {
+        Queue::None
     }
-    growing
 }
 
-/// The ticks in the seconds after demand had grown: where only more is under way, slow requests may be why.
-fn demand_grew(view: &View<'_>) -> Vec<bool> {
-    let mut highest = 0.0_f64;
-    let mut marked = vec![false; view.len()];
-    for tick in 0..view.len() {
-        let demand = mean(&view.demand[tick.saturating_sub(2)..=tick]);
-        if demand > 1.08 * highest {
-            highest = demand;
-            let until = (tick + 1 + LATER_TICKS).min(view.len());
-            marked[tick.saturating_sub(2)..until].fill(true);
-        }
+/// Where none waits behind others, as many as requests that waited. Otherwise at least as many as were busy at a time, which
+/// is what was served times what that takes when nobody waits (Little's law), and at most as many as requests waited with a
+/// connection of their own.
+fn instances(view: &View<'_>, requests: &Requests<'_>, waited: &Waited) -> Instances {
+    let busy = busy_at_most(view);
+    let quickest = view.response(0..view.len(), |_| true).quantile_us(0.01).unwrap_or(0) as f64;
+    let least = busy * ratio(quickest, view.calm.p50);
+    let most = if requests.knows_connections { requests.connections } else { waited.count };
+    let most = waited.count.min(most).max(busy) * 1.05 + 1.0;
+    let interval = (0.85 * least, most.max(waited.interval().1.min(requests.connections)));
+    match queue(requests, waited) {
+        Queue::None => Instances { count: waited.count, interval: waited.interval() },
+        Queue::Likely => Instances { count: (busy * waited.count).sqrt().min(waited.count), interval },
+        Queue::Seen => Instances { count: busy, interval },
     }
-    marked
 }
 
-/// From 0 to 1, how much more of the slow ones came within some seconds after demand had grown than of all.
-fn after_growth(view: &View<'_>, chances: &[f64], after: &[bool], plausible: f64) -> f64 {
-    let Clusters { at_growth, expected, .. } = clusters(view, chances, after);
-    let count: f64 = chances.iter().sum();
-    let score = (at_growth - expected) * (count / (expected * (1.0 - expected)).max(0.01)).sqrt();
-    ramp(score, 3.0, 6.0) * ramp(ratio(at_growth, expected), 1.5, 3.0).max(plausible)
-}
-
-fn clusters(view: &View<'_>, chances: &[f64], growing: &[bool]) -> Clusters {
-    let share = |weights: &[f64]| -> f64 {
-        let marked = weights.iter().zip(growing).filter(|(_, growing)| **growing).map(|(weight, _)| *weight);
-        ratio(marked.sum(), weights.iter().sum())
-    };
-    let total: f64 = chances.iter().sum();
-    let mut sorted = chances.to_vec();
-    sorted.sort_by(|one, other| other.total_cmp(one));
-    let fifth = sorted.len().div_ceil(5);
-    let crowded = ratio(sorted[..fifth].iter().sum(), total);
-    Clusters { at_growth: share(chances), expected: share(&view.done), crowded: ramp(crowded, 0.4, 0.8) }
-}
-
-/// The usual time of quick ones and of slow ones, over all endpoints.
-fn levels(slow: &[Slow]) -> (f64, f64) {
-    let weigh = |value: fn(&Mixture) -> f64| {
-        let sum: f64 = slow.iter().map(|slow| value(&slow.mixture) * slow.count).sum();
-        sum / slow.iter().map(|slow| slow.count).sum::<f64>()
-    };
-    let quick = weigh(|mixture| mixture.quick().mean.exp());
-    let cold = weigh(|mixture| (mixture.slow().mean + mixture.slow().deviation.powi(2) / 2.0).exp());
-    (mean(&[quick]), cold)
+/// How many instances of which each serves one request at a time were busy at most, for some seconds (Little's law).
+fn busy_at_most(view: &View<'_>) -> f64 {
+    let served = view.good.windows(5).map(mean).fold(0.0, f64::max);
+    (served * view.calm.p50 / 1e6).max(1.0)
 }

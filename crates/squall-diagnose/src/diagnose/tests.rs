@@ -148,6 +148,108 @@ fn cold_starts_are_counted() {
     }
 }
 
+/// Instances of which each serves one request at a time and that are started for a request that finds none free; such a
+/// request finds no free connection, either. What was observed, and how many were started.
+fn function(seed: u64, rate: impl Fn(f64) -> f64, warm: (f64, f64), cold: (f64, f64)) -> (Observed, f64) {
+    let (mut free, mut started): (Vec<f64>, f64) = (Vec::new(), 0.0);
+    let observed = run(seed, 150.0, rate, |at_s, _, chance| {
+        let warm = around(warm.0, warm.1, chance);
+        if let Some(instance) = free.iter_mut().find(|until| **until <= at_s) {
+            *instance = at_s + warm;
+            return ok(warm);
+        }
+        let takes_s = warm + around(cold.0, cold.1, chance);
+        started += 1.0;
+        free.push(at_s + takes_s);
+        Answer { connecting_s: Some(0.0), ..ok(takes_s) }
+    });
+    (observed, started)
+}
+
+/// Four steps.
+fn steps(to: f64) -> impl Fn(f64) -> f64 {
+    move |at_s| to * ((at_s / 37.5).floor() + 1.0) / 4.0
+}
+
+#[test]
+fn few_cold_starts_are_told_from_a_long_tail_by_their_connections() {
+    for seed in 0..4 {
+        let (observed, started) = function(seed, steps(30.0), (0.09, 0.25), (0.45, 0.2));
+        assert!(started < 20.0, "{started}");
+        let found = check(&observed, Kind::ColdStarts);
+        let count = found.evidence.number("count").unwrap();
+        assert!((count / started - 1.0).abs() <= 0.03, "{count} instead of {started}");
+        assert!(found.evidence.number("slow_share_with_new_connection").unwrap() > 0.9, "{found:#?}");
+    }
+}
+
+#[test]
+fn where_cold_and_warm_overlap_the_interval_holds_the_count() {
+    let held = (0..10).filter(|seed| {
+        // Three standard deviations longer.
+        let (observed, started) = function(*seed, steps(60.0), (0.8, 0.18), (0.45, 0.2));
+        let found = check(&observed, Kind::ColdStarts);
+        let (low, high) = found.evidence.interval("count").unwrap();
+        assert!(high < 1.5 * started, "{high} {started}");
+        (low..=high).contains(&started)
+    });
+    assert!(held.count() >= 9);
+}
+
+#[test]
+fn requests_that_wait_behind_others_are_no_starts() {
+    for seed in 0..3 {
+        // When each instance is free, at which three may wait; what is under way, and so many connections.
+        let (mut free, mut ends): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
+        let mut connections = 0;
+        let observed = run(seed, 150.0, steps(60.0), |at_s, _, chance| {
+            let warm = around(0.15, 0.1, chance);
+            ends.retain(|end| *end > at_s);
+            let soonest = free.iter_mut().min_by(|one, other| one.total_cmp(other));
+            let most = 3.0 * 0.15 + if at_s < 2.0 { 0.9 } else { 0.0 };
+            let end = match soonest {
+                Some(until) if *until - at_s <= most => {
+                    *until = until.max(at_s) + warm;
+                    *until
+                }
+                _ => {
+                    free.push(at_s + around(0.9, 0.25, chance) + warm);
+                    free[free.len() - 1]
+                }
+            };
+            let connecting_s = (ends.len() >= connections).then_some(0.0);
+            ends.push(end);
+            connections = connections.max(ends.len());
+            Answer { connecting_s, ..ok(end - at_s) }
+        });
+        let found = check(&observed, Kind::ColdStarts);
+        let (low, high) = found.evidence.interval("count").unwrap();
+        assert!((low..=high).contains(&(free.len() as f64)), "{found:#?} {}", free.len());
+        let waited = found.evidence.number("requests_that_waited").unwrap();
+        assert!(waited > 1.5 * free.len() as f64, "{waited}");
+    }
+}
+
+#[test]
+fn slow_requests_that_have_nothing_to_do_with_instances_are_no_cold_starts() {
+    for seed in 0..4 {
+        let at_random = run(seed, 150.0, steps(60.0), |_, _, chance| {
+            let slow = if chance.uniform() < 0.02 { 0.5 } else { 0.0 };
+            let connecting_s = (chance.uniform() < 0.02).then_some(0.0);
+            Answer { connecting_s, ..ok(around(0.05, 0.15, chance) + slow) }
+        });
+        let connecting = run(seed, 150.0, steps(60.0), |_, _, chance| {
+            let connecting_s = (chance.uniform() < 0.02).then(|| around(0.4, 0.2, chance));
+            Answer { connecting_s, ..ok(around(0.05, 0.15, chance)) }
+        });
+        for observed in [at_random, connecting] {
+            let named = named(&observed);
+            let cold = named.iter().find(|(kind, _)| *kind == Kind::ColdStarts);
+            assert!(cold.is_none_or(|(_, share)| *share < Confidence::MEDIUM), "{named:?}");
+        }
+    }
+}
+
 #[test]
 fn a_tail_that_grows_is_a_dependency() {
     for seed in 0..3 {

@@ -1,0 +1,278 @@
+//! Requests by how long they took and by what was going on when they came.
+
+use std::collections::BTreeMap;
+
+use super::kinds::{Group, Shares, Slow, fit};
+use crate::observed::{Calls, Tick};
+use crate::stats::robust::{mean, quantile, ratio};
+use crate::stats::usual::Usual;
+use crate::view::View;
+
+/// Endpoints that are looked at; more are too few requests each.
+const MOST_ENDPOINTS: usize = 20;
+
+/// So many requests at level load say what is usual.
+const ENOUGH: f64 = 100.0;
+
+/// Who took so long was given up, and waited for nothing in particular.
+const GIVEN_UP_US: f64 = 9.5e6;
+
+/// Requests by how long they took and by what was going on when they came.
+pub(super) struct Requests<'a> {
+    view: &'a View<'a>,
+    /// The endpoints that are looked at.
+    pub endpoints: Vec<usize>,
+    /// What is usual of each.
+    usual: Vec<Usual>,
+    groups: Vec<Group>,
+    growing: Vec<bool>,
+    /// Whether connections say anything: some were made, and not for every request.
+    pub knows_connections: bool,
+    /// So many of them made one at most.
+    pub connections: f64,
+    /// How many made one in each tick in which none failed.
+    made: Vec<f64>,
+}
+
+/// Those that waited for an instance to start, told from the others.
+pub(super) struct Waited {
+    pub slow: Slow,
+    pub count: f64,
+    /// By how much that may be wrong, with 90 %.
+    pub error: f64,
+    /// How many each tick has.
+    pub by_tick: Vec<f64>,
+    /// How much likelier it makes what was seen that they depend on the occasion, as a natural logarithm.
+    pub gain: f64,
+    /// From 0 to 1, how sure it is of each that it is one of them.
+    pub certain: f64,
+    /// Which share of them used a connection again.
+    pub reused: f64,
+    /// Which share of the connections was made in seconds in which as many waited.
+    pub matched: f64,
+    /// How many of them were given up.
+    pub timed_out: f64,
+}
+
+impl Waited {
+    /// How much longer they took, in microseconds, on average.
+    pub(super) fn longer_us(&self) -> f64 {
+        (self.slow.mean + self.slow.deviation.powi(2) / 2.0).exp()
+    }
+
+    /// The interval that holds their number with 90 %.
+    pub(super) fn interval(&self) -> (f64, f64) {
+        ((self.count - self.error).max(0.0), self.count + self.error)
+    }
+}
+
+impl<'a> Requests<'a> {
+    pub(super) fn of(view: &'a View<'a>) -> Option<Self> {
+        let mut busiest: Vec<(usize, f64)> = view
+            .counted()
+            .map(|index| (index, view.response(0..view.len(), |other| other == index).count() as f64))
+            .collect();
+        busiest.sort_by(|one, other| other.1.total_cmp(&one.1));
+        busiest.truncate(MOST_ENDPOINTS);
+        let calls = || {
+            let ticks = view.observed.ticks.iter();
+            ticks.flat_map(|tick| busiest.iter().filter_map(|(index, _)| tick.calls.get(*index)))
+        };
+        let made: f64 = calls().map(|calls| calls.new_connections).sum();
+        let all: f64 = calls().map(Calls::requests).sum();
+        // Those that were turned away make connections, too, and say nothing of instances.
+        let made_in = |tick: &Tick| -> f64 {
+            let calls = || busiest.iter().filter_map(|(index, _)| tick.calls.get(*index));
+            let failed = calls().any(|calls| !calls.failed.is_empty());
+            if failed { 0.0 } else { calls().map(|calls| calls.new_connections).sum() }
+        };
+        let made_by_tick: Vec<f64> = view.observed.ticks.iter().map(made_in).collect();
+        let mut requests = Self {
+            view,
+            endpoints: Vec::new(),
+            usual: Vec::new(),
+            groups: Vec::new(),
+            growing: growing(view),
+            knows_connections: made >= 2.5 && made < 0.3 * all,
+            connections: calls().map(|calls| calls.new_connections.min(calls.response.count() as f64)).sum(),
+            made: made_by_tick,
+        };
+        for (index, _) in busiest {
+            if let Some(usual) = requests.usual_of(index) {
+                requests.usual.push(usual);
+                requests.endpoints.push(index);
+                requests.group(requests.endpoints.len() - 1, index);
+            }
+        }
+        (!requests.endpoints.is_empty()).then_some(requests)
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> f64 {
+        self.groups.iter().map(|group| group.count).sum()
+    }
+
+    /// How long they usually take, in microseconds.
+    pub(super) fn usual_us(&self) -> f64 {
+        mean(&self.usual.iter().map(|usual| usual.median.exp()).collect::<Vec<_>>())
+    }
+
+    /// By how much they usually differ, in microseconds.
+    pub(super) fn usual_deviation_us(&self) -> f64 {
+        mean(&self.usual.iter().map(|usual| usual.median.exp() * usual.deviation).collect::<Vec<_>>())
+    }
+
+    /// How many came on no occasion to start an instance.
+    pub(super) fn at_level(&self) -> f64 {
+        self.groups.iter().filter(|group| group.is_at_level()).map(|group| group.count).sum()
+    }
+
+    /// How many of those are as slow as if they had waited for one.
+    pub(super) fn alike(&self, waited: &Waited) -> f64 {
+        let slow = &waited.slow;
+        let is_alike = |group: &&Group| {
+            let longer = group.us - self.usual[group.endpoint].median.exp();
+            longer > 0.0 && longer.ln() > slow.mean - slow.deviation
+        };
+        let level = self.groups.iter().filter(|group| group.is_at_level());
+        level.filter(is_alike).map(|group| group.count).sum()
+    }
+
+    /// Those that waited for an instance to start; `None` if nearly none are like that.
+    pub(super) fn waited(&self) -> Option<Waited> {
+        // The search begins at those that are beyond the usual.
+        let far: Vec<f64> = self
+            .groups
+            .iter()
+            .filter(|group| !group.is_at_level())
+            .filter_map(|group| {
+                let usual = &self.usual[group.endpoint];
+                let is_far = group.us.ln() > usual.median + 2.5 * usual.deviation;
+                is_far.then(|| (group.us - usual.median.exp()).max(1.0).ln())
+            })
+            .collect();
+        let begins: Vec<Slow> = [0.3, 0.6, 0.8, 0.95]
+            .into_iter()
+            .filter_map(|share| quantile(&far, share))
+            .map(|mean| Slow { mean, deviation: 0.3, fresh: 0.3, grew: 0.03, level: 0.001, likelihood: 0.0 })
+            .collect();
+        let slow = fit(&self.groups, &self.usual, &begins, Shares::ByOccasion)?;
+        let alike = |slow: &Slow| Slow { fresh: 0.01, grew: 0.01, level: 0.01, ..*slow };
+        let same: Vec<Slow> = begins.iter().chain([&slow]).map(alike).collect();
+        let same = fit(&self.groups, &self.usual, &same, Shares::TheSame)?;
+        let (mut count, mut squares, mut reused, mut timed_out) = (0.0, 0.0, 0.0, 0.0);
+        for group in &self.groups {
+            let chance = slow.chance(group, &self.usual[group.endpoint]).0;
+            let waited = group.count * chance;
+            count += waited;
+            squares += waited * chance;
+            reused += waited * (1.0 - slow.of_fresh(group));
+            timed_out += if group.us > GIVEN_UP_US { waited } else { 0.0 };
+        }
+        if count < 1.5 {
+            return None;
+        }
+        let certain = ratio(squares, count);
+        // What is not known of each (Louis' missing information), twice for what the distributions may be otherwise.
+        let variance = 2.0 * count * (1.0 - certain) / certain.max(0.05);
+        let by_tick = self.by_tick(&slow);
+        let made: f64 = self.made.iter().sum();
+        let matched: f64 = by_tick.iter().zip(&self.made).map(|(waited, made)| waited.min(*made)).sum();
+        Some(Waited {
+            slow,
+            matched: if made > 0.0 { matched / made } else { 1.0 },
+            count,
+            error: 1.645 * variance.sqrt() + (0.015 * count).max(1.0),
+            by_tick,
+            gain: slow.likelihood - same.likelihood,
+            certain,
+            reused: if self.knows_connections { ratio(reused, count) } else { 0.0 },
+            timed_out,
+        })
+    }
+
+    fn by_tick(&self, slow: &Slow) -> Vec<f64> {
+        let of = |tick: usize| -> f64 {
+            let calls = |index: &usize| self.view.observed.ticks[tick].calls.get(*index);
+            let endpoints = self.endpoints.iter().enumerate();
+            let groups = endpoints
+                .filter_map(|(place, index)| Some((place, calls(index)?)))
+                .flat_map(|(place, calls)| self.groups_of(tick, place, calls));
+            groups.map(|group| group.count * slow.chance(&group, &self.usual[group.endpoint]).0).sum()
+        };
+        (0..self.view.len()).map(of).collect()
+    }
+
+    /// How long an endpoint's requests usually take: those that used a connection again while no more than ever was under
+    /// way.
+    fn usual_of(&self, endpoint: usize) -> Option<Usual> {
+        let of = |fits: &dyn Fn(usize, &Calls) -> bool| {
+            let mut pairs: BTreeMap<u64, f64> = BTreeMap::new();
+            for (tick, calls) in self.view.observed.ticks.iter().enumerate() {
+                let calls = calls.calls.get(endpoint).filter(|calls| fits(tick, calls));
+                let buckets = calls.into_iter().flat_map(|calls| calls.response.buckets());
+                buckets.for_each(|(us, count)| *pairs.entry(us).or_default() += count as f64);
+            }
+            pairs.into_iter().map(|(us, count)| (us as f64, count)).collect::<Vec<_>>()
+        };
+        let enough = |pairs: &Vec<(f64, f64)>| pairs.iter().map(|pair| pair.1).sum::<f64>() >= ENOUGH;
+        let reused = |calls: &Calls| self.fresh(calls) <= 0.0;
+        let level = of(&|tick, calls| !self.growing[tick] && reused(calls));
+        let pairs = Some(level).filter(enough).or_else(|| Some(of(&|_, calls| reused(calls))).filter(enough));
+        Usual::of(&pairs.unwrap_or_else(|| of(&|_, _| true)))
+    }
+
+    /// Which share of requests made a connection, if that says anything.
+    fn fresh(&self, calls: &Calls) -> f64 {
+        let share = ratio(calls.new_connections, calls.requests()).clamp(0.0, 1.0);
+        if self.knows_connections { share } else { 0.0 }
+    }
+
+    fn groups_of(&self, tick: usize, place: usize, calls: &Calls) -> impl Iterator<Item = Group> {
+        let (fresh, grew) = (self.fresh(calls), self.growing[tick]);
+        let buckets = calls.response.buckets().filter(|(us, _)| *us > 0);
+        buckets.map(move |(us, count)| Group {
+            endpoint: place,
+            us: us as f64,
+            count: count as f64,
+            fresh,
+            grew,
+        })
+    }
+
+    /// Takes in an endpoint's requests. Those that are alike are one group.
+    fn group(&mut self, place: usize, endpoint: usize) {
+        let mut alike: BTreeMap<(u64, bool), Group> = BTreeMap::new();
+        let mut groups = Vec::new();
+        for (tick, calls) in self.view.observed.ticks.iter().enumerate() {
+            let calls = calls.calls.get(endpoint).into_iter();
+            for group in calls.flat_map(|calls| self.groups_of(tick, place, calls)) {
+                if group.fresh > 0.0 {
+                    groups.push(group);
+                    continue;
+                }
+                let kept =
+                    alike.entry((group.us.to_bits(), group.grew)).or_insert(Group { count: 0.0, ..group });
+                kept.count += group.count;
+            }
+        }
+        self.groups.extend(groups.into_iter().chain(alike.into_values()));
+    }
+}
+
+/// The ticks in which more was under way than ever before, or anything after a pause, and those around them.
+fn growing(view: &View<'_>) -> Vec<bool> {
+    let mut highest = 0.0_f64;
+    let mut growing = vec![false; view.len()];
+    let quiet: Vec<bool> = view.done.iter().map(|done| *done <= 0.0).collect();
+    for tick in 0..view.len() {
+        let now = view.in_flight[tick];
+        let more = now > highest * 1.03 + 0.5 && tick > 0 || view.done[tick] > 0.0 && highest <= 0.0;
+        highest = highest.max(now);
+        let after_pause = tick >= 5 && quiet[tick - 5..tick].iter().all(|quiet| *quiet) && !quiet[tick];
+        if more || after_pause {
+            growing[tick.saturating_sub(1)..(tick + 3).min(view.len())].fill(true);
+        }
+    }
+    growing
+}
