@@ -1,4 +1,7 @@
 //! A service that takes so many connections and no more.
+//!
+//! Whoever is refused by a socket on which nobody listens is not seen by the service: it knows only since when it has been
+//! full, and calls that its trouble.
 
 use std::collections::HashMap;
 
@@ -38,6 +41,8 @@ pub(crate) struct Connections {
     /// Until when each is used.
     open: HashMap<u64, u64>,
     refused: Option<Span>,
+    /// When it took no more, where connections tell of themselves.
+    full: Option<Span>,
 }
 
 impl Model for Connections {
@@ -46,13 +51,19 @@ impl Model for Connections {
     fn new(seed: u64, mut parameters: Parameters) -> Self {
         parameters.limit = parameters.limit.clamp(1, 100_000);
         let (dice, tally) = (Dice::new(seed), Tally::default());
-        Self { parameters, dice, tally, open: HashMap::new(), refused: None }
+        Self { parameters, dice, tally, open: HashMap::new(), refused: None, full: None }
     }
 }
 
 impl Connections {
     fn limit(&self) -> usize {
         self.parameters.limit as usize
+    }
+
+    fn note_full(&mut self, at_us: u64) {
+        if self.is_full(at_us) {
+            Span::note(&mut self.full, at_us, at_us);
+        }
     }
 }
 
@@ -73,9 +84,11 @@ impl Service for Connections {
 
     fn opened(&mut self, at_us: u64, connection: u64) {
         self.open.insert(connection, at_us);
+        self.note_full(at_us);
     }
 
-    fn closed(&mut self, _at_us: u64, connection: u64) {
+    fn closed(&mut self, at_us: u64, connection: u64) {
+        self.note_full(at_us);
         self.open.remove(&connection);
     }
 
@@ -85,7 +98,7 @@ impl Service for Connections {
 
     fn truth(&self) -> Truth {
         Truth::healthy()
-            .with(Kind::ConnectionLimit, self.refused)
+            .with(Kind::ConnectionLimit, self.refused.or(self.full))
             .number("limit", self.parameters.limit)
             .number("refused", Span::times(self.refused))
     }
