@@ -51,8 +51,10 @@ pub enum SettingError {
         given: String,
     },
     /// A setting does not fit.
-    #[error("profile `{profile}` cannot be set so: {source}; its settings are {settings}")]
+    #[error("`{setting}` of profile `{profile}` cannot be set so")]
     Value {
+        /// Which one.
+        setting: String,
         /// Whose setting it is.
         profile: &'static str,
         /// What can be set, as JSON, with what is set otherwise.
@@ -60,6 +62,17 @@ pub enum SettingError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+}
+
+impl SettingError {
+    /// What can be done about it, if that is not said yet.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Value { profile, settings, .. } => Some(format!("profile `{profile}` has {settings}")),
+            Self::Profile { .. } | Self::Form { .. } => None,
+        }
+    }
 }
 
 impl Profile {
@@ -114,12 +127,12 @@ impl Profile {
 
     /// A service of this kind, with settings (a JSON object; `null` for none) in place of what it takes otherwise.
     pub fn service(&self, seed: u64, settings: &Value) -> Result<Box<dyn Service>, SettingError> {
-        (self.make)(seed, self.merged(settings)).map_err(|source| self.error(source))
+        (self.make)(seed, self.merged(settings)).map_err(|source| self.error(settings, source))
     }
 
     /// What can be set and what it is, with these settings.
     pub fn parameters(&self, settings: &Value) -> Result<Value, SettingError> {
-        (self.parameters)(self.merged(settings)).map_err(|source| self.error(source))
+        (self.parameters)(self.merged(settings)).map_err(|source| self.error(settings, source))
     }
 
     /// Settings from `key=value`.
@@ -143,9 +156,15 @@ impl Profile {
         merged
     }
 
-    fn error(&self, source: serde_json::Error) -> SettingError {
+    fn error(&self, given: &Value, source: serde_json::Error) -> SettingError {
+        // Whichever does not fit alone.
+        let is_wrong = |(key, value): &(&String, &Value)| {
+            (self.parameters)(self.merged(&json!({ key.as_str(): value }))).is_err()
+        };
+        let wrong = given.as_object().into_iter().flatten().find(is_wrong);
+        let setting = wrong.map_or_else(|| given.to_string(), |(key, _)| key.clone());
         let settings = (self.parameters)((self.preset)()).unwrap_or_default().to_string();
-        SettingError::Value { profile: self.name, settings, source }
+        SettingError::Value { setting, profile: self.name, settings, source }
     }
 
     const fn of<M: Model>(name: &'static str, about: &'static str) -> Self {
@@ -170,7 +189,7 @@ fn parameters<M: Model>(settings: Value) -> Result<Value, serde_json::Error> {
 }
 
 fn lambda() -> Value {
-    json!({ "policy": "none" })
+    json!({ "policy": "none", "crowd_ms": 150.0 })
 }
 
 fn google() -> Value {
