@@ -10,26 +10,25 @@ use serde::{Deserialize, Serialize};
 use crate::service::dice::Dice;
 use crate::service::profile::Model;
 use crate::service::tally::Tally;
+use crate::service::times::Times;
 use crate::service::truth::{Kind, Span, Truth};
 use crate::service::{Answer, Ask, Metric, Outcome, Service, micros};
 
 /// What can be set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Parameters {
     /// How many connections may be open.
     limit: u32,
     /// One that is not used so long is closed.
     idle_s: f64,
-    /// Half of the answers take longer.
-    work_ms: f64,
-    /// The standard deviation of times over their mean.
-    noise: f64,
+    #[serde(flatten)]
+    times: Times,
 }
 
 impl Default for Parameters {
     fn default() -> Self {
-        Self { limit: 100, idle_s: 60.0, work_ms: 20.0, noise: 0.12 }
+        Self { limit: 100, idle_s: 60.0, times: Times::new(20.0, 0.12) }
     }
 }
 
@@ -77,7 +76,7 @@ impl Service for Connections {
                 return Answer::of(at_us + self.dice.around(0.5, 0.2), Outcome::Refused);
             }
         }
-        let done_at_us = at_us + self.dice.around(self.parameters.work_ms, self.parameters.noise);
+        let done_at_us = at_us + self.parameters.times.draw(&mut self.dice);
         self.open.insert(ask.connection, done_at_us);
         self.tally.note(at_us, ask, Answer::ok(done_at_us))
     }

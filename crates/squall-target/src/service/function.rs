@@ -26,7 +26,7 @@ const CROWD_US: u64 = 1_000_000;
 
 /// What can be set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Parameters {
     policy: Policy,
     /// Half of the answers of a running instance take longer, beside the function's own work.

@@ -29,6 +29,8 @@ pub struct Profile {
     pub about: &'static str,
     /// What it takes as a matter of course, unlike its kind.
     preset: fn() -> Value,
+    /// What its kind takes as a matter of course.
+    usual: fn() -> Value,
     make: fn(u64, Value) -> Result<Box<dyn Service>, serde_json::Error>,
     parameters: fn(Value) -> Result<Value, serde_json::Error>,
 }
@@ -147,11 +149,13 @@ impl Profile {
     }
 
     fn merged(&self, settings: &Value) -> Value {
-        let mut merged = (self.preset)();
-        match (merged.as_object_mut(), settings) {
-            (Some(merged), Value::Object(settings)) => merged.extend(settings.clone()),
-            (_, Value::Null) => {}
-            _ => return settings.clone(),
+        let mut merged = (self.usual)();
+        for over in [&(self.preset)(), settings] {
+            match (merged.as_object_mut(), over) {
+                (Some(merged), Value::Object(over)) => merged.extend(over.clone()),
+                (_, Value::Null) => {}
+                _ => return over.clone(),
+            }
         }
         merged
     }
@@ -163,21 +167,32 @@ impl Profile {
         };
         let wrong = given.as_object().into_iter().flatten().find(is_wrong);
         let setting = wrong.map_or_else(|| given.to_string(), |(key, _)| key.clone());
-        let settings = (self.parameters)((self.preset)()).unwrap_or_default().to_string();
+        let settings = self.merged(&Value::Null).to_string();
         SettingError::Value { setting, profile: self.name, settings, source }
     }
 
     const fn of<M: Model>(name: &'static str, about: &'static str) -> Self {
-        Self { name, about, preset: || json!({}), make: make::<M>, parameters: parameters::<M> }
+        Self {
+            name,
+            about,
+            preset: || json!({}),
+            usual: usual::<M>,
+            make: make::<M>,
+            parameters: parameters::<M>,
+        }
     }
 }
 
 /// A service that is made of parameters.
 pub(crate) trait Model: Service + Sized + 'static {
     /// What can be set.
-    type Parameters: DeserializeOwned + Serialize;
+    type Parameters: Default + DeserializeOwned + Serialize;
 
     fn new(seed: u64, parameters: Self::Parameters) -> Self;
+}
+
+fn usual<M: Model>() -> Value {
+    serde_json::to_value(M::Parameters::default()).unwrap_or_default()
 }
 
 fn make<M: Model>(seed: u64, settings: Value) -> Result<Box<dyn Service>, serde_json::Error> {
