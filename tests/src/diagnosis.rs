@@ -1,6 +1,7 @@
 //! Services with known troubles under load in virtual time, and whether their troubles are named.
 
 mod cases;
+mod short;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -11,6 +12,7 @@ use squall_metrics::{ConnectionUse, LoadId, Merged, Outcome, Phase, Recorder, Sa
 use squall_target::service::{self, Ask, Profile, Service, Truth};
 
 pub use cases::{SETS, Set, case, cases};
+pub use short::short_cases;
 
 /// A request that takes longer is given up.
 const TIMEOUT_US: u64 = 10_000_000;

@@ -13,7 +13,7 @@ mod session;
 mod stack;
 mod template;
 
-pub use absent::look_for_absent;
+pub use absent::{look_at_limits, look_for_absent};
 pub use bucket::{empty, upload};
 pub use cloudwatch::{CloudWatch, Told, ToldSeries};
 pub use facts::{Account, Backlog, Identity, account, backlog, identity};

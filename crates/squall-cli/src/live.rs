@@ -24,6 +24,7 @@ use crate::failure::Failure;
 use crate::run::{Begun, Finished};
 use crate::signals::Stopper;
 use crate::surroundings;
+use crate::telemetry::Telemetry;
 
 pub(crate) use self::screen::{restore, tell};
 pub(crate) use self::stream::end as end_stream;
@@ -67,7 +68,8 @@ impl Live {
     /// Opens what the user wants to see. What cannot be had is told before anything is done.
     pub(crate) fn begin(begun: &Begun, plan: &Plan, generators: u32, watch: &Watch) -> Result<Self, Failure> {
         let stopper = Stopper::default();
-        let camera = Camera::new(&begun.id, plan, generators);
+        let heard = begun.telemetry.as_ref().map(Telemetry::heard);
+        let camera = Camera::new(&begun.id, plan, generators, heard);
         let page = watch.ui.map(|port| Page::serve(port, stopper.clone())).transpose()?;
         let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
         if watch.output == Output::Json {

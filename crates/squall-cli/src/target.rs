@@ -32,7 +32,14 @@ fn host(name: &str, args: &TargetArgs) -> Result<ExitCode, Failure> {
     let settings = Profile::settings(&args.settings).map_err(Failure::wrong)?;
     let host = match Host::start(args.listen, profile, args.seed, &settings) {
         Ok(host) => host,
-        Err(HostError::Setting(error)) => return Err(Failure::wrong(error)),
+        Err(HostError::Setting(error)) => {
+            let hint = error.hint();
+            let failure = Failure::wrong(error);
+            return Err(match hint {
+                Some(hint) => failure.with_hint(hint),
+                None => failure,
+            });
+        }
         Err(error) => Err(error).with_context(|| format!("cannot serve on {}", args.listen))?,
     };
     println!("http://{}", host.address());

@@ -15,7 +15,7 @@ use squall_metrics::TelemetrySeries;
 use squall_plan::{Bundle, CloudWatchSource, Plan, PrometheusSource, SecretValues, TelemetrySource, compile};
 use squall_seat::SystemClock;
 use squall_telemetry::{
-    ClockOffset, Flaws, Gathered, MOST_BYTES, Prometheus, Query, Reading, Said, lines, preset,
+    ClockOffset, Flaws, Gathered, Latest, MOST_BYTES, Prometheus, Query, Reading, Said, lines, preset,
 };
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
@@ -54,6 +54,17 @@ pub(crate) struct Telemetry {
     end: oneshot::Sender<Ended>,
     done: Receiver<()>,
     gathered: Arc<Mutex<Gathered>>,
+}
+
+/// What instruments have said so far, for whoever watches.
+#[derive(Debug, Clone)]
+pub(crate) struct Heard(Arc<Mutex<Gathered>>);
+
+impl Heard {
+    /// The latest value of each, of so many at most.
+    pub(crate) fn latest(&self, most: usize) -> Vec<Latest> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).latest(most)
+    }
 }
 
 /// The time that the last look is about, in seconds since 1970.
@@ -96,6 +107,11 @@ pub(crate) fn begin(plan: &Plan, bundle: &Bundle) -> Option<Telemetry> {
 }
 
 impl Telemetry {
+    /// What they say, to be looked at meanwhile.
+    pub(crate) fn heard(&self) -> Heard {
+        Heard(Arc::clone(&self.gathered))
+    }
+
     /// What they said in the time of a run that is over, on its time axis, and what they did not say.
     pub(crate) fn end(self, record: &RunRecord) -> (Vec<TelemetrySeries>, Vec<String>) {
         let Some(epoch) = record.epoch_here else { return (Vec::new(), Vec::new()) };

@@ -1,6 +1,6 @@
 //! Why seats were not taken: from what is found where they were offered, to words.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// So many seats are named by their numbers.
 const NAMED: usize = 10;
@@ -87,7 +87,50 @@ pub fn causes(absent: &BTreeSet<u32>, offered: u32, found: &Found) -> Vec<String
     lines
 }
 
+/// Why seats were offered in vain that nobody misses, in words, a line for each cause: spares that were not taken, and seats
+/// that were taken only when they had been handed out more often than once (`again`, with how often that was).
+#[must_use]
+pub fn in_vain(
+    spares: &BTreeSet<u32>,
+    again: &BTreeMap<u32, u32>,
+    offered: u32,
+    found: &Found,
+) -> Vec<String> {
+    let lanes = u32::try_from(found.lanes.len()).unwrap_or(u32::MAX);
+    let mut lines = Vec::new();
+    for (index, lane) in (0..lanes).zip(&found.lanes) {
+        let own = |seat: &u32| *seat % lanes == index;
+        let limit =
+            lane.limit((offered / lanes + u32::from(index < offered % lanes)) as usize, offered, found);
+        if let Some(limit) = &limit {
+            let spares = spares.iter().filter(|seat| own(seat)).count();
+            lines.extend(line(spares, &format!("not taken, and not needed: {limit}")));
+        }
+        let times: Vec<u32> = again.iter().filter(|(seat, _)| own(seat)).map(|(_, times)| *times).collect();
+        let most = times.iter().max().copied().unwrap_or_default();
+        let cause = limit.unwrap_or_else(|| {
+            format!(
+                "an invocation was throttled, or ended too early; the log of function `{}` may say more",
+                lane.function
+            )
+        });
+        lines.extend(line(times.len(), &format!("handed out up to {most} times until taken: {cause}")));
+    }
+    lines
+}
+
 impl Lane {
+    /// Which limit is in the way of its seats, and what mends that, as far as numbers tell.
+    fn limit(&self, own: usize, offered: u32, found: &Found) -> Option<String> {
+        let is_reserved = self.reserved.is_some_and(|reserved| (reserved as usize) < own);
+        let reason = match found.concurrency {
+            _ if is_reserved => RESERVED,
+            Some(most) if most < offered => ACCOUNT,
+            _ => return None,
+        };
+        Some(format!("throttled ({reason}): {}", self.mend(reason, own, found.concurrency)))
+    }
+
     /// What is in the way of all its seats, if anything is.
     fn obstacle(&self, offered: usize, concurrency: Option<u32>) -> Option<String> {
         let function = &self.function;
@@ -125,7 +168,7 @@ impl Lane {
                     "raise the reserved concurrency of function `{function}`{now} to {offered} at least, or remove it"
                 )
             }
-            "ConcurrentInvocationLimitExceeded" => {
+            ACCOUNT => {
                 let most = concurrency.map_or(String::new(), |most| format!(", which is {most}"));
                 format!(
                     "take fewer --generators, or have the account's quota `Concurrent executions` of Lambda raised{most} \
@@ -205,6 +248,7 @@ impl Lane {
     }
 }
 
+const ACCOUNT: &str = "ConcurrentInvocationLimitExceeded";
 const RESERVED: &str = "ReservedFunctionConcurrentInvocationLimitExceeded";
 
 fn is_bad(result: &str) -> bool {

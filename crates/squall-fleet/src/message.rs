@@ -148,6 +148,10 @@ pub struct Ready {
     /// How long its invitation had waited when it took it, in milliseconds, if that is known.
     #[serde(default)]
     pub queued_ms: Option<f64>,
+    /// How often its invitation was handed out until it took it, if that is known: once, unless an invocation was
+    /// throttled or broke before.
+    #[serde(default)]
+    pub deliveries: Option<u32>,
     /// How long it took to start, in milliseconds.
     pub init_ms: f64,
     /// What its clock said when it wrote this.

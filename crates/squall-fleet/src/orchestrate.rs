@@ -84,6 +84,8 @@ pub struct RunRecord {
     pub missing: Vec<String>,
     /// Seats that nobody took, in words, if somebody has looked why: their part of the load was others' to make.
     pub absent: Vec<String>,
+    /// Seats that were offered in vain without anybody missing them, in words, if somebody has looked why.
+    pub throttled: Vec<String>,
     /// How many requests may have been sent at most that nobody has reported.
     pub unknown_requests: Option<u64>,
     /// What lay in the store and could not be used, and why.

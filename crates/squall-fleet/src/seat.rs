@@ -44,6 +44,9 @@ pub struct Identity {
     pub environment: String,
     /// How long its invitation had waited when it took it, in milliseconds, if that is known.
     pub queued_ms: Option<f64>,
+    /// How often its invitation was handed out until it took it, if that is known: once, unless an invocation was
+    /// throttled or broke before.
+    pub deliveries: Option<u32>,
     /// How long it took to start, in milliseconds.
     pub init_ms: f64,
     /// When its environment ends it, if it does.
@@ -234,6 +237,7 @@ impl<S: Store, C: Clock> Seat<'_, S, C> {
             region: identity.region,
             environment: identity.environment,
             queued_ms: identity.queued_ms,
+            deliveries: identity.deliveries,
             init_ms: identity.init_ms,
             clock: self.clock.now(),
             deadline: identity.deadline,

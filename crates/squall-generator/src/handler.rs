@@ -35,6 +35,8 @@ struct Record {
 struct Attributes {
     /// When it was sent, in milliseconds since 1970.
     sent_timestamp: Option<String>,
+    /// How often it was handed out, this time included.
+    approximate_receive_count: Option<String>,
 }
 
 impl Record {
@@ -42,6 +44,11 @@ impl Record {
     fn queued_ms(&self, now: Time) -> Option<f64> {
         let sent_ms: i64 = self.attributes.sent_timestamp.as_ref()?.parse().ok()?;
         Some(now.since(Time(sent_ms.checked_mul(1_000)?)).as_secs_f64() * 1_000.0)
+    }
+
+    /// How often it was handed out.
+    fn deliveries(&self) -> Option<u32> {
+        self.attributes.approximate_receive_count.as_ref()?.parse().ok()
     }
 }
 
@@ -108,6 +115,7 @@ impl Handler {
             region: self.environment.region.clone(),
             environment: self.environment.log_stream.clone(),
             queued_ms: record.queued_ms(SystemClock.now()),
+            deliveries: record.deliveries(),
             init_ms: if is_warm { 0.0 } else { self.init.as_secs_f64() * 1_000.0 },
             deadline: deadline(context),
         };
@@ -188,5 +196,19 @@ mod tests {
         let batch: Batch = serde_json::from_str(r#"{"Records":[]}"#).unwrap();
         assert!(batch.records.is_empty());
         assert_eq!(serde_json::to_string(&Answer::default()).unwrap(), r#"{"batchItemFailures":[]}"#);
+    }
+
+    #[test]
+    fn a_message_says_how_long_it_waited_and_how_often_it_was_handed_out() {
+        let record = |attributes: &str| -> Record {
+            let text =
+                format!(r#"{{"messageId":"m","receiptHandle":"r","body":"","attributes":{attributes}}}"#);
+            serde_json::from_str(&text).unwrap()
+        };
+        let told = record(r#"{"SentTimestamp":"1700000000000","ApproximateReceiveCount":"3"}"#);
+        assert_eq!(told.queued_ms(Time(1_700_000_000_250_000)), Some(250.0));
+        assert_eq!(told.deliveries(), Some(3));
+        let silent = record(r#"{"ApproximateReceiveCount":"many"}"#);
+        assert_eq!((silent.queued_ms(Time(0)), silent.deliveries()), (None, None));
     }
 }

@@ -58,6 +58,7 @@ async fn generate<S: Secrets>(
         region: "local".to_owned(),
         environment: format!("process {}", std::process::id()),
         queued_ms: None,
+        deliveries: None,
         init_ms: clock.now().since(begin).as_secs_f64() * 1_000.0,
         deadline: None,
     };

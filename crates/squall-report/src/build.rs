@@ -38,6 +38,8 @@ pub struct Facts {
     pub missing: Vec<String>,
     /// Seats that nobody took, and why: others have made their part of the load, so no verdict hangs on them.
     pub absent: Vec<String>,
+    /// Seats that were offered in vain without anybody missing them, and why: throttles of the fleet itself.
+    pub throttled: Vec<String>,
     /// Requests that may have been sent at most and that nobody has reported.
     pub unknown_requests: Option<u64>,
     /// Who made the load.
@@ -90,6 +92,9 @@ pub struct GeneratorFacts {
     pub source_ip: Option<String>,
     /// How long its invitation had waited when it took it, if that is known.
     pub queued_ms: Option<f64>,
+    /// How often its invitation was handed out until it took it, if that is known: once, unless an invocation was
+    /// throttled or broke before.
+    pub deliveries: Option<u32>,
     /// How long it took to start; zero where it was there already.
     pub init_ms: f64,
     /// From the run's begin to its readiness.
@@ -117,7 +122,8 @@ pub fn build(plan: &Plan, merged: &Merged, facts: Facts) -> RunResult {
         tainted_ratio: totals.tainted_ratio,
         thresholds: &facts.thresholds,
     });
-    let coverage = Coverage { missing: [coverage.missing, facts.absent].concat(), ..coverage };
+    let missing = [coverage.missing, facts.absent].concat();
+    let coverage = Coverage { missing, throttled: facts.throttled, ..coverage };
     let telemetry: Vec<crate::result::TelemetrySeries> =
         facts.telemetry.into_iter().map(Into::into).collect();
     let untold = Untold::of(merged, &facts.generators, duration_s);
@@ -175,7 +181,7 @@ fn coverage(
     loads: Vec<LoadCoverage>,
     (seats, missing, unknown_requests): (SeatCoverage, Vec<String>, Option<u64>),
 ) -> Coverage {
-    Coverage { load: together(&loads), loads, seats, missing, unknown_requests }
+    Coverage { load: together(&loads), loads, seats, missing, throttled: Vec::new(), unknown_requests }
 }
 
 fn cleanup(merged: &Merged) -> Cleanup {
@@ -349,6 +355,7 @@ fn generator(facts: GeneratorFacts, merged: &Merged) -> Generator {
         environment: facts.environment,
         source_ip: facts.source_ip,
         queued_ms: facts.queued_ms,
+        deliveries: facts.deliveries,
         init_ms: facts.init_ms,
         ready_ms: facts.ready_ms,
         start_skew_ms: facts.start_skew_ms,

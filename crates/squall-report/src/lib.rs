@@ -9,6 +9,7 @@ mod build;
 mod cost;
 mod events;
 mod findings;
+mod fleet;
 mod heat;
 mod hlog;
 mod html;

@@ -180,6 +180,10 @@ pub struct Coverage {
     pub seats: SeatCoverage,
     /// What is missing, in words.
     pub missing: Vec<String>,
+    /// Seats that were offered in vain without anybody missing them, in words: throttles of the fleet itself, each with
+    /// its reason and what mends it.
+    #[serde(default)]
+    pub throttled: Vec<String>,
     /// Requests that may have been sent at most and that nobody has reported, where generators were lost; none where so
     /// little was told that nobody knows.
     #[serde(default = "none_is_unknown")]
@@ -450,6 +454,10 @@ pub struct Generator {
     /// How long its invitation had waited in the queue when it took it; null where that is not known.
     #[serde(default)]
     pub queued_ms: Option<f64>,
+    /// How often its invitation was handed out until it took it: once, unless an invocation was throttled or broke
+    /// before; null where that is not known.
+    #[serde(default)]
+    pub deliveries: Option<u32>,
     /// How long it took to start; zero where its environment was there already.
     pub init_ms: f64,
     /// From the run's begin to its readiness.

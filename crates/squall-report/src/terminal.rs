@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::fleet;
 use crate::numbers::{at_least_ms, count, count_of, duration_ms, duration_s, percent, significant, to_ascii};
 use crate::result::{Endpoint, RunResult, Times};
 use crate::thresholds::{since, text, value};
@@ -43,6 +44,7 @@ pub fn terminal(result: &RunResult, style: Style) -> String {
     lines.push(String::new());
     lines.push(format!(" {}", totals(result)));
     lines.extend(shortfall(result));
+    lines.extend(fleet::line(result));
     lines.push(String::new());
     lines.extend(table(result));
     lines.push(String::new());
@@ -170,6 +172,7 @@ fn shortfall(result: &RunResult) -> Vec<String> {
         ));
     }
     lines.extend(result.coverage.missing.iter().map(|missing| format!(" missing: {missing}")));
+    lines.extend(result.coverage.throttled.iter().map(|line| format!(" offered in vain: {line}")));
     if totals.tainted_ratio > 0.0 {
         lines.push(format!(
             " generators were the bottleneck in {} of their time, which all numbers hold",

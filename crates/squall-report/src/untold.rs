@@ -104,6 +104,7 @@ mod tests {
             environment: String::new(),
             source_ip: None,
             queued_ms: None,
+            deliveries: None,
             init_ms: 0.0,
             ready_ms: 0.0,
             start_skew_ms: None,

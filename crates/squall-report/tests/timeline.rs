@@ -34,6 +34,7 @@ fn result(plan: &Plan, merged: &Merged, plan_text: &str) -> RunResult {
         seats: SeatCoverage::default(),
         missing: Vec::new(),
         absent: Vec::new(),
+        throttled: Vec::new(),
         unknown_requests: Some(0),
         generators: Vec::new(),
         thresholds: Vec::new(),

@@ -1,6 +1,13 @@
 //! Misbehaviour on demand, for testing a load generator: `/_fault/…`.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+
+use crate::serving::Close;
 
 /// What a request to `/_fault/…` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +73,33 @@ impl Fault {
 pub(crate) fn frozen_for(now: Duration, freeze: Duration, cycle: Duration) -> Duration {
     let into = Duration::from_nanos((now.as_nanos() % cycle.as_nanos().max(1)).try_into().unwrap_or(0));
     if into + freeze >= cycle { cycle.saturating_sub(into) } else { Duration::ZERO }
+}
+
+/// A body that promises more than it gives.
+#[derive(Debug, Default)]
+pub(crate) struct Broken {
+    sent: bool,
+}
+
+impl Body for Broken {
+    type Data = Bytes;
+    type Error = Close;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Close>>> {
+        if self.sent {
+            return Poll::Ready(Some(Err(Close)));
+        }
+        self.sent = true;
+        context.waker().wake_by_ref();
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b'x'; 500])))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(1_000)
+    }
 }
 
 #[cfg(test)]

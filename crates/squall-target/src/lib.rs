@@ -28,6 +28,7 @@ mod record;
 mod route;
 mod server;
 pub mod service;
+mod serving;
 mod state;
 #[cfg(test)]
 mod testing;

@@ -24,6 +24,7 @@ mod retries;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod times;
 mod truth;
 
 use std::fmt::Debug;

@@ -66,6 +66,7 @@ fn connections_beyond_the_limit_are_really_refused() {
     // It stopped listening before it answered, or it answers from the queue of the socket that it then closes.
     let error = TcpStream::connect(host.address()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    assert_eq!(host.truth().findings[0].kind, Kind::ConnectionLimit);
     drop(first);
     // It hears of the end, and listens again.
     let again = (0..1_000_000).find_map(|_| TcpStream::connect(host.address()).ok());

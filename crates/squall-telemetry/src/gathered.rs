@@ -25,6 +25,21 @@ pub struct Gathered {
     sources: BTreeMap<String, Source>,
 }
 
+/// The latest value of an instrument.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Latest {
+    /// Who was asked.
+    pub source: String,
+    /// What was measured.
+    pub name: String,
+    /// In what; may be empty.
+    pub unit: String,
+    /// Since when it is so, in seconds since 1970 on this machine's clock.
+    pub at_s: f64,
+    /// The value.
+    pub value: f64,
+}
+
 #[derive(Debug, Clone, Default)]
 struct Source {
     series: BTreeMap<String, Kept>,
@@ -93,6 +108,21 @@ impl Gathered {
             }
         }
         all
+    }
+
+    /// The latest value of each series, of so many at most.
+    #[must_use]
+    pub fn latest(&self, most: usize) -> Vec<Latest> {
+        let all = self.sources.iter().flat_map(|(source, known)| {
+            let offset_s = known.clock.map_or(0.0, |clock| clock.offset_s);
+            known.series.iter().filter_map(move |(name, kept)| {
+                let (time_ms, value) = kept.points.last_key_value()?;
+                let at_s = *time_ms as f64 / 1e3 - offset_s;
+                let (source, name, unit) = (source.clone(), name.clone(), kept.unit.clone());
+                Some(Latest { source, name, unit, at_s, value: *value })
+            })
+        });
+        all.take(most).collect()
     }
 
     /// The latest time, in seconds since 1970 on this machine's clock, for which a source has said anything.
@@ -209,6 +239,9 @@ mod tests {
         gathered.add("p", Said { clock: clock(33.0, 2.0), ..said(&[(1_032.0, 2.0)]) });
         assert_eq!(gathered.series(1_000.0, 0.0, 9.0)[0].points, [(1.0, 1.0), (2.0, 2.0)]);
         assert_eq!(gathered.latest_s("p"), Some(1_002.0));
+        let latest = gathered.latest(9);
+        assert_eq!((latest.len(), latest[0].at_s, latest[0].value), (1, 1_002.0, 2.0));
+        assert!(gathered.latest(0).is_empty());
         assert!(gathered.problems()[0].contains("30.0 s fast"), "{:?}", gathered.problems());
         assert_eq!(ClockOffset::of(105.0, 99.0, 101.0), ClockOffset { offset_s: 5.0, error_s: 1.0 });
     }

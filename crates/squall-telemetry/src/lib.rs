@@ -15,7 +15,7 @@ mod reading;
 
 pub use answer::{AnswerError, matrix, scalar};
 pub use file::{FileError, MOST_BYTES, lines};
-pub use gathered::{Gathered, MOST_POINTS, MOST_SERIES};
+pub use gathered::{Gathered, Latest, MOST_POINTS, MOST_SERIES};
 pub use presets::{Query, preset};
 pub use prometheus::{Prometheus, PrometheusError};
 pub use reading::{ClockOffset, Flaws, Reading, Said};

@@ -57,6 +57,25 @@ pub async fn look_for_absent(connection: &Connection, fleet: &Fleet, run: &str) 
     (Found { lanes, dead, concurrency }, errors)
 }
 
+/// Looks at the limits that may have been in the way of seats, and says what could not be asked. Nobody is invoked.
+pub async fn look_at_limits(connection: &Connection, fleet: &Fleet) -> (Found, Vec<StoreError>) {
+    let mut errors = Vec::new();
+    let lanes = stream::iter(&fleet.lanes).map(|lane| async {
+        let reserved = bounded("ask for a limit", reserved(connection, &lane.function)).await;
+        (lane.function.clone(), reserved)
+    });
+    let lanes = lanes.buffered(TOGETHER).collect::<Vec<_>>();
+    let (lanes, account) = tokio::join!(lanes, bounded("ask for the account's limits", account(connection)));
+    let mut lane = |(function, reserved)| Lane {
+        function,
+        reserved: kept(&mut errors, reserved).flatten(),
+        ..Lane::default()
+    };
+    let lanes = lanes.into_iter().map(&mut lane).collect();
+    let concurrency = kept(&mut errors, account).map(|account| account.concurrency);
+    (Found { lanes, concurrency, ..Found::default() }, errors)
+}
+
 async fn look_at(connection: &Connection, lane: &Deployed) -> (Lane, Vec<StoreError>) {
     let mapping = Mapping::new(connection, lane.mapping.clone());
     let (messages, mapping, reserved, answer) = tokio::join!(

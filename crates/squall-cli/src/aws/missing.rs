@@ -7,8 +7,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use squall_aws::operator::look_for_absent;
-use squall_fleet::absence::{Found, causes};
+use squall_aws::operator::{look_at_limits, look_for_absent};
+use squall_fleet::absence::{Found, causes, in_vain};
 use squall_fleet::{RunRecord, State, StoreError, state_of};
 
 use super::bases::Bases;
@@ -54,15 +54,14 @@ impl<'a> Watch<'a> {
         let late = self.offered.iter().map(|offered| offered.gather * 4 / 5).min();
         let is_late = tokio::time::sleep(late.unwrap_or_default());
         let mut drive = pin!(drive);
-        tokio::select! {
-            record = &mut drive => return record,
-            () = is_late => {}
-        }
-        let (record, looked) = tokio::join!(drive, self.look());
-        record.map(|mut record| {
-            self.explain(&mut record, looked);
-            record
-        })
+        let (record, looked) = tokio::select! {
+            record = &mut drive => (record, Looked::new()),
+            () = is_late => tokio::join!(&mut drive, self.look()),
+        };
+        let mut record = record?;
+        self.explain(&mut record, looked);
+        self.explain_throttles(&mut record).await;
+        Ok(record)
     }
 
     /// Looks at each region whose seats are waited for when most of the time for it is over.
@@ -79,6 +78,38 @@ impl<'a> Watch<'a> {
             Some((offered.region.clone(), looked))
         });
         join_all(looks.collect::<Vec<_>>()).await.into_iter().flatten().collect()
+    }
+
+    /// Says which limit kept seats from being taken at once that nobody misses.
+    async fn explain_throttles(&self, record: &mut RunRecord) {
+        let several = self.offered.len() > 1;
+        for (base, offered) in self.bases.iter().zip(&self.offered) {
+            let mut taken: BTreeMap<u32, u32> = BTreeMap::new();
+            for ready in record.generators.iter().map(|generator| &generator.ready) {
+                if ready.region == offered.region {
+                    let deliveries = taken.entry(ready.seat).or_default();
+                    *deliveries = (*deliveries).max(ready.deliveries.unwrap_or_default());
+                }
+            }
+            // What is said of seats that are missed says it of their spares, too.
+            let is_whole = taken.len() >= offered.seats as usize;
+            let spares: BTreeSet<u32> =
+                (0..offered.with_spares).filter(|seat| is_whole && !taken.contains_key(seat)).collect();
+            taken.retain(|_, deliveries| *deliveries > 1);
+            if spares.is_empty() && taken.is_empty() {
+                continue;
+            }
+            let connection = base.site.session.connection();
+            let (found, errors) = Box::pin(look_at_limits(connection, &base.deployed.fleet)).await;
+            let name = |line| if several { format!("{}: {line}", offered.region) } else { line };
+            record
+                .throttled
+                .extend(in_vain(&spares, &taken, offered.with_spares, &found).into_iter().map(name));
+            let problem = |error: &StoreError| {
+                format!("it could not be found out why seats were throttled: {}", error.explain())
+            };
+            record.problems.extend(errors.iter().map(problem));
+        }
     }
 
     fn explain(&self, record: &mut RunRecord, mut looked: Looked) {

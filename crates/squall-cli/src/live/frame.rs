@@ -9,14 +9,19 @@ use squall_fleet::{Phase, View};
 use squall_metrics::{Merged, Second, SeriesId, Sparse, Totals};
 use squall_plan::{Load, Plan, SeriesName};
 use squall_report::{Point, Threshold, class, point};
+use squall_telemetry::Latest;
 
 use crate::run::threshold;
+use crate::telemetry::Heard;
 
 /// What is called "now": as many of the latest seconds that nearly all generators have told.
 const RECENT_S: i32 = 5;
 
 /// Fewer than all requests' names are shown of a plan with very many: those with the most requests.
 const MOST_ENDPOINTS: usize = 100;
+
+/// Instruments of the target that are shown at most.
+const MOST_INSTRUMENTS: usize = 50;
 
 /// Where a run stands.
 #[derive(Debug, Clone, Serialize)]
@@ -39,6 +44,8 @@ pub(crate) struct Frame {
     /// Names whose requests are not in `endpoints`.
     pub(crate) more_endpoints: usize,
     pub(crate) thresholds: Vec<Threshold>,
+    /// What the target's own instruments said last.
+    pub(crate) telemetry: Vec<Instrument>,
     /// The seconds that became complete since the frame before, as in the timeline of `result.json`.
     pub(crate) points: Vec<Point>,
 }
@@ -117,6 +124,17 @@ pub(crate) struct Endpoint {
     pub(crate) response_time_ms: Quantiles,
 }
 
+/// What one of the target's own instruments said last.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Instrument {
+    pub(crate) source: String,
+    pub(crate) name: String,
+    pub(crate) unit: String,
+    pub(crate) value: f64,
+    /// How long ago that was.
+    pub(crate) age_s: f64,
+}
+
 /// Draws frames of a run.
 #[derive(Debug)]
 pub(crate) struct Camera {
@@ -127,11 +145,12 @@ pub(crate) struct Camera {
     series: Vec<SeriesName>,
     /// When the stages of the only load end.
     stages: Vec<Duration>,
+    heard: Option<Heard>,
     told_until: i32,
 }
 
 impl Camera {
-    pub(crate) fn new(run: &str, plan: &Plan, wanted: u32) -> Self {
+    pub(crate) fn new(run: &str, plan: &Plan, wanted: u32, heard: Option<Heard>) -> Self {
         Self {
             run: run.to_owned(),
             name: plan.name.clone(),
@@ -139,6 +158,7 @@ impl Camera {
             wanted,
             series: plan.series.clone(),
             stages: stages(plan),
+            heard,
             told_until: i32::MIN,
         }
     }
@@ -175,12 +195,23 @@ impl Camera {
             endpoints,
             more_endpoints,
             thresholds: view.standing().iter().map(threshold).collect(),
+            telemetry: self.instruments(view.now.0 as f64 / 1e6),
             points: seconds(merged, from..until).map(|(t_s, second)| self.point(*t_s, second)).collect(),
         }
     }
 
     fn point(&self, t_s: i32, second: &Second) -> Point {
         point(i64::from(t_s), second, &self.series)
+    }
+
+    /// They are asked now and then only, so what they say is of some seconds ago.
+    fn instruments(&self, now_s: f64) -> Vec<Instrument> {
+        let latest = self.heard.iter().flat_map(|heard| heard.latest(MOST_INSTRUMENTS));
+        let instrument = |Latest { source, name, unit, at_s, value }| {
+            let age_s = ((now_s - at_s).max(0.0) * 10.0).round() / 10.0;
+            Instrument { source, name, unit, value, age_s }
+        };
+        latest.map(instrument).collect()
     }
 
     fn stage(&self, t_s: f64) -> Option<Stage> {

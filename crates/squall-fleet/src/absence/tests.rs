@@ -209,3 +209,52 @@ fn each_lane_answers_for_the_seats_that_were_dealt_to_it() {
         ],
     );
 }
+
+#[test]
+fn spares_and_seats_that_came_late_are_told_with_the_limit_that_was_in_their_way() {
+    let check = |reserved: Option<u32>, concurrency: Option<u32>, expected: &[&str]| {
+        let lanes =
+            ["f", "g"].map(|function| Lane { function: function.to_owned(), reserved, ..Lane::default() });
+        let found = Found { lanes: lanes.into(), concurrency, ..Found::default() };
+        // Of seven seats 0, 2, 4 and 6 are of the first lane.
+        let lines = in_vain(&BTreeSet::from([6]), &BTreeMap::from([(1, 2), (2, 3), (4, 2)]), 7, &found);
+        assert_eq!(lines, expected);
+    };
+    let raise = |function: &str, seats: u32| {
+        format!(
+            "throttled (ReservedFunctionConcurrentInvocationLimitExceeded): raise the reserved concurrency of function \
+             `{function}`, which is 3, to {seats} at least, or remove it"
+        )
+    };
+    // Three are enough for the second lane.
+    check(
+        Some(3),
+        Some(1_000),
+        &[
+            &format!("1 seat: not taken, and not needed: {}", raise("f", 4)),
+            &format!("2 seats: handed out up to 3 times until taken: {}", raise("f", 4)),
+            "1 seat: handed out up to 2 times until taken: an invocation was throttled, or ended too early; the log of \
+             function `g` may say more",
+        ],
+    );
+    let quota = "throttled (ConcurrentInvocationLimitExceeded): take fewer --generators, or have the account's quota \
+                 `Concurrent executions` of Lambda raised, which is 6 (Service Quotas, L-B99A9384)";
+    check(
+        None,
+        Some(6),
+        &[
+            &format!("1 seat: not taken, and not needed: {quota}"),
+            &format!("2 seats: handed out up to 3 times until taken: {quota}"),
+            &format!("1 seat: handed out up to 2 times until taken: {quota}"),
+        ],
+    );
+    // Without a limit a spare that came too late is nothing to be told.
+    let late = |function: &str, seats: &str, times: u32| {
+        format!(
+            "{seats}: handed out up to {times} times until taken: an invocation was throttled, or ended too early; the log \
+             of function `{function}` may say more"
+        )
+    };
+    check(None, None, &[&late("f", "2 seats", 3), &late("g", "1 seat", 2)]);
+    assert_eq!(in_vain(&BTreeSet::new(), &BTreeMap::new(), 7, &Found::default()), Vec::<String>::new());
+}

@@ -126,6 +126,7 @@ mod tests {
             region: "eu-west-1".to_owned(),
             environment: "e".to_owned(),
             queued_ms: None,
+            deliveries: None,
             init_ms: 50.0,
             clock: at(200),
             deadline: Some(at(0).plus(TIMEOUT)),

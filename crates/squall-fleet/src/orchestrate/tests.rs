@@ -197,6 +197,7 @@ async fn a_seat_is_taken_though_the_store_is_unavailable_at_first() {
             region: String::new(),
             environment: String::new(),
             queued_ms: None,
+            deliveries: None,
             init_ms: 0.0,
             deadline: None,
         };

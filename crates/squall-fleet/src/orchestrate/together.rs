@@ -228,6 +228,7 @@ impl<O: Observer> Together<O> {
             seats: seats_of(&parts),
             missing: parts.iter().flat_map(|part| named(part, missing(part))).collect(),
             absent: Vec::new(),
+            throttled: Vec::new(),
             unknown_requests: parts.iter().map(unknown).sum(),
             generators: parts.iter().flat_map(|part| part.machine.generators().values().cloned()).collect(),
             judged: judge.judge(&measured),

@@ -33,6 +33,7 @@ fn ready(nonce: u8, seat: u32) -> Event {
         region: String::new(),
         environment: String::new(),
         queued_ms: None,
+        deliveries: None,
         init_ms: 0.0,
         clock: Time(0),
         deadline: None,

@@ -196,6 +196,7 @@ impl World {
             region: "test".to_owned(),
             environment: "test".to_owned(),
             queued_ms: None,
+            deliveries: None,
             init_ms: 1.0,
             deadline: self.deadline,
         };
@@ -399,6 +400,7 @@ async fn what_is_no_invitation_of_this_fleet_is_foreign_and_a_late_one_is_not_ne
         region: String::new(),
         environment: String::new(),
         queued_ms: None,
+        deliveries: None,
         init_ms: 0.0,
         deadline: None,
     };

@@ -75,6 +75,7 @@ impl Machine {
             region: "simulated".to_owned(),
             environment: self.nonce.clone(),
             queued_ms: None,
+            deliveries: None,
             init_ms: 20.0,
             deadline: Some(self.clock.now().plus(LIFE)),
         };

@@ -199,7 +199,8 @@ pub(super) fn coverage(html: &mut Html, result: &RunResult) {
         std::iter::once(format!("{} seats offered", seats.invited)).chain(parts).collect();
     html.leaf("p", &[("class", "muted")], &parts.join(" · "));
     let missing = coverage.missing.iter().map(|missing| format!("Missing: {missing}"));
-    list(html, &missing.collect::<Vec<_>>());
+    let throttled = coverage.throttled.iter().map(|throttled| format!("Offered in vain: {throttled}"));
+    list(html, &missing.chain(throttled).collect::<Vec<_>>());
 }
 
 /// What went wrong, in words.

@@ -16,7 +16,7 @@ const SHARE: f64 = 0.01;
 
 /// What can be set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Parameters {
     /// How many things are read, each as likely.
     items: u32,

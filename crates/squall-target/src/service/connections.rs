@@ -1,4 +1,7 @@
 //! A service that takes so many connections and no more.
+//!
+//! Whoever is refused by a socket on which nobody listens is not seen by the service: it knows only since when it has been
+//! full, and calls that its trouble.
 
 use std::collections::HashMap;
 
@@ -7,26 +10,25 @@ use serde::{Deserialize, Serialize};
 use crate::service::dice::Dice;
 use crate::service::profile::Model;
 use crate::service::tally::Tally;
+use crate::service::times::Times;
 use crate::service::truth::{Kind, Span, Truth};
 use crate::service::{Answer, Ask, Metric, Outcome, Service, micros};
 
 /// What can be set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Parameters {
     /// How many connections may be open.
     limit: u32,
     /// One that is not used so long is closed.
     idle_s: f64,
-    /// Half of the answers take longer.
-    work_ms: f64,
-    /// The standard deviation of times over their mean.
-    noise: f64,
+    #[serde(flatten)]
+    times: Times,
 }
 
 impl Default for Parameters {
     fn default() -> Self {
-        Self { limit: 100, idle_s: 60.0, work_ms: 20.0, noise: 0.12 }
+        Self { limit: 100, idle_s: 60.0, times: Times::new(20.0, 0.12) }
     }
 }
 
@@ -38,6 +40,8 @@ pub(crate) struct Connections {
     /// Until when each is used.
     open: HashMap<u64, u64>,
     refused: Option<Span>,
+    /// When it took no more, where connections tell of themselves.
+    full: Option<Span>,
 }
 
 impl Model for Connections {
@@ -46,13 +50,19 @@ impl Model for Connections {
     fn new(seed: u64, mut parameters: Parameters) -> Self {
         parameters.limit = parameters.limit.clamp(1, 100_000);
         let (dice, tally) = (Dice::new(seed), Tally::default());
-        Self { parameters, dice, tally, open: HashMap::new(), refused: None }
+        Self { parameters, dice, tally, open: HashMap::new(), refused: None, full: None }
     }
 }
 
 impl Connections {
     fn limit(&self) -> usize {
         self.parameters.limit as usize
+    }
+
+    fn note_full(&mut self, at_us: u64) {
+        if self.is_full(at_us) {
+            Span::note(&mut self.full, at_us, at_us);
+        }
     }
 }
 
@@ -66,16 +76,18 @@ impl Service for Connections {
                 return Answer::of(at_us + self.dice.around(0.5, 0.2), Outcome::Refused);
             }
         }
-        let done_at_us = at_us + self.dice.around(self.parameters.work_ms, self.parameters.noise);
+        let done_at_us = at_us + self.parameters.times.draw(&mut self.dice);
         self.open.insert(ask.connection, done_at_us);
         self.tally.note(at_us, ask, Answer::ok(done_at_us))
     }
 
     fn opened(&mut self, at_us: u64, connection: u64) {
         self.open.insert(connection, at_us);
+        self.note_full(at_us);
     }
 
-    fn closed(&mut self, _at_us: u64, connection: u64) {
+    fn closed(&mut self, at_us: u64, connection: u64) {
+        self.note_full(at_us);
         self.open.remove(&connection);
     }
 
@@ -85,7 +97,7 @@ impl Service for Connections {
 
     fn truth(&self) -> Truth {
         Truth::healthy()
-            .with(Kind::ConnectionLimit, self.refused)
+            .with(Kind::ConnectionLimit, self.refused.or(self.full))
             .number("limit", self.parameters.limit)
             .number("refused", Span::times(self.refused))
     }

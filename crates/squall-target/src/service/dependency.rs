@@ -10,7 +10,7 @@ use crate::service::{Answer, Ask, ENDPOINTS, Metric, Service, micros, seconds};
 
 /// What can be set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Parameters {
     /// What the service itself takes, as a median.
     own_ms: f64,

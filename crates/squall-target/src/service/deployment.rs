@@ -6,18 +6,17 @@ use serde::{Deserialize, Serialize};
 use crate::service::dice::Dice;
 use crate::service::profile::Model;
 use crate::service::tally::Tally;
+use crate::service::times::Times;
 use crate::service::truth::{Kind, Span, Truth};
 use crate::service::{Answer, Ask, Metric, Outcome, Service, micros, seconds};
 
 /// What can be set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Parameters {
     pods: u32,
-    /// Half of the answers take longer.
-    work_ms: f64,
-    /// The standard deviation of times over their mean.
-    noise: f64,
+    #[serde(flatten)]
+    times: Times,
     /// When the first pod goes.
     from_s: f64,
     /// How long after it the next one goes.
@@ -36,8 +35,7 @@ impl Default for Parameters {
     fn default() -> Self {
         Self {
             pods: 4,
-            work_ms: 25.0,
-            noise: 0.12,
+            times: Times::new(25.0, 0.12),
             from_s: 60.0,
             step_s: 12.0,
             down_s: 4.0,
@@ -111,7 +109,7 @@ impl Service for Deployment {
             pod = (pod + 1) % pods;
         }
         let factor = self.factor(pod, at_us);
-        let done_at_us = at_us + self.dice.around(self.parameters.work_ms * factor, self.parameters.noise);
+        let done_at_us = at_us + self.parameters.times.longer(factor, &mut self.dice);
         if factor > 1.2 {
             Span::note(&mut self.hurt, at_us, at_us);
         }

@@ -6,26 +6,25 @@ use crate::service::dice::Dice;
 use crate::service::pool::Pool;
 use crate::service::profile::Model;
 use crate::service::tally::{Tally, Work};
+use crate::service::times::Times;
 use crate::service::truth::{Kind, Span, Truth};
-use crate::service::{Answer, Ask, Metric, Service, micros};
+use crate::service::{Answer, Ask, Metric, Service};
 
 /// What can be set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Parameters {
     /// Requests that are served at the same time.
     workers: u32,
-    /// Half of them take longer.
-    work_ms: f64,
-    /// The standard deviation of times over their mean.
-    noise: f64,
+    #[serde(flatten)]
+    times: Times,
     /// How many may wait.
     queue: u32,
 }
 
 impl Default for Parameters {
     fn default() -> Self {
-        Self { workers: 16, work_ms: 40.0, noise: 0.1, queue: 64 }
+        Self { workers: 16, times: Times::new(40.0, 0.1), queue: 64 }
     }
 }
 
@@ -57,12 +56,12 @@ impl Service for Fixed {
         let answer = if is_full && self.pool.start_us(at_us) > at_us {
             self.refused += 1;
             Span::note(&mut self.hurt, at_us, at_us);
-            Answer::refusal(at_us + self.dice.around(2.0, parameters.noise), 503, "queue is full")
+            Answer::refusal(at_us + parameters.times.of(2.0, &mut self.dice), 503, "queue is full")
         } else {
-            let takes_us = self.dice.around(parameters.work_ms, parameters.noise);
+            let takes_us = parameters.times.draw(&mut self.dice);
             let start_us = self.pool.serve(at_us, takes_us);
             self.work.note(start_us, start_us + takes_us);
-            if start_us - at_us > micros(parameters.work_ms / 1_000.0) {
+            if start_us - at_us > parameters.times.median_us() {
                 Span::note(&mut self.hurt, at_us, at_us);
             }
             Answer::ok(start_us + takes_us)
@@ -71,10 +70,7 @@ impl Service for Fixed {
     }
 
     fn truth(&self) -> Truth {
-        let parameters = &self.parameters;
-        // The mean of a log-normal distribution with this median.
-        let mean_s = parameters.work_ms / 1_000.0 * (parameters.noise.powi(2) / 2.0).exp();
-        let capacity_rps = self.pool.len() as f64 / mean_s.max(1e-6);
+        let capacity_rps = self.pool.len() as f64 / self.parameters.times.mean_s().max(1e-6);
         Truth::healthy()
             .with(Kind::HardCapacityLimit, self.hurt)
             .number("capacity_rps", capacity_rps)

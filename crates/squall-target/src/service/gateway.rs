@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::service::dice::Dice;
 use crate::service::profile::Model;
 use crate::service::tally::Tally;
+use crate::service::times::Times;
 use crate::service::truth::{Kind, Span, Truth};
 use crate::service::{Answer, Ask, Metric, Service, seconds};
 
@@ -15,7 +16,7 @@ const BUCKETS: usize = 100_000;
 
 /// What can be set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Parameters {
     /// How many requests a bucket lets through at once when it is full.
     burst: u32,
@@ -25,15 +26,19 @@ pub(crate) struct Parameters {
     per: Per,
     /// Whether a refusal says when to come back.
     retry_after: bool,
-    /// Half of the answers take longer.
-    work_ms: f64,
-    /// The standard deviation of times over their mean.
-    noise: f64,
+    #[serde(flatten)]
+    times: Times,
 }
 
 impl Default for Parameters {
     fn default() -> Self {
-        Self { burst: 200, refill_per_s: 100.0, per: Per::All, retry_after: true, work_ms: 20.0, noise: 0.1 }
+        Self {
+            burst: 200,
+            refill_per_s: 100.0,
+            per: Per::All,
+            retry_after: true,
+            times: Times::new(20.0, 0.1),
+        }
     }
 }
 
@@ -104,7 +109,7 @@ impl Service for Gateway {
         let answer = match self.take(at_us, ask) {
             Ok(()) => {
                 self.passed += 1;
-                Answer::ok(at_us + self.dice.around(self.parameters.work_ms, self.parameters.noise))
+                Answer::ok(at_us + self.parameters.times.draw(&mut self.dice))
             }
             Err(wait_s) => {
                 Span::note(&mut self.limited, at_us, at_us);

@@ -10,7 +10,7 @@ use crate::service::{Answer, Ask, Metric, Service};
 
 /// What can be set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Parameters {
     /// Half of the reads take longer.
     read_ms: f64,

@@ -5,17 +5,16 @@ use serde::{Deserialize, Serialize};
 use crate::service::dice::Dice;
 use crate::service::profile::Model;
 use crate::service::tally::{Tally, Work};
+use crate::service::times::Times;
 use crate::service::truth::{Kind, Span, Truth};
 use crate::service::{Answer, Ask, Metric, Service};
 
 /// What can be set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Parameters {
-    /// Half of the answers take longer, at first.
-    work_ms: f64,
-    /// The standard deviation of times over their mean.
-    noise: f64,
+    #[serde(flatten)]
+    times: Times,
     /// By which share of that a thousand requests make the next one longer.
     growth: f64,
     /// How much memory a request leaves behind.
@@ -24,7 +23,7 @@ pub(crate) struct Parameters {
 
 impl Default for Parameters {
     fn default() -> Self {
-        Self { work_ms: 25.0, noise: 0.12, growth: 0.03, leak_kb: 20.0 }
+        Self { times: Times::new(25.0, 0.12), growth: 0.03, leak_kb: 20.0 }
     }
 }
 
@@ -59,7 +58,7 @@ impl Service for Leak {
     fn ask(&mut self, at_us: u64, ask: &Ask) -> Answer {
         let first_us = *self.first_us.get_or_insert(at_us);
         let factor = self.factor();
-        let done_at_us = at_us + self.dice.around(self.parameters.work_ms * factor, self.parameters.noise);
+        let done_at_us = at_us + self.parameters.times.longer(factor, &mut self.dice);
         self.served += 1;
         self.work.note(at_us, done_at_us);
         // Less is nothing that anybody could see.

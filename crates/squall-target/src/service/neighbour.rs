@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::service::dice::Dice;
 use crate::service::profile::Model;
 use crate::service::tally::{Tally, Work};
+use crate::service::times::Times;
 use crate::service::truth::{Kind, Truth};
 use crate::service::{Answer, Ask, Metric, Service, micros, seconds};
 
@@ -16,12 +17,10 @@ const KEPT: usize = 1_000;
 
 /// What can be set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Parameters {
-    /// Half of the answers take longer.
-    work_ms: f64,
-    /// The standard deviation of times over their mean.
-    noise: f64,
+    #[serde(flatten)]
+    times: Times,
     /// How long the neighbour is quiet, on average.
     quiet_s: f64,
     /// How long it is noisy, on average.
@@ -34,7 +33,7 @@ pub(crate) struct Parameters {
 
 impl Default for Parameters {
     fn default() -> Self {
-        Self { work_ms: 25.0, noise: 0.12, quiet_s: 25.0, noisy_s: 3.0, share: 0.25, factor: 3.0 }
+        Self { times: Times::new(25.0, 0.12), quiet_s: 25.0, noisy_s: 3.0, share: 0.25, factor: 3.0 }
     }
 }
 
@@ -83,7 +82,7 @@ impl Service for Neighbour {
         let is_slowed = self.dice.is(self.parameters.share) && self.is_noisy;
         self.slowed += u64::from(is_slowed);
         let factor = if is_slowed { self.parameters.factor } else { 1.0 };
-        let done_at_us = at_us + self.dice.around(self.parameters.work_ms * factor, self.parameters.noise);
+        let done_at_us = at_us + self.parameters.times.longer(factor, &mut self.dice);
         self.work.note(at_us, done_at_us);
         self.tally.note(at_us, ask, Answer::ok(done_at_us))
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::service::dice::Dice;
 use crate::service::profile::Model;
 use crate::service::tally::Tally;
+use crate::service::times::Times;
 use crate::service::truth::{Kind, Span, Truth};
 use crate::service::{Answer, Ask, Metric, Outcome, Phases, Service, seconds};
 
@@ -15,12 +16,10 @@ const CONNECTIONS: usize = 100_000;
 
 /// What can be set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Parameters {
-    /// Half of the answers take longer.
-    work_ms: f64,
-    /// The standard deviation of times over their mean.
-    noise: f64,
+    #[serde(flatten)]
+    times: Times,
     /// When trouble begins.
     from_s: f64,
     /// When it ends; 0 for never.
@@ -43,8 +42,7 @@ pub(crate) struct Parameters {
 impl Default for Parameters {
     fn default() -> Self {
         Self {
-            work_ms: 20.0,
-            noise: 0.12,
+            times: Times::new(20.0, 0.12),
             from_s: 30.0,
             until_s: 0.0,
             dns_share: 0.03,
@@ -113,7 +111,7 @@ impl Network {
         }
         let connected_us = at_us + phases.dns_us + phases.connect_us + phases.tls_us;
         let (is_bad, parameters) = (self.is_bad(at_us), &self.parameters);
-        let mut done_at_us = connected_us + self.dice.around(parameters.work_ms, parameters.noise);
+        let mut done_at_us = connected_us + parameters.times.draw(&mut self.dice);
         if is_bad && self.dice.is(parameters.lost_share) {
             done_at_us += self.dice.around(parameters.lost_ms, 0.1);
         }

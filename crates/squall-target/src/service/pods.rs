@@ -8,6 +8,7 @@ use crate::service::dice::Dice;
 use crate::service::pool::Pool;
 use crate::service::profile::Model;
 use crate::service::tally::{Tally, Work};
+use crate::service::times::Times;
 use crate::service::truth::{Kind, Span, Truth};
 use crate::service::{Answer, Ask, Metric, Service, micros, seconds};
 
@@ -16,7 +17,7 @@ const KEPT: usize = 1_000;
 
 /// What can be set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Parameters {
     /// Pods at first, and the fewest.
     pods: u32,
@@ -24,10 +25,8 @@ pub(crate) struct Parameters {
     max_pods: u32,
     /// Requests that a pod serves at the same time.
     workers: u32,
-    /// Half of them take longer.
-    work_ms: f64,
-    /// The standard deviation of times over their mean.
-    noise: f64,
+    #[serde(flatten)]
+    times: Times,
     /// How many may wait for each pod; more are answered 503.
     queue: u32,
     /// The share of processors that the autoscaler aims at.
@@ -52,8 +51,7 @@ impl Default for Parameters {
             pods: 2,
             max_pods: 20,
             workers: 8,
-            work_ms: 50.0,
-            noise: 0.1,
+            times: Times::new(50.0, 0.1),
             queue: 100,
             target: 0.6,
             interval_s: 15.0,
@@ -176,12 +174,12 @@ impl Service for Pods {
         let answer = if self.pool.start_us(at_us) > at_us && self.pool.waiting(at_us) >= room {
             self.refused += 1;
             Span::note(&mut self.hurt, at_us, at_us);
-            Answer::refusal(at_us + self.dice.around(3.0, parameters.noise), 503, "no pod has room")
+            Answer::refusal(at_us + parameters.times.of(3.0, &mut self.dice), 503, "no pod has room")
         } else {
-            let takes_us = self.dice.around(parameters.work_ms, parameters.noise);
+            let takes_us = parameters.times.draw(&mut self.dice);
             let start_us = self.pool.serve(at_us, takes_us);
             self.work.note(start_us, start_us + takes_us);
-            if start_us - at_us > micros(parameters.work_ms / 1_000.0) {
+            if start_us - at_us > parameters.times.median_us() {
                 Span::note(&mut self.hurt, at_us, at_us);
             }
             Answer::ok(start_us + takes_us)
@@ -203,7 +201,7 @@ impl Service for Pods {
             .number("refused", self.refused)
             .number(
                 "pod_capacity_rps",
-                f64::from(self.parameters.workers) * 1_000.0 / self.parameters.work_ms,
+                f64::from(self.parameters.workers) * self.parameters.times.rate_per_s(),
             );
         if let (Some(hurt), Some(ready_s)) = (self.hurt, first(&self.ready_s)) {
             truth = truth

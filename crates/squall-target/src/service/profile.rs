@@ -29,6 +29,8 @@ pub struct Profile {
     pub about: &'static str,
     /// What it takes as a matter of course, unlike its kind.
     preset: fn() -> Value,
+    /// What its kind takes as a matter of course.
+    usual: fn() -> Value,
     make: fn(u64, Value) -> Result<Box<dyn Service>, serde_json::Error>,
     parameters: fn(Value) -> Result<Value, serde_json::Error>,
 }
@@ -51,8 +53,10 @@ pub enum SettingError {
         given: String,
     },
     /// A setting does not fit.
-    #[error("profile `{profile}` cannot be set so: {source}; its settings are {settings}")]
+    #[error("`{setting}` of profile `{profile}` cannot be set so")]
     Value {
+        /// Which one.
+        setting: String,
         /// Whose setting it is.
         profile: &'static str,
         /// What can be set, as JSON, with what is set otherwise.
@@ -60,6 +64,17 @@ pub enum SettingError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+}
+
+impl SettingError {
+    /// What can be done about it, if that is not said yet.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Value { profile, settings, .. } => Some(format!("profile `{profile}` has {settings}")),
+            Self::Profile { .. } | Self::Form { .. } => None,
+        }
+    }
 }
 
 impl Profile {
@@ -114,12 +129,12 @@ impl Profile {
 
     /// A service of this kind, with settings (a JSON object; `null` for none) in place of what it takes otherwise.
     pub fn service(&self, seed: u64, settings: &Value) -> Result<Box<dyn Service>, SettingError> {
-        (self.make)(seed, self.merged(settings)).map_err(|source| self.error(source))
+        (self.make)(seed, self.merged(settings)).map_err(|source| self.error(settings, source))
     }
 
     /// What can be set and what it is, with these settings.
     pub fn parameters(&self, settings: &Value) -> Result<Value, SettingError> {
-        (self.parameters)(self.merged(settings)).map_err(|source| self.error(source))
+        (self.parameters)(self.merged(settings)).map_err(|source| self.error(settings, source))
     }
 
     /// Settings from `key=value`.
@@ -134,31 +149,50 @@ impl Profile {
     }
 
     fn merged(&self, settings: &Value) -> Value {
-        let mut merged = (self.preset)();
-        match (merged.as_object_mut(), settings) {
-            (Some(merged), Value::Object(settings)) => merged.extend(settings.clone()),
-            (_, Value::Null) => {}
-            _ => return settings.clone(),
+        let mut merged = (self.usual)();
+        for over in [&(self.preset)(), settings] {
+            match (merged.as_object_mut(), over) {
+                (Some(merged), Value::Object(over)) => merged.extend(over.clone()),
+                (_, Value::Null) => {}
+                _ => return over.clone(),
+            }
         }
         merged
     }
 
-    fn error(&self, source: serde_json::Error) -> SettingError {
-        let settings = (self.parameters)((self.preset)()).unwrap_or_default().to_string();
-        SettingError::Value { profile: self.name, settings, source }
+    fn error(&self, given: &Value, source: serde_json::Error) -> SettingError {
+        // Whichever does not fit alone.
+        let is_wrong = |(key, value): &(&String, &Value)| {
+            (self.parameters)(self.merged(&json!({ key.as_str(): value }))).is_err()
+        };
+        let wrong = given.as_object().into_iter().flatten().find(is_wrong);
+        let setting = wrong.map_or_else(|| given.to_string(), |(key, _)| key.clone());
+        let settings = self.merged(&Value::Null).to_string();
+        SettingError::Value { setting, profile: self.name, settings, source }
     }
 
     const fn of<M: Model>(name: &'static str, about: &'static str) -> Self {
-        Self { name, about, preset: || json!({}), make: make::<M>, parameters: parameters::<M> }
+        Self {
+            name,
+            about,
+            preset: || json!({}),
+            usual: usual::<M>,
+            make: make::<M>,
+            parameters: parameters::<M>,
+        }
     }
 }
 
 /// A service that is made of parameters.
 pub(crate) trait Model: Service + Sized + 'static {
     /// What can be set.
-    type Parameters: DeserializeOwned + Serialize;
+    type Parameters: Default + DeserializeOwned + Serialize;
 
     fn new(seed: u64, parameters: Self::Parameters) -> Self;
+}
+
+fn usual<M: Model>() -> Value {
+    serde_json::to_value(M::Parameters::default()).unwrap_or_default()
 }
 
 fn make<M: Model>(seed: u64, settings: Value) -> Result<Box<dyn Service>, serde_json::Error> {
@@ -170,7 +204,7 @@ fn parameters<M: Model>(settings: Value) -> Result<Value, serde_json::Error> {
 }
 
 fn lambda() -> Value {
-    json!({ "policy": "none" })
+    json!({ "policy": "none", "crowd_ms": 150.0 })
 }
 
 fn google() -> Value {

@@ -8,19 +8,18 @@ use crate::service::dice::Dice;
 use crate::service::pool::Pool;
 use crate::service::profile::Model;
 use crate::service::tally::{Tally, Work};
+use crate::service::times::Times;
 use crate::service::truth::{Kind, Span, Truth};
 use crate::service::{Answer, Ask, Metric, Service, micros, seconds};
 
 /// What can be set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Parameters {
     /// Requests that the backend serves at the same time.
     workers: u32,
-    /// Half of them take longer.
-    work_ms: f64,
-    /// The standard deviation of times over their mean.
-    noise: f64,
+    #[serde(flatten)]
+    times: Times,
     /// How many may wait for the backend.
     queue: u32,
     /// After how long the front gives up.
@@ -39,8 +38,7 @@ impl Default for Parameters {
     fn default() -> Self {
         Self {
             workers: 16,
-            work_ms: 40.0,
-            noise: 0.1,
+            times: Times::new(40.0, 0.1),
             queue: 200,
             timeout_ms: 250.0,
             retries: 3,
@@ -94,7 +92,7 @@ impl Retries {
         if self.pool.waiting(at_us) >= self.parameters.queue as usize {
             return None;
         }
-        let takes_us = self.dice.around(self.parameters.work_ms, self.parameters.noise);
+        let takes_us = self.parameters.times.draw(&mut self.dice);
         let start_us = self.pool.serve(at_us, takes_us);
         self.work.note(start_us, start_us + takes_us);
         Some(start_us + takes_us)
@@ -149,7 +147,7 @@ impl Service for Retries {
             .number("blip_for_s", self.parameters.blip_for_s)
             .number("amplification", amplification)
             .number("repeated", Span::times(self.storm))
-            .number("capacity_rps", self.pool.len() as f64 * 1_000.0 / self.parameters.work_ms.max(0.001))
+            .number("capacity_rps", self.pool.len() as f64 * self.parameters.times.rate_per_s())
     }
 
     fn metrics(&mut self, at_us: u64) -> Vec<Metric> {

@@ -1,6 +1,7 @@
 "use strict";
 (() => {
   const MOST_PAST = 3600;
+  const LONG_AGO_S = 20;
   const WIDTH = 600;
   const HEIGHT = 150;
   const SVG = "http://www.w3.org/2000/svg";
@@ -240,6 +241,9 @@
     ]);
     facts("generators", ["wanted", "ready", "running", "ended", "spare", "late", "duplicate"]
       .filter((key) => key === "wanted" || generators[key] > 0).map((key) => [key, count(generators[key])]));
+    byId("telemetry").hidden = frame.telemetry.length === 0;
+    facts("instruments", frame.telemetry.map(({ name, unit, value, age_s: age }) =>
+      [age < LONG_AGO_S ? name : `${name} (${seconds(age)} ago)`, `${Number(value.toPrecision(3))} ${unit}`.trim()]));
     showThresholds();
     showEndpoints();
     figures.forEach(draw);

@@ -13,7 +13,7 @@ use squall_report::{
 
 use super::charts;
 use super::keys::{Overlay, Shown, Sort};
-use crate::live::frame::{Endpoint, Frame, State};
+use crate::live::frame::{Endpoint, Frame, Instrument, State};
 
 /// Below this there is room for a few numbers only.
 const LEAST: (u16, u16) = (70, 14);
@@ -41,6 +41,13 @@ const CLASSES: [(&str, Color); 7] = [
 ];
 pub(super) const QUANTILES: [(&str, Color); 3] =
     [("p50", Color::LightBlue), ("p95", Color::Blue), ("p99", Color::Magenta)];
+
+/// Columns of an instrument's name and of its unit.
+const MOST_NAME: usize = 28;
+const MOST_UNIT: usize = 10;
+
+/// They are asked every ten seconds, and many tell a minute.
+const LONG_AGO_S: f64 = 20.0;
 
 pub(super) fn draw(canvas: &mut Canvas<'_>, shown: &Shown, style: Style) {
     let area = canvas.area();
@@ -88,10 +95,12 @@ fn few(canvas: &mut Canvas<'_>, area: Rect, shown: &Shown, frame: &Frame) {
 fn whole(canvas: &mut Canvas<'_>, area: Rect, shown: &Shown, frame: &Frame) {
     let thresholds = rows(frame.thresholds.len()).min(area.height / 6);
     let charts = if area.height >= ROOM_FOR_CHARTS { area.height / 4 } else { 0 };
-    let [head, judged, numbers, chart, _, table, foot] = Layout::vertical([
+    let told = instrument_lines(&frame.telemetry, usize::from(area.width), usize::from(area.height / 8));
+    let [head, judged, numbers, instruments, chart, _, table, foot] = Layout::vertical([
         Constraint::Length(2),
         Constraint::Length(thresholds),
         Constraint::Length(4),
+        Constraint::Length(rows(told.len())),
         Constraint::Length(charts),
         Constraint::Length(1),
         Constraint::Min(3),
@@ -101,6 +110,7 @@ fn whole(canvas: &mut Canvas<'_>, area: Rect, shown: &Shown, frame: &Frame) {
     heading(canvas, head, frame);
     canvas.render_widget(Paragraph::new(threshold_lines(frame, judged.height)), judged);
     canvas.render_widget(Paragraph::new(number_lines(frame)), numbers);
+    canvas.render_widget(Paragraph::new(told), instruments);
     if charts > 0 {
         let [left, right] = Layout::horizontal([Constraint::Fill(1); 2]).spacing(1).areas(chart);
         charts::requests(canvas, left, shown);
@@ -212,6 +222,48 @@ fn number_lines(frame: &Frame) -> Vec<Line<'static>> {
         DIM,
     ));
     vec![Line::raw(users(frame)), requests, Line::from(classes), Line::from(times)]
+}
+
+/// What the target's own instruments said last, as many as fit into some lines; how long ago, if that is long.
+fn instrument_lines(all: &[Instrument], width: usize, room: usize) -> Vec<Line<'static>> {
+    let texts = all.iter().map(|instrument| {
+        let Instrument { name, unit, value, age_s, .. } = instrument;
+        let unit = if unit.is_empty() { String::new() } else { format!(" {}", cut(unit, MOST_UNIT)) };
+        let age = if *age_s >= LONG_AGO_S {
+            format!(" ({} ago)", duration_s(age_s.floor()))
+        } else {
+            String::new()
+        };
+        format!("{} {}{unit}{age}", cut(name, MOST_NAME), plain_number(*value))
+    });
+    let (mut lines, mut shown): (Vec<String>, usize) = (Vec::new(), 0);
+    for text in texts {
+        // Room for how many there are besides.
+        let fits = |line: &&mut String| line.chars().count() + text.chars().count() + 14 <= width;
+        let has_room = lines.len() < room;
+        match lines.last_mut().filter(fits) {
+            Some(line) => line.extend([" · ", &*text]),
+            None if has_room => lines.push(format!(" {text}")),
+            None => break,
+        }
+        shown += 1;
+    }
+    if let Some(line) = lines.last_mut().filter(|_| shown < all.len()) {
+        line.extend([" · ", &*(all.len() - shown).to_string(), " more"]);
+    }
+    lines.into_iter().map(|line| Line::styled(line, DIM)).collect()
+}
+
+/// A number of any size, to three digits.
+fn plain_number(value: f64) -> String {
+    if value.abs() >= 99.95 {
+        let sign = if value < 0.0 { "-" } else { "" };
+        return format!("{sign}{}", significant(value.abs()));
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 0 and 6")]
+    let digits = if value == 0.0 { 0 } else { (2.0 - value.abs().log10().floor()).clamp(0.0, 6.0) as usize };
+    let text = format!("{value:.digits$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 /// Who makes the load, and how much comes.

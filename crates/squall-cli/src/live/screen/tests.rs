@@ -6,7 +6,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use squall_report::{Point, Threshold};
 
 use super::*;
-use crate::live::frame::{Endpoint, Generators, Now, Quantiles, Stage, State};
+use crate::live::frame::{Endpoint, Generators, Instrument, Now, Quantiles, Stage, State};
 
 fn quantiles(p50: f64) -> Quantiles {
     Quantiles { p50: Some(p50), p95: Some(p50 * 2.0), p99: Some(p50 * 3.5), max: Some(p50 * 60.0) }
@@ -75,8 +75,14 @@ fn frame() -> Frame {
             threshold("p99{name=\"POST /orders\"} < 1500ms", Some(2_310.0), false),
             threshold("errors{stage=3} < 1%", None, false),
         ],
+        telemetry: Vec::new(),
         points: points.collect(),
     }
+}
+
+fn instrument(name: &str, unit: &str, value: f64, age_s: f64) -> Instrument {
+    let (source, name, unit) = ("prometheus".to_owned(), name.to_owned(), unit.to_owned());
+    Instrument { source, name, unit, value, age_s }
 }
 
 fn shown() -> Shown {
@@ -179,4 +185,25 @@ fn a_panic_finds_the_terminal_as_it_was() {
     let panicked = std::thread::spawn(|| panic!("on purpose")).join();
     assert!(panicked.is_err());
     assert!(!SHOWN.load(Ordering::SeqCst));
+}
+
+#[test]
+fn instruments_of_the_target_are_shown_as_far_as_there_is_room() {
+    let mut shown = Shown::new(None);
+    let many = (0..20).map(|index| instrument(&format!("pods of part {index}"), "", 4.0, 3.0));
+    let first = [
+        instrument("replicas", "pods", 4.0, 2.4),
+        instrument("processors", "cores", 1.734_6, 75.0),
+        instrument(&"a name that is much too long for a line ".repeat(3), "", 12_345.6, 0.0),
+    ];
+    shown.take(Frame { telemetry: first.into_iter().chain(many).collect(), ..frame() });
+    let text = screen(&shown, (100, 24), Style::default());
+    let lines: Vec<&str> = text.lines().filter(|line| line.contains("pods")).collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert_eq!(lines[0], " replicas 4 pods · processors 1.73 cores (1m15s ago)", "{text}");
+    assert!(lines[1].starts_with(" a name that is much too lon… 12,346 · pods of part 0 4 · "), "{text}");
+    assert!(lines[2].ends_with(" more") && lines.iter().all(|line| line.chars().count() <= 100), "{text}");
+    // Where there is little room endpoints are still seen.
+    let text = screen(&shown, (70, 14), Style::default());
+    assert!(text.contains("replicas 4 pods") && text.contains("POST /cart"), "{text}");
 }
