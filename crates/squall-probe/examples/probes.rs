@@ -1,18 +1,25 @@
 //! Prints what probes say of services in virtual time, beside what is true.
-//! `cargo run --package squall-probe --example probes [-- SEEDS [OFFSET]]`
+//! `cargo run --package squall-probe --example probes [-- [capacity|throttle] SEEDS [OFFSET] [-v]]`
 
 #[path = "../tests/probes/cases.rs"]
 mod cases;
 #[path = "../tests/probes/simulated.rs"]
 mod simulated;
 
-use squall_probe::Estimate;
+use squall_probe::{Done, Estimate, LimitKind};
 
 fn main() {
     let mut arguments = std::env::args().skip(1).filter_map(|argument| argument.parse::<u64>().ok());
     let seeds = arguments.next().unwrap_or(12);
     let offset = arguments.next().unwrap_or(0);
-    capacity(offset..offset + seeds);
+    let which = std::env::args().nth(1).filter(|argument| argument.parse::<u64>().is_err());
+    let is_asked = |name: &str| which.as_deref().is_none_or(|which| which == name);
+    if is_asked("capacity") {
+        capacity(offset..offset + seeds);
+    }
+    if is_asked("throttle") {
+        throttle(offset..offset + seeds);
+    }
 }
 
 /// An estimate beside the truth.
@@ -44,17 +51,60 @@ fn capacity(seeds: std::ops::Range<u64>) {
             answer.spent.requests,
             answer.sweep_requests,
         );
-        if std::env::args().any(|argument| argument == "-v") {
-            println!("{}\n{answer:#?}", case.settings);
-            for done in &case.history {
-                println!(
-                    "{} idle {:.1} for {:?}: {:?}",
-                    done.round.purpose,
-                    done.observed.idle_s,
-                    done.round.load,
-                    done.observed.seconds.last()
-                );
-            }
+        if is_verbose() {
+            explain(&case.settings, answer, &case.history);
         }
+    }
+}
+
+fn throttle(seeds: std::ops::Range<u64>) {
+    println!("\nthrottle");
+    for seed in seeds {
+        let case = cases::throttle(seed);
+        let answer = &case.answer;
+        let right = |is_right: bool| if is_right { "" } else { " WRONG" };
+        let numbers = match case.kind {
+            LimitKind::Rate => format!(
+                "refill {}; burst {}",
+                beside(answer.refill_per_s, case.refill_per_s),
+                beside(answer.burst, case.burst)
+            ),
+            LimitKind::Concurrency => format!("at a time {}", beside(answer.concurrency, case.concurrency)),
+        };
+        println!(
+            "{seed:4} {:?}{} {numbers}; {:?}{}; {:?}; recovery {:?}; {} rounds, {} requests, {:.0} s",
+            answer.kind,
+            right(answer.kind == Some(case.kind)),
+            answer.scope,
+            right(answer.scope == Some(case.scope)),
+            answer.retry_after,
+            answer.recovery_s.map(|recovery| recovery.value),
+            answer.spent.rounds,
+            answer.spent.requests,
+            answer.spent.seconds,
+        );
+        if is_verbose() {
+            explain(&case.settings, answer, &case.history);
+        }
+    }
+}
+
+fn is_verbose() -> bool {
+    std::env::args().any(|argument| argument == "-v")
+}
+
+fn explain(settings: &serde_json::Value, answer: &impl std::fmt::Debug, history: &[Done]) {
+    println!("{settings}\n{answer:#?}");
+    for done in history {
+        let of = |of: fn(&squall_probe::Second) -> u64| done.observed.seconds.iter().map(of).sum::<u64>();
+        println!(
+            "{} idle {:.1} for {:?}: {} good, {} limited, {:?}",
+            done.round.purpose,
+            done.observed.idle_s,
+            done.round.load,
+            of(|second| second.good),
+            of(|second| second.limited),
+            done.observed.good_us.first(),
+        );
     }
 }

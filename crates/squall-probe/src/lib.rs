@@ -17,10 +17,12 @@ mod probe;
 mod round;
 mod search;
 mod seen;
+mod throttle;
 mod walk;
 
 pub use capacity::{Capacity, CapacityAnswer, CapacityPoint, Knee, LatencyLimit, Threshold};
 pub use estimate::Estimate;
 pub use probe::{Done, Outlook, Probe, Step};
 pub use round::{Connections, Load, Observed, Round, Second};
+pub use throttle::{LimitKind, RetryAfter, Scope, Throttle, ThrottleAnswer, ThrottlePoint};
 pub use walk::Spent;

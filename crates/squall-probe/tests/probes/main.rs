@@ -4,3 +4,4 @@ mod capacity;
 mod cases;
 mod odd;
 mod simulated;
+mod throttle;

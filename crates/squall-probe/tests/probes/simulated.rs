@@ -262,8 +262,8 @@ impl Chance {
     }
 
     pub fn one_of<T: Copy>(&mut self, of: &[T]) -> T {
-        let place = (1..of.len()).filter(|_| true).count();
-        of[whole(self.uniform() * place as f64 + 1e-9).min(u32::try_from(place).unwrap()) as usize]
+        let place = (0..of.len()).position(|place| self.uniform() < 1.0 / (of.len() - place) as f64);
+        of[place.unwrap_or(of.len() - 1)]
     }
 }
 
