@@ -1,12 +1,14 @@
 //! Prints what probes say of services in virtual time, beside what is true.
-//! `cargo run --package squall-probe --example probes [-- [capacity|throttle] SEEDS [OFFSET] [-v]]`
+//! `cargo run --package squall-probe --example probes [-- [capacity|throttle|cold-start] SEEDS [OFFSET] [-v]]`
 
 #[path = "../tests/probes/cases.rs"]
+#[expect(dead_code, clippy::unwrap_used, reason = "shared with tests")]
 mod cases;
 #[path = "../tests/probes/simulated.rs"]
+#[expect(clippy::unwrap_used, reason = "shared with tests")]
 mod simulated;
 
-use squall_probe::{Done, Estimate, LimitKind};
+use squall_probe::{Done, Estimate, LimitKind, Queueing, When};
 
 fn main() {
     let mut arguments = std::env::args().skip(1).filter_map(|argument| argument.parse::<u64>().ok());
@@ -16,6 +18,9 @@ fn main() {
     let is_asked = |name: &str| which.as_deref().is_none_or(|which| which == name);
     if is_asked("capacity") {
         capacity(offset..offset + seeds);
+    }
+    if is_asked("cold-start") {
+        cold_start(offset..offset + seeds);
     }
     if is_asked("throttle") {
         throttle(offset..offset + seeds);
@@ -79,6 +84,49 @@ fn throttle(seeds: std::ops::Range<u64>) {
             right(answer.scope == Some(case.scope)),
             answer.retry_after,
             answer.recovery_s.map(|recovery| recovery.value),
+            answer.spent.rounds,
+            answer.spent.requests,
+            answer.spent.seconds,
+        );
+        if is_verbose() {
+            explain(&case.settings, answer, &case.history);
+        }
+    }
+}
+
+fn cold_start(seeds: std::ops::Range<u64>) {
+    println!("\ncold starts");
+    for seed in seeds {
+        let case = cases::cold_start(seed);
+        let answer = &case.answer;
+        let right = if answer.queueing == Some(case.queueing) { "" } else { " WRONG" };
+        println!(
+            "{seed:4} kept {}; {:?}{right}",
+            beside(answer.keep_alive_s, case.keep_alive_s),
+            answer.queueing
+        );
+        let more = match case.queueing {
+            Queueing::None => String::new(),
+            Queueing::Bounded => format!("per instance {}; ", beside(answer.per_instance, case.per_instance)),
+            Queueing::Unlimited => {
+                format!("per second {}; ", beside(answer.started_per_s, 1.0 / case.start_every_s))
+            }
+        };
+        let shares =
+            answer.bursts.iter().filter(|point| point.when == When::Long || point.when == When::Short);
+        let shares: Vec<String> = shares
+            .filter(|point| point.size > 1 || point.when == When::Long)
+            .map(|point| {
+                let truth = case.cold_share(point.size, point.when);
+                let found = point.cold_share.map_or(f64::NAN, |share| share.value);
+                let far = if (found - truth).abs() <= 0.03 { "" } else { " FAR" };
+                format!("{} {:?} {found:.3} true {truth:.3}{far}", point.size, point.when)
+            })
+            .collect();
+        println!(
+            "     {more}cold shares {}; added {:?} ms; {} rounds, {} requests, {:.0} s",
+            shares.join(", "),
+            answer.added_ms.map(|added| added.value.round()),
             answer.spent.rounds,
             answer.spent.requests,
             answer.spent.seconds,

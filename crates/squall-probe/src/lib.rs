@@ -12,7 +12,9 @@
 //! nothing panics, every probe ends after a bounded number of rounds, and nothing is said that was not seen.
 
 mod capacity;
+mod cold_start;
 mod estimate;
+mod own;
 mod probe;
 mod round;
 mod search;
@@ -21,7 +23,9 @@ mod throttle;
 mod walk;
 
 pub use capacity::{Capacity, CapacityAnswer, CapacityPoint, Knee, LatencyLimit, Threshold};
+pub use cold_start::{ColdPoint, ColdStart, ColdStartAnswer, GapPoint, Queueing, Spread, When};
 pub use estimate::Estimate;
+pub use own::{Own, OwnAnswer, OwnPoint};
 pub use probe::{Done, Outlook, Probe, Step};
 pub use round::{Connections, Load, Observed, Round, Second};
 pub use throttle::{LimitKind, RetryAfter, Scope, Throttle, ThrottleAnswer, ThrottlePoint};

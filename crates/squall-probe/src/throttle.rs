@@ -78,9 +78,8 @@ impl Probe for Throttle {
     }
 
     fn answer(&self, history: &[Done]) -> ThrottleAnswer {
-        let settings = self.bounded();
-        let (found, step, spent) = settings.went(history);
-        settings.told(&found, &step, spent)
+        let (found, step, spent) = self.bounded().went(history);
+        Self::told(&found, &step, spent)
     }
 }
 

@@ -101,7 +101,7 @@ pub struct ThrottlePoint {
 }
 
 impl Throttle {
-    pub(super) fn told(&self, found: &Found<'_>, step: &Step, spent: Spent) -> ThrottleAnswer {
+    pub(super) fn told(found: &Found<'_>, step: &Step, spent: Spent) -> ThrottleAnswer {
         let curve = found.rounds.iter().map(|done| ThrottlePoint {
             load: done.round.load,
             senders: done.round.senders,

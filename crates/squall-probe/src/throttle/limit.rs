@@ -288,7 +288,8 @@ impl Throttle {
                 found.recovery = Estimate::between(low, value, enough_s);
             }
             None => {
-                found.untold.push(format!("recovery: it takes longer than {} s", digits(self.longest_idle_s)))
+                let longest = digits(self.longest_idle_s);
+                found.untold.push(format!("recovery: it takes longer than {longest} s"));
             }
         }
         Ok(())

@@ -28,7 +28,13 @@ fn capacity_is_found_within_a_twentieth_for_a_quarter_of_a_sweeps_requests() {
         let case = cases::capacity(seed);
         let found = case.answer.capacity_per_s.unwrap();
         let off = found.value / case.truth_per_s - 1.0;
-        assert!(off.abs() <= 0.05, "seed {seed}: {found:?}, true {}: {:?}", case.truth_per_s, case.answer);
+        assert!(
+            off.abs() <= 0.05,
+            "seed {seed}: {found:?}, true {}, {}: {:?}",
+            case.truth_per_s,
+            case.settings,
+            case.answer
+        );
         held += usize::from((found.low..=found.high).contains(&case.truth_per_s));
         // In units of the capacity, so that each counts alike.
         spent += case.answer.spent.requests as f64 / found.value;
@@ -101,7 +107,7 @@ fn a_limit_above_what_generators_can_make_is_said_to_be_there() {
 fn latency_that_has_nothing_to_do_with_the_rate_has_no_limit() {
     for seed in 0..6 {
         // Every ten seconds or so it is slow for some, whatever is asked for.
-        let odd = Odd::new(seed, |at_us, _, chance| {
+        let odd = Odd::service(seed, |at_us, _, chance| {
             let is_bad = (at_us / 9_000_000).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 63 == 1;
             (if is_bad && chance.uniform() < 0.2 { 900_000 } else { 20_000 }, 200)
         });
@@ -116,7 +122,7 @@ fn latency_that_has_nothing_to_do_with_the_rate_has_no_limit() {
 #[test]
 fn a_service_that_fails_or_turns_all_away_is_left_alone() {
     for (status, word) in [(500, "all requests fail"), (0, "all requests fail"), (429, "turned away")] {
-        let mut lab = Lab::new(Odd::new(1, move |_, _, _| (2_000, status)));
+        let mut lab = Lab::new(Odd::service(1, move |_, _, _| (2_000, status)));
         let (history, step, answer) = ask(&mut lab, &Capacity::default());
         assert!(matches!(&step, Step::Stop(why) if why.contains(word)), "{step:?}");
         assert!(history.len() == 1 && claims_nothing(&answer), "{answer:?}");

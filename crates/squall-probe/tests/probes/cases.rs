@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 use squall_probe::{
-    Capacity, CapacityAnswer, Done, LatencyLimit, LimitKind, Probe, Scope, Threshold, Throttle,
-    ThrottleAnswer,
+    Capacity, CapacityAnswer, ColdStart, ColdStartAnswer, Done, LatencyLimit, LimitKind, Load, Probe,
+    Queueing, Scope, Threshold, Throttle, ThrottleAnswer, When,
 };
 
 use crate::simulated::{Chance, Lab, whole};
 
 /// What was said of capacity, and what is true.
-pub struct CapacityCase {
+pub(crate) struct CapacityCase {
     pub answer: CapacityAnswer,
     pub truth_per_s: f64,
     pub settings: Value,
@@ -18,7 +18,7 @@ pub struct CapacityCase {
 }
 
 /// A service of fixed capacity with 5 % noise.
-pub fn capacity(seed: u64) -> CapacityCase {
+pub(crate) fn capacity(seed: u64) -> CapacityCase {
     let mut chance = Chance::new(seed);
     let (workers, work_ms) = (whole(chance.scaled(4.0, 64.0)), chance.scaled(10.0, 150.0));
     let queue = whole(f64::from(workers) * chance.between(1.0, 20.0));
@@ -33,7 +33,7 @@ pub fn capacity(seed: u64) -> CapacityCase {
 }
 
 /// What was said of a limit, and what is true.
-pub struct ThrottleCase {
+pub(crate) struct ThrottleCase {
     pub answer: ThrottleAnswer,
     pub kind: LimitKind,
     pub refill_per_s: f64,
@@ -46,7 +46,7 @@ pub struct ThrottleCase {
 }
 
 /// A gateway with a token bucket, or every third time one that counts what is under way.
-pub fn throttle(seed: u64) -> ThrottleCase {
+pub(crate) fn throttle(seed: u64) -> ThrottleCase {
     let mut chance = Chance::new(seed ^ 0x7407);
     let (per, scope) =
         chance.one_of(&[("all", Scope::Global), ("key", Scope::Key), ("address", Scope::Address)]);
@@ -85,5 +85,78 @@ pub fn throttle(seed: u64) -> ThrottleCase {
         settings,
         probe,
         history,
+    }
+}
+
+/// What was said of cold starts, and what is true.
+pub(crate) struct ColdStartCase {
+    pub answer: ColdStartAnswer,
+    pub keep_alive_s: f64,
+    pub queueing: Queueing,
+    pub per_instance: f64,
+    pub start_every_s: f64,
+    pub settings: Value,
+    pub probe: ColdStart,
+    pub history: Vec<Done>,
+    /// How many instances each round started.
+    pub started: Vec<f64>,
+}
+
+impl ColdStartCase {
+    /// For which share of the requests of bursts of a size, sent for this, an instance was started.
+    pub(crate) fn cold_share(&self, size: u32, when: When) -> f64 {
+        let purpose = match when {
+            When::First => "for the first time",
+            When::Short => "shortly after as many",
+            When::Gap => "to see who is still there",
+            When::Long => "when none is there",
+            When::AfterLong => "to count instances",
+        };
+        let (mut started, mut sent) = (0.0, 0.0);
+        for (done, count) in self.history.iter().zip(&self.started) {
+            let is_it = done.round.load == Load::Burst { requests: size };
+            if is_it && done.round.purpose.ends_with(purpose) {
+                started += count;
+                sent += f64::from(size);
+            }
+        }
+        started / sent
+    }
+}
+
+/// A function with one of the three policies in turn.
+pub(crate) fn cold_start(seed: u64) -> ColdStartCase {
+    let mut chance = Chance::new(seed ^ 0xc01d);
+    let (profile, queueing) = [
+        ("lambda", Queueing::None),
+        ("google-function", Queueing::Bounded),
+        ("azure-function", Queueing::Unlimited),
+    ][usize::try_from(seed % 3).unwrap()];
+    let keep_alive_s = chance.scaled(25.0, 900.0);
+    let work_ms = chance.scaled(400.0, 2_000.0);
+    let per_instance = whole(chance.between(1.001, 8.0));
+    let start_every_s = chance.scaled(0.8, 8.0);
+    let warm_ms = chance.between(10.0, 30.0);
+    // What is hardly longer than what answers differ by is another test's.
+    let cold_ms = chance.scaled(300.0, 2_000.0).max(0.3 * work_ms);
+    let settings = json!({
+        "keep_alive_s": keep_alive_s, "work_ms": work_ms, "per_instance": per_instance,
+        "start_every_s": start_every_s, "warm_ms": warm_ms, "warm_p99_ms": 3.0 * warm_ms,
+        "cold_ms": cold_ms, "cold_p99_ms": 1.5 * cold_ms,
+    });
+    let mut lab = Lab::of(profile, seed, &settings);
+    lab.least_idle_s = chance.one_of(&[0.0, 1.0, 4.0]);
+    let probe = ColdStart::default();
+    let (history, _) = lab.run(&probe);
+    ColdStartCase {
+        answer: probe.answer(&history),
+        keep_alive_s,
+        queueing,
+        per_instance: f64::from(per_instance),
+        start_every_s,
+        settings,
+        probe,
+        history,
+        started: lab.started,
     }
 }

@@ -10,16 +10,16 @@ use crate::simulated::Chance;
 type Say = Box<dyn FnMut(u64, &Ask, &mut Chance) -> (u64, u16) + Send>;
 
 /// Whatever a test says: after how many microseconds each request ends, and with which status.
-pub struct Odd {
+pub(crate) struct Odd {
     say: Say,
     chance: Chance,
 }
 
 impl Odd {
-    pub fn new(
+    pub(crate) fn service(
         seed: u64,
         say: impl FnMut(u64, &Ask, &mut Chance) -> (u64, u16) + Send + 'static,
-    ) -> Box<Self> {
+    ) -> Box<dyn Service> {
         Box::new(Self { say: Box::new(say), chance: Chance::new(seed) })
     }
 }

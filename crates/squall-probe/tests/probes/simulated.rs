@@ -13,7 +13,7 @@ const ROUNDS: usize = 400;
 const TIMEOUT_US: u64 = 60_000_000;
 
 /// A service, and what time it is.
-pub struct Lab {
+pub(crate) struct Lab {
     service: Box<dyn Service>,
     now_us: u64,
     connections: u64,
@@ -24,14 +24,16 @@ pub struct Lab {
     pub least_idle_s: f64,
     /// From how many addresses a fleet of many comes.
     pub addresses: u32,
-    /// How many requests were sent.
-    pub sent: u64,
+    /// By how many microseconds it measures answers longer than they take.
+    pub adds_us: u64,
+    /// Microseconds of a processor that a request takes.
+    pub cpu_us: f64,
     /// How many instances were started by each round, if the service starts any.
     pub started: Vec<f64>,
 }
 
 impl Lab {
-    pub fn new(service: Box<dyn Service>) -> Self {
+    pub(crate) fn new(service: Box<dyn Service>) -> Self {
         Self {
             service,
             now_us: 0,
@@ -40,21 +42,22 @@ impl Lab {
             most_per_s: 1e6,
             least_idle_s: 0.0,
             addresses: u32::MAX,
-            sent: 0,
+            adds_us: 0,
+            cpu_us: 0.0,
             started: Vec::new(),
         }
     }
 
-    pub fn of(profile: &str, seed: u64, settings: &serde_json::Value) -> Self {
+    pub(crate) fn of(profile: &str, seed: u64, settings: &serde_json::Value) -> Self {
         Self::new(Profile::named(profile).unwrap().service(seed, settings).unwrap())
     }
 
-    pub fn number(&self, name: &str) -> f64 {
+    pub(crate) fn number(&self, name: &str) -> f64 {
         self.service.truth().numbers.get(name).and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN)
     }
 
     /// Sends a probe's rounds until it has enough; says what became of them, and how it ended.
-    pub fn run<P: Probe>(&mut self, probe: &P) -> (Vec<Done>, Step) {
+    pub(crate) fn run<P: Probe>(&mut self, probe: &P) -> (Vec<Done>, Step) {
         let mut history = Vec::new();
         loop {
             match probe.next(&history) {
@@ -69,7 +72,7 @@ impl Lab {
     }
 
     /// Sends one round.
-    pub fn send(&mut self, round: &Round) -> Observed {
+    pub(crate) fn send(&mut self, round: &Round) -> Observed {
         let before = self.number("cold_starts");
         let idle_s = round.idle_s.max(self.least_idle_s);
         self.now_us += micros(idle_s);
@@ -144,8 +147,7 @@ impl<'a> Sending<'a> {
         };
         let from_us = self.lab.now_us + at_us;
         let answer = self.lab.service.ask(from_us, &ask);
-        self.lab.sent += 1;
-        let took_us = answer.done_at_us.saturating_sub(from_us);
+        let took_us = answer.done_at_us.saturating_sub(from_us) + self.lab.adds_us;
         let timed_out = took_us > TIMEOUT_US;
         let took_us = took_us.min(TIMEOUT_US);
         let end_us = at_us + took_us;
@@ -191,6 +193,9 @@ impl<'a> Sending<'a> {
     fn rate(&mut self, per_s: f64, seconds: f64) {
         let can = self.lab.most_per_s;
         self.observed.tainted = per_s > can;
+        // Where the generators are at their end, requests begin late.
+        self.observed.lag_us = vec![(if per_s > can { 40_000 } else { 80 }, 1)];
+        self.observed.cpu_s = per_s.min(can) * seconds * self.lab.cpu_us / 1e6;
         let count = (per_s.min(can) * seconds).round();
         for number in 0..whole(count) {
             self.ask(micros(f64::from(number) / per_s.min(can)), number);
@@ -236,15 +241,15 @@ impl<'a> Sending<'a> {
 
 /// Numbers that look random and are the same for the same seed.
 #[derive(Debug, Clone)]
-pub struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x2545_f491_4f6c_dd1d).wrapping_add(0x0b0e))
     }
 
     /// In 0..1, by `SplitMix64`.
-    pub fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -252,16 +257,16 @@ impl Chance {
         ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    pub fn between(&mut self, low: f64, high: f64) -> f64 {
+    pub(crate) fn between(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.uniform()
     }
 
     /// Each factor as likely.
-    pub fn scaled(&mut self, low: f64, high: f64) -> f64 {
+    pub(crate) fn scaled(&mut self, low: f64, high: f64) -> f64 {
         self.between(low.ln(), high.ln()).exp()
     }
 
-    pub fn one_of<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(crate) fn one_of<T: Copy>(&mut self, of: &[T]) -> T {
         let place = (0..of.len()).position(|place| self.uniform() < 1.0 / (of.len() - place) as f64);
         of[place.unwrap_or(of.len() - 1)]
     }
@@ -269,7 +274,7 @@ impl Chance {
 
 /// Rounded up.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers of tests")]
-pub fn whole(value: f64) -> u32 {
+pub(crate) fn whole(value: f64) -> u32 {
     value.ceil() as u32
 }
 

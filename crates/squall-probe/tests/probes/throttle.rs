@@ -104,7 +104,7 @@ fn one_address_for_all_generators_does_not_tell_who_shares_a_limit() {
 
 #[test]
 fn what_is_never_turned_away_has_no_limit_that_was_found() {
-    let mut lab = Lab::new(Odd::new(1, |_, _, _| (3_000, 200)));
+    let mut lab = Lab::new(Odd::service(1, |_, _, _| (3_000, 200)));
     let probe = Throttle::default();
     let (_, step, answer) = ask(&mut lab, &probe);
     assert!(step == Step::Enough && claims_nothing(&answer), "{answer:?}");
@@ -126,7 +126,7 @@ fn who_is_down_broken_or_closed_to_all_is_left_alone() {
     for (status, word, rounds) in
         [(500, "all requests fail", 1), (0, "all requests fail", 1), (429, "turned away", 4)]
     {
-        let mut lab = Lab::new(Odd::new(1, move |_, _, _| (2_000, status)));
+        let mut lab = Lab::new(Odd::service(1, move |_, _, _| (2_000, status)));
         let (history, step, answer) = ask(&mut lab, &Throttle::default());
         assert!(matches!(&step, Step::Stop(why) if why.contains(word)), "{step:?}");
         assert!(history.len() == rounds && claims_nothing(&answer), "{answer:?}");
