@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 pub struct Round {
     /// What it is for, in a few words: "burst of 100", "40 requests a second".
     pub purpose: String,
-    /// Nothing is sent for so long before it, counted from the last request of the round before.
+    /// Nothing is sent for so long before it, counted from when the last request of the round before had ended.
     pub idle_s: f64,
+    /// So many seconds at its beginning are there to warm up: their answers are not among `good_us` and `limited_us`.
+    #[serde(default)]
+    pub warm_s: f64,
     /// What is sent.
     pub load: Load,
     /// Over which connections.
@@ -56,6 +59,7 @@ pub enum Connections {
 
 /// What became of a round.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Observed {
     /// How long nothing had really been sent before it.
     pub idle_s: f64,
@@ -68,6 +72,14 @@ pub struct Observed {
     pub limited_us: Vec<(u64, u64)>,
     /// Seconds that `Retry-After` named, and how often each was named.
     pub retry_after_s: Vec<(f64, u64)>,
+    /// Microseconds by which requests were begun later than they were due, as pairs like the others; empty if unknown.
+    pub lag_us: Vec<(u64, u64)>,
+    /// How requests ended that were neither good nor turned away, by name ("503", "refused"), and how often.
+    pub failures: Vec<(String, u64)>,
+    /// From how many addresses the service saw them come; 0 if unknown.
+    pub addresses: u32,
+    /// Seconds of processor that the generators used; 0 if unknown.
+    pub cpu_s: f64,
     /// Whether the generators, not the service, set the pace in it.
     pub tainted: bool,
 }

@@ -2,7 +2,7 @@
 
 /// Two lines that meet.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Hinge {
+pub struct Hinge {
     /// Where.
     pub knee: f64,
     /// The value there.
@@ -21,7 +21,8 @@ pub(crate) struct Hinge {
 const TRIED: usize = 80;
 
 /// The two lines through `(x, y)` points; `None` of fewer than eight, or where x does not vary.
-pub(crate) fn hinge(points: &[(f64, f64)]) -> Option<Hinge> {
+#[must_use]
+pub fn hinge(points: &[(f64, f64)]) -> Option<Hinge> {
     let points: Vec<(f64, f64)> =
         points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
     if points.len() < 8 {

@@ -4,7 +4,7 @@ use super::hinge::solve;
 
 /// The law's parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Scalability {
+pub struct Scalability {
     /// What one alone gets through (λ).
     pub single: f64,
     /// How much waits for what only one can have (σ).
@@ -17,19 +17,22 @@ pub(crate) struct Scalability {
 
 impl Scalability {
     /// How much N at a time get through.
-    pub(crate) fn throughput(&self, n: f64) -> f64 {
+    #[must_use]
+    pub fn throughput(&self, n: f64) -> f64 {
         self.single * n / (1.0 + self.contention * (n - 1.0) + self.coherency * n * (n - 1.0))
     }
 
     /// With so many it is the most; without an end where they cost each other nothing.
-    pub(crate) fn peak(&self) -> Option<f64> {
+    #[must_use]
+    pub fn peak(&self) -> Option<f64> {
         (self.coherency > 1e-12).then(|| ((1.0 - self.contention).max(0.0) / self.coherency).sqrt())
     }
 }
 
 /// Fits `(N, X)` points: `N/X` is linear in 1, N−1 and N(N−1), weighted so that errors of X count alike. `None` of fewer
 /// than six.
-pub(crate) fn scalability(points: &[(f64, f64)]) -> Option<Scalability> {
+#[must_use]
+pub fn scalability(points: &[(f64, f64)]) -> Option<Scalability> {
     let points: Vec<(f64, f64)> = points.iter().copied().filter(|(n, x)| *n >= 1.0 && *x > 0.0).collect();
     if points.len() < 6 {
         return None;

@@ -1,0 +1,353 @@
+//! How much can it take: the highest rate that keeps a threshold.
+//!
+//! The rate doubles, in short steps, until the threshold is broken; then it is asked where the answer is least certain
+//! ([`crate::search`]). Where a step was more than the service can take, what it still got through says where to ask
+//! next, which saves most of the bisection.
+
+mod answer;
+mod judge;
+
+use serde::{Deserialize, Serialize};
+
+use crate::estimate::{Estimate, bounded};
+use crate::probe::{Done, Outlook, Probe, Step};
+use crate::round::Round;
+use crate::search::{Known, Search};
+use crate::walk::Walk;
+
+pub use answer::{CapacityAnswer, CapacityPoint, Knee};
+use judge::Verdict;
+
+/// By which factor the rate grows until the threshold is broken.
+const GROWTH: f64 = 2.0;
+
+/// So often the rate is halved where the first one is too high already.
+const HALVINGS: usize = 8;
+
+/// So often a rate is tried again that breaks the threshold less each time.
+const REPEATS: usize = 6;
+
+/// After so many steps noise is called noise.
+const PATIENCE: usize = 14;
+
+/// Settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Capacity {
+    /// What is to be kept.
+    pub threshold: Threshold,
+    /// The first rate, in requests a second.
+    pub start_per_s: f64,
+    /// No rate is higher.
+    pub most_per_s: f64,
+    /// How long a step takes; while the rate still grows, less.
+    pub step_s: f64,
+    /// Half the width of the interval that is wanted, as a share of the rate.
+    pub precision: f64,
+    /// So many rounds at most.
+    pub most_rounds: u32,
+}
+
+/// What a service must keep.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Threshold {
+    /// How long answers may take.
+    pub latency: Option<LatencyLimit>,
+    /// Which share of requests may fail.
+    pub error_rate: f64,
+}
+
+/// How long answers may take.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LatencyLimit {
+    /// Which share of answers, in 0..1.
+    pub share: f64,
+    /// Comes within so many milliseconds.
+    pub within_ms: f64,
+}
+
+impl Default for Threshold {
+    fn default() -> Self {
+        Self { latency: Some(LatencyLimit { share: 0.99, within_ms: 500.0 }), error_rate: 0.01 }
+    }
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Self {
+            threshold: Threshold::default(),
+            start_per_s: 10.0,
+            most_per_s: 10_000.0,
+            step_s: 10.0,
+            precision: 0.03,
+            most_rounds: 40,
+        }
+    }
+}
+
+/// A step, and what it says.
+#[derive(Debug, Clone, Copy)]
+struct Judged<'a> {
+    done: &'a Done,
+    verdict: Verdict,
+    /// The same rate was tried again because it got better.
+    is_outdated: bool,
+}
+
+impl Judged<'_> {
+    /// Whether it says something of the service as it is now.
+    fn counts(&self) -> bool {
+        !self.verdict.tainted && !self.is_outdated
+    }
+
+    fn is_broken(&self) -> bool {
+        self.verdict.broken > 0.5
+    }
+}
+
+/// What is known on the way.
+#[derive(Debug, Default)]
+struct Found<'a> {
+    steps: Vec<Judged<'a>>,
+    /// The lowest rate at which the generators set the pace.
+    ceiling: Option<f64>,
+    is_noise: bool,
+    /// At some rate the first step was worse than the second.
+    warms_up: bool,
+    /// Why it stopped.
+    trouble: Option<String>,
+}
+
+impl Found<'_> {
+    /// The highest rate that kept the threshold, if none below broke it.
+    fn kept(&self) -> Option<f64> {
+        let of = |is_broken: bool| {
+            let steps = self.steps.iter().filter(move |step| step.counts() && step.is_broken() == is_broken);
+            steps.map(|step| step.done.rate())
+        };
+        let lowest_broken = of(true).fold(f64::INFINITY, f64::min);
+        of(false).filter(|rate| *rate < lowest_broken).reduce(f64::max)
+    }
+
+    /// Whether a rate just below was kept, and one just above broken.
+    fn was_asked_beside(&self, estimate: &Estimate) -> bool {
+        let reach = 1.5 * (estimate.high - estimate.low);
+        let mut beside = [false, false];
+        for step in self.steps.iter().filter(|step| step.counts()) {
+            let rate = step.done.rate();
+            beside[0] |= !step.is_broken() && rate > estimate.value - reach && rate < estimate.high;
+            beside[1] |= step.is_broken() && rate < estimate.value + reach && rate > estimate.low;
+        }
+        beside == [true, true]
+    }
+
+    /// How often a rate was asked for, or one that is hardly another.
+    fn asked_near(&self, rate: f64) -> usize {
+        self.steps.iter().filter(|step| (step.done.rate() / rate - 1.0).abs() < 0.003).count()
+    }
+
+    /// What is known of the change from kept to broken, where there are both.
+    fn known(&self) -> Option<Known> {
+        let mut search = Search::default();
+        for step in self.steps.iter().filter(|step| step.counts()) {
+            search.note(step.done.rate(), step.verdict.broken);
+            if let Some(limit) = step.verdict.limit {
+                search.hint(limit);
+            }
+        }
+        search.known()
+    }
+}
+
+impl Probe for Capacity {
+    type Answer = CapacityAnswer;
+
+    fn outlook(&self) -> Outlook {
+        let settings = self.bounded();
+        let rounds = settings.most_rounds;
+        let most = f64::from(rounds) * settings.most_per_s * settings.step_s;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within bounds")]
+        let requests = most.min(1e18) as u64;
+        // Pauses in which what has piled up is worked off are counted as a quarter more.
+        let takes_s = f64::from(rounds) * (settings.step_s * 1.25 + 1.0);
+        Outlook { rounds, requests, peak_per_s: settings.most_per_s, takes_s }
+    }
+
+    fn next(&self, history: &[Done]) -> Step {
+        self.bounded().went(history).1
+    }
+
+    fn answer(&self, history: &[Done]) -> CapacityAnswer {
+        let settings = self.bounded();
+        let (found, _, spent) = settings.went(history);
+        settings.told(&found, spent)
+    }
+}
+
+impl Capacity {
+    /// Within what makes sense.
+    fn bounded(&self) -> Self {
+        let start_per_s = bounded(self.start_per_s, 0.01, 1e6, 10.0);
+        let latency =
+            self.threshold.latency.filter(|limit| limit.within_ms > 0.0).map(|limit| LatencyLimit {
+                share: bounded(limit.share, 0.01, 0.9999, 0.99),
+                within_ms: bounded(limit.within_ms, 0.001, 1e7, 500.0),
+            });
+        Self {
+            threshold: Threshold { latency, error_rate: bounded(self.threshold.error_rate, 0.0, 0.99, 0.01) },
+            start_per_s,
+            most_per_s: bounded(self.most_per_s, start_per_s, 1e7, 10_000.0),
+            step_s: bounded(self.step_s, 4.0, 600.0, 10.0).ceil(),
+            precision: bounded(self.precision, 0.005, 0.3, 0.03),
+            most_rounds: self.most_rounds.clamp(4, 200),
+        }
+    }
+
+    fn went<'a>(&self, history: &'a [Done]) -> (Found<'a>, Step, crate::walk::Spent) {
+        let mut walk = Walk::new(history, self.most_rounds as usize);
+        let mut found = Found::default();
+        let step = match self.walk(&mut walk, &mut found) {
+            Ok(()) => Step::Enough,
+            Err(step) => step,
+        };
+        if let Step::Stop(why) = &step {
+            found.trouble = Some(why.clone());
+        }
+        (found, step, walk.spent())
+    }
+
+    /// The way: to warm up, to grow until it breaks, and to close in.
+    fn walk<'a>(&self, walk: &mut Walk<'a>, found: &mut Found<'a>) -> Result<(), Step> {
+        let first = walk.send(Round::rate(self.start_per_s, (self.step_s / 2.0).ceil()).to("to warm up"))?;
+        if let Some(why) = first.observed.trouble() {
+            return Err(Step::Stop(why));
+        }
+        if first.observed.limited() > first.observed.good() {
+            return Err(Step::Stop(
+                "most requests are turned away at the lowest rate already: look for the limit first"
+                    .to_owned(),
+            ));
+        }
+        if !self.bracket(walk, found)? {
+            return Ok(());
+        }
+        self.close_in(walk, found)
+    }
+
+    /// From a rate that is kept to one that is not; whether there are both.
+    fn bracket<'a>(&self, walk: &mut Walk<'a>, found: &mut Found<'a>) -> Result<bool, Step> {
+        let mut rate = self.start_per_s;
+        loop {
+            let mut verdict = self.step(walk, found, rate, true)?;
+            for _ in 0..REPEATS {
+                if verdict.broken <= 0.5 || !verdict.may_pass || verdict.tainted {
+                    break;
+                }
+                let before = found.steps.len().saturating_sub(1);
+                let again = self.step(walk, found, rate, true)?;
+                let gets_better = again.severity < 0.8 * verdict.severity;
+                if let (true, Some(step)) = (gets_better, found.steps.get_mut(before)) {
+                    step.is_outdated = true;
+                }
+                found.warms_up |= again.broken <= 0.5;
+                verdict = again;
+                if !gets_better {
+                    break;
+                }
+            }
+            if verdict.tainted {
+                // Between what was kept and what the generators cannot make there may be a rate that they can.
+                let kept = found.kept().unwrap_or(rate / GROWTH);
+                if rate / kept < 1.2 || found.steps.iter().filter(|step| step.verdict.tainted).count() > 3 {
+                    return Ok(false);
+                }
+                rate = (rate * kept).sqrt();
+            } else if verdict.broken > 0.5 {
+                break;
+            } else if rate >= self.most_per_s || found.ceiling.is_some_and(|ceiling| rate * 1.2 > ceiling) {
+                return Ok(false);
+            } else {
+                let next = found.ceiling.map_or(rate * GROWTH, |ceiling| (rate * ceiling).sqrt());
+                rate = next.min(self.most_per_s);
+            }
+        }
+        for _ in 0..HALVINGS {
+            if found.kept().is_some() {
+                return Ok(true);
+            }
+            rate /= GROWTH;
+            self.step(walk, found, rate, true)?;
+        }
+        Ok(found.kept().is_some())
+    }
+
+    /// Asks where it is least certain until it is certain enough.
+    fn close_in<'a>(&self, walk: &mut Walk<'a>, found: &mut Found<'a>) -> Result<(), Step> {
+        while walk.left() > 0 {
+            let Some(known) = found.known().filter(|known| known.gain > 0.0 || found.steps.len() < PATIENCE)
+            else {
+                found.is_noise = true;
+                return Ok(());
+            };
+            let is_close = known.estimate().is_some_and(|estimate| {
+                estimate.width() <= 2.0 * self.precision && found.was_asked_beside(&estimate)
+            });
+            if is_close && known.gain > 0.0 {
+                return Ok(());
+            }
+            let rate = self.least_certain(found, &known).clamp(self.start_per_s / 256.0, self.most_per_s);
+            self.step(walk, found, rate, false)?;
+        }
+        Ok(())
+    }
+
+    /// Just below and just above what it got through when it was asked for more, while that is not certain; or the middle
+    /// of what is left.
+    fn least_certain(&self, found: &Found<'_>, known: &Known) -> f64 {
+        let limits = found.steps.iter().rev().filter_map(|step| step.verdict.limit);
+        let within = (known.quantile(0.02) * 0.98, known.quantile(0.98) * 1.02);
+        for limit in limits.take(3).filter(|limit| (within.0..within.1).contains(limit)) {
+            let (below, above) = (limit * (1.0 - self.precision * 0.7), limit * (1.0 + self.precision * 0.7));
+            let is_open = |rate: f64| (0.1..0.9).contains(&known.before(rate)) && found.asked_near(rate) < 2;
+            if is_open(below) {
+                return below;
+            }
+            if is_open(above) {
+                return above;
+            }
+        }
+        // Where the answer is maybe, asking again tells less than asking beside it.
+        let middle = known.quantile(0.5);
+        match found.asked_near(middle) {
+            0 | 1 => middle,
+            often if often % 2 == 0 => known.quantile(0.25),
+            _ => known.quantile(0.75),
+        }
+    }
+
+    /// One step at a rate.
+    fn step<'a>(
+        &self,
+        walk: &mut Walk<'a>,
+        found: &mut Found<'a>,
+        rate: f64,
+        is_short: bool,
+    ) -> Result<Verdict, Step> {
+        let percentile = self.threshold.latency.map_or(0.9, |limit| limit.share);
+        // A step needs as many requests as its percentile is worth; while the rate grows, a few.
+        let (least, shortest) = if is_short { (2.0, 4.0) } else { (16.0, 2.0) };
+        let seconds = (least / (1.0 - percentile) / rate).clamp(self.step_s / shortest, self.step_s).ceil();
+        let idle_s = found.steps.last().map_or(0.0, |step| step.verdict.drains_s);
+        let mut round = Round::rate(rate, seconds).after(idle_s);
+        round.warm_s = (seconds / 4.0).floor().min(2.0);
+        let done = walk.send(round)?;
+        let verdict = judge::judge(&self.threshold, done);
+        found.steps.push(Judged { done, verdict, is_outdated: false });
+        if verdict.tainted {
+            found.ceiling = Some(found.ceiling.map_or(done.rate(), |ceiling| ceiling.min(done.rate())));
+        }
+        Ok(verdict)
+    }
+}

@@ -1,0 +1,163 @@
+//! Functions with the three policies, and services that have no cold starts or hide them.
+
+use serde_json::json;
+use squall_probe::{ColdStart, ColdStartAnswer, Done, Probe, Queueing, Step, When};
+
+use crate::cases;
+use crate::odd::Odd;
+use crate::simulated::Lab;
+
+fn ask(lab: &mut Lab, probe: &ColdStart) -> (Vec<Done>, Step, ColdStartAnswer) {
+    let (history, step) = lab.run(probe);
+    let answer = probe.answer(&history);
+    (history, step, answer)
+}
+
+fn claims_nothing(answer: &ColdStartAnswer) -> bool {
+    answer.keep_alive_s.is_none()
+        && answer.cold_ms.is_none()
+        && answer.added_ms.is_none()
+        && answer.cold.is_none()
+        && answer.queueing.is_none()
+        && answer.started_at_once.is_none()
+}
+
+#[test]
+fn how_long_instances_are_kept_the_share_of_cold_ones_and_the_policy_are_found() {
+    let mut held = 0;
+    for seed in 0..24 {
+        let case = cases::cold_start(seed);
+        let answer = &case.answer;
+        let about = || format!("seed {seed}: {} {answer:?}", case.settings);
+        let kept = answer.keep_alive_s.unwrap_or_else(|| panic!("{}", about()));
+        assert!((kept.value / case.keep_alive_s - 1.0).abs() <= 0.1, "{}", about());
+        held += usize::from((kept.low..=kept.high).contains(&case.keep_alive_s));
+        assert_eq!(answer.queueing, Some(case.queueing), "{}", about());
+        for (size, when) in [(1, When::Long), (100, When::Long), (100, When::Short)] {
+            let point = answer.bursts.iter().rfind(|point| point.size == size && point.when == when);
+            let found = point.and_then(|point| point.cold_share).unwrap_or_else(|| panic!("{}", about()));
+            let truth = case.cold_share(size, when);
+            assert!((found.value - truth).abs() <= 0.03, "{size} {when:?} true {truth} {}", about());
+        }
+        if case.queueing == Queueing::Bounded {
+            let found = answer.per_instance.unwrap();
+            assert!((found.value - case.per_instance).abs() < 0.5, "{}", about());
+        }
+        if case.queueing == Queueing::Unlimited {
+            let found = answer.started_per_s.unwrap();
+            assert!((found.value * case.start_every_s - 1.0).abs() < 0.15, "{}", about());
+        }
+        let is_said = |untold: &String| untold.contains("hardly longer");
+        assert!(answer.untold.iter().all(is_said), "{}", about());
+    }
+    assert!(held >= 20, "{held} of 24");
+}
+
+/// The defaults of the profiles are what `STeLLAR` measured: a single cold start of AWS 448 ms, 676 at the 99th
+/// percentile; with a second of work a burst of 100 takes 1.5, 3 to 4, and about 19 s as a median.
+#[test]
+fn the_profiles_are_measured_as_stellar_measured_them() {
+    let spread = |profile: &str, work_ms: f64, size: u32| {
+        let mut lab = Lab::of(profile, 4, &json!({ "work_ms": work_ms }));
+        let probe = ColdStart { repeats: 5, ..ColdStart::default() };
+        let answer = ask(&mut lab, &probe).2;
+        let point = answer.bursts.iter().find(|point| point.size == size && point.when == When::Long);
+        (point.unwrap().took.unwrap(), answer.queueing, answer.keep_alive_s.unwrap().value)
+    };
+    let (burst, queueing, kept_s) = spread("lambda", 0.0, 100);
+    assert!(
+        (burst.p50_ms / 448.0 - 1.0).abs() < 0.05 && (burst.p99_ms / 676.0 - 1.0).abs() < 0.1,
+        "{burst:?}"
+    );
+    assert!((kept_s / 600.0 - 1.0).abs() < 0.1, "{kept_s}");
+    // What takes no time shows no queue.
+    assert_eq!(queueing, None);
+    let (burst, queueing, _) = spread("lambda", 1_000.0, 100);
+    assert!((1_350.0..1_650.0).contains(&burst.p50_ms) && queueing == Some(Queueing::None), "{burst:?}");
+    let (burst, queueing, _) = spread("google-function", 1_000.0, 100);
+    assert!((2_800.0..4_200.0).contains(&burst.p50_ms) && queueing == Some(Queueing::Bounded), "{burst:?}");
+    let (burst, queueing, _) = spread("azure-function", 1_000.0, 100);
+    assert!(
+        (13_000.0..25_000.0).contains(&burst.p50_ms) && queueing == Some(Queueing::Unlimited),
+        "{burst:?}"
+    );
+}
+
+#[test]
+fn instances_that_outlive_every_pause_are_said_to() {
+    for profile in ["lambda", "google-function"] {
+        let mut lab = Lab::of(profile, 2, &json!({ "work_ms": 800.0, "keep_alive_s": 4_000.0 }));
+        let answer = ask(&mut lab, &ColdStart { longest_gap_s: 300.0, ..ColdStart::default() }).2;
+        assert_eq!((answer.keep_alive_s, answer.cold_after_s), (None, None), "{answer:?}");
+        assert_eq!(answer.warm_after_s, Some(300.0));
+        assert!(
+            answer.untold.iter().any(|untold| untold.contains("longer than 300 s")),
+            "{:?}",
+            answer.untold
+        );
+    }
+}
+
+#[test]
+fn a_service_without_instances_to_start_has_no_cold_starts() {
+    for seed in 0..5 {
+        let mut lab = Lab::of("healthy", seed, &json!({}));
+        let (_, step, answer) = ask(&mut lab, &ColdStart { longest_gap_s: 100.0, ..ColdStart::default() });
+        assert!(step == Step::Enough && claims_nothing(&answer), "seed {seed}: {answer:?}");
+        assert!(answer.untold[0].contains("as quick as ever"), "{:?}", answer.untold);
+    }
+}
+
+#[test]
+fn answers_from_a_cache_are_recognised_by_their_haste() {
+    let mut lab = Lab::new(Odd::service(1, |_, _, _| (2_000, 200)));
+    let probe = ColdStart { expected_ms: Some(1_000.0), ..ColdStart::default() };
+    let (history, step, answer) = ask(&mut lab, &probe);
+    assert!(matches!(&step, Step::Stop(why) if why.contains("cache")), "{step:?}");
+    assert!(history.len() == 2 && claims_nothing(&answer));
+}
+
+#[test]
+fn noise_that_is_longer_than_a_cold_start_hides_it() {
+    for seed in 0..5 {
+        let settings = json!({ "work_ms": 300.0, "noise": 1.0, "cold_ms": 250.0, "cold_p99_ms": 300.0, "keep_alive_s": 60.0 });
+        let mut lab = Lab::of("lambda", seed, &settings);
+        let answer = ask(&mut lab, &ColdStart { longest_gap_s: 200.0, ..ColdStart::default() }).2;
+        assert!(answer.keep_alive_s.is_none() && answer.queueing.is_none(), "seed {seed}: {answer:?}");
+        assert!(!answer.untold.is_empty());
+    }
+}
+
+#[test]
+fn who_is_down_broken_or_closed_to_all_is_left_alone() {
+    for (status, word) in [(500, "all requests fail"), (0, "all requests fail"), (429, "turned away")] {
+        let mut lab = Lab::new(Odd::service(1, move |_, _, _| (2_000, status)));
+        let (history, step, answer) = ask(&mut lab, &ColdStart::default());
+        assert!(matches!(&step, Step::Stop(why) if why.contains(word)), "{step:?}");
+        assert!(history.len() == 1 && claims_nothing(&answer), "{answer:?}");
+    }
+}
+
+#[test]
+fn an_interrupted_probe_claims_only_what_it_saw() {
+    for seed in 0..6 {
+        let case = cases::cold_start(seed);
+        for length in 0..=case.history.len() {
+            let answer = case.probe.answer(&case.history[..length]);
+            let about = || format!("seed {seed}, {length} rounds: {} {answer:?}", case.settings);
+            let kept = answer.keep_alive_s;
+            assert!(
+                kept.is_none_or(
+                    |kept| kept.low * 0.9 <= case.keep_alive_s && case.keep_alive_s <= kept.high * 1.1
+                ),
+                "{}",
+                about()
+            );
+            assert!(answer.warm_after_s.is_none_or(|warm_s| warm_s <= case.keep_alive_s), "{}", about());
+            assert!(answer.queueing.is_none_or(|queueing| queueing == case.queueing), "{}", about());
+            let next = case.probe.next(&case.history[..length]);
+            let then = case.history.get(length).map(|done| Step::Send(done.round.clone()));
+            assert!(then.is_none_or(|then| then == next), "{}", about());
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Probes in virtual time, against services whose parameters they do not know.
+
+mod capacity;
+#[expect(clippy::unwrap_used, reason = "a case that cannot be made is a mistake in it")]
+mod cases;
+mod cold_start;
+mod odd;
+mod own;
+#[expect(clippy::unwrap_used, reason = "a case that cannot be made is a mistake in it")]
+mod simulated;
+mod throttle;
