@@ -298,8 +298,17 @@ fn what_was_said_before_a_source_was_gone_is_kept() {
     let place = Place::new();
     let telemetry = format!("  - {{ prometheus: 'http://{prometheus}', queries: {{ pods: pods }} }}");
     place.write("plan.yaml", &plan(server.address(), "{ users: 1, duration: 12s }", &telemetry));
-    let ran = place.run(&["run", "plan.yaml", "--out", "out", "--progress", "none"]);
+    let ran = place.run(&["run", "plan.yaml", "--out", "out", "--progress", "none", "--output", "json"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
+    // Whoever watches the run sees the latest value after the first look.
+    let frames = ran.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let told: Vec<Value> = frames.filter_map(|frame| frame["telemetry"].get(0).cloned()).collect();
+    let last = told.last().expect("a frame with it");
+    assert_eq!(
+        (&last["name"], &last["value"], &last["source"]),
+        (&json!("pods"), &json!(4.0), &json!("prometheus"))
+    );
+    assert!((0.5..9.0).contains(&last["age_s"].as_f64().unwrap()), "{last}");
     let result = place.result("out");
     let values: Vec<f64> = points(series(&result, "pods")).into_iter().map(|(_, value)| value).collect();
     assert_eq!(values, [3.0, 4.0]);

@@ -186,6 +186,31 @@ fn seats_that_nobody_took_are_named_and_no_verdict_hangs_on_them() {
 }
 
 #[test]
+fn a_report_of_a_fleet_says_how_it_came_to_be_and_what_was_in_its_way() {
+    let throttled = vec!["1 seat: not taken, and not needed: throttled (Reason): raise it".to_owned()];
+    let mut facts = Facts { throttled, ..facts(Ending::Finished, &[]) };
+    let merged = merged([recorder(0, 40), recorder(1, 20)]);
+    let text = |facts: &Facts| {
+        let result = build(&plan(OPEN, &["GET /a"]), &merged, facts.clone());
+        assert!(html(&result).contains("Offered in vain: 1 seat: not taken"));
+        (terminal(&result, Style::default()), html(&result))
+    };
+    assert!(!text(&facts).0.contains(" fleet:"), "threads are there at once");
+    facts.run.backend = "aws".to_owned();
+    (facts.generators[0].init_ms, facts.generators[0].queued_ms) = (0.0, Some(40.0));
+    (facts.generators[1].init_ms, facts.generators[1].queued_ms) = (310.0, Some(95.0));
+    (facts.generators[1].start_skew_ms, facts.generators[1].deliveries) = (Some(-3.5), Some(3));
+    let (text, page) = text(&facts);
+    let line = " fleet: 1 started in 310ms to 310ms, 1 reused · queued 95.0ms · all ready 102ms · start skew 3.50ms\n";
+    assert!(text.contains(line), "{text}");
+    assert!(
+        text.contains(" offered in vain: 1 seat: not taken, and not needed: throttled (Reason): raise it")
+    );
+    assert!(page.contains("Environments: 1 started in 310ms to 310ms, 1 reused."));
+    assert!(page.contains("was there") && page.contains("95.0ms (3 times)"), "in the generators' table");
+}
+
+#[test]
 fn seconds_of_which_not_all_is_known_are_marked() {
     let mut lost = Recorder::new(1);
     lost.observe(0..4, Observation { observed_us: 1_000_000, ..Observation::default() });

@@ -4,6 +4,7 @@ use super::markup::{Html, decimal};
 use super::sections::{share, whole};
 use super::tables::{table, tall_table};
 use super::verdict::time;
+use crate::fleet;
 use crate::numbers::{count, significant};
 use crate::result::{Generator, RunResult};
 
@@ -78,30 +79,11 @@ pub(super) fn generators(html: &mut Html, result: &RunResult) {
     }
 }
 
-/// How many environments were there before.
+/// How many environments had to start, and how many were there before; threads are there at once.
 fn environments(html: &mut Html, result: &RunResult) {
-    if result.run.backend == "local" {
-        return;
+    if result.run.backend != "local" {
+        html.leaf("p", &[], &format!("Environments: {}.", fleet::environments(&result.generators)));
     }
-    let (mut starts, reused): (Vec<&Generator>, Vec<&Generator>) =
-        result.generators.iter().partition(|generator| generator.init_ms > 0.0);
-    starts.sort_by(|one, other| one.init_ms.total_cmp(&other.init_ms));
-    let started = match (starts.get(starts.len() / 2), starts.last()) {
-        (Some(median), Some(longest)) => format!(
-            "{} environment{} started, in {} (median) to {}",
-            count(starts.len() as u64),
-            if starts.len() == 1 { "" } else { "s" },
-            time(Some(median.init_ms)),
-            time(Some(longest.init_ms))
-        ),
-        _ => "No environment had to start".to_owned(),
-    };
-    let words = match reused.len() {
-        0 => format!("{started}; none was there before."),
-        1 => format!("{started}; one was there before."),
-        number => format!("{started}; {} were there before.", count(number as u64)),
-    };
-    html.leaf("p", &[], &words);
 }
 
 /// Where a target that limits by address sees the load come from.
