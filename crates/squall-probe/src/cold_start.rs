@@ -115,7 +115,7 @@ impl<'a> Found<'a> {
         let mut search = Search::default();
         let Some(kinds) = self.kinds() else { return search };
         for sent in self.bursts.iter().filter(|sent| sent.when == When::Gap) {
-            let (idle_s, pairs) = (sent.done.observed.idle_s, &sent.done.observed.good_us);
+            let (idle_s, pairs) = (sent.done.observed.rested_s(), &sent.done.observed.good_us);
             if let Some(share) = kinds.cold_share(pairs) {
                 if sent.size == 1 {
                     search.note(idle_s, pairs.first().map_or(share, |pair| kinds.chance(pair.0)));
@@ -269,11 +269,16 @@ impl ColdStart {
                     break;
                 }
                 let gap_s = known.quantile(0.5).clamp(SHORT_S, self.longest_gap_s);
+                let near = |sent: &&Sent<'_>| (sent.done.observed.rested_s() / gap_s - 1.0).abs() < 0.005;
+                if found.bursts.iter().filter(|sent| sent.when == When::Gap).filter(near).count() >= 3 {
+                    // Some are gone and some are not, whatever the pause: no more will be known.
+                    break;
+                }
                 Self::burst(walk, found, size, gap_s, When::Gap)?;
             }
             // Whoever is gone after a pause is gone after a longer one: otherwise it was chance.
             let Some(kept) = found.kept().known().and_then(|known| known.estimate()) else { return Ok(()) };
-            let longer_s = (1.2 * kept.high).min(self.longest_gap_s.max(kept.high));
+            let longer_s = (1.2 * kept.high).min(self.longest_gap_s);
             Self::burst(walk, found, size, longer_s, When::Gap)?;
             if found.was_last_cold() {
                 return Ok(());
@@ -314,7 +319,7 @@ impl ColdStart {
         let Some(high) = kept.map(|kept| kept.high).or(shortest).filter(|_| !found.outlives) else {
             return Ok(());
         };
-        let gap_s = (1.1 * high).min(self.longest_gap_s.max(high));
+        let gap_s = (1.1 * high).min(self.longest_gap_s);
         let largest = self.largest();
         for _ in 0..self.repeats {
             Self::burst(walk, found, 1, gap_s, When::Long)?;

@@ -102,12 +102,12 @@ fn grows(under_way: &[f64], rate: f64) -> bool {
 fn passes(done: &Done, under_way: &[f64]) -> bool {
     let seconds = done.observed.seconds.get(..done.whole_seconds()).unwrap_or(&[]);
     let bad = |seconds: &[crate::round::Second]| {
-        seconds.iter().map(|second| second.answered().saturating_sub(second.good)).sum::<u64>()
+        seconds.iter().map(|second| second.answered().saturating_sub(second.good) as f64).sum::<f64>()
     };
     let (first, second) = seconds.split_at(seconds.len() / 2);
     let most = under_way.iter().copied().fold(0.0, f64::max);
     let shrinks = under_way.last().is_some_and(|last| *last < 0.7 * most) && most > 10.0;
-    bad(second) * 2 < bad(first) || shrinks
+    bad(second) * 2.0 < bad(first) || shrinks
 }
 
 /// Whether fewer were sent than were asked for, because nobody was free to send them or they were never due.

@@ -142,7 +142,7 @@ impl<'a> Found<'a> {
         let points = tests.filter_map(|sent| {
             let observed = &sent.done.observed;
             let cold_share = kinds.cold_share(&observed.good_us)?;
-            Some(GapPoint { gap_s: observed.idle_s, tested: sent.size, cold_share })
+            Some(GapPoint { gap_s: observed.rested_s(), tested: sent.size, cold_share })
         });
         let mut points: Vec<GapPoint> = points.collect();
         points.sort_by(|one, other| one.gap_s.total_cmp(&other.gap_s));
@@ -236,7 +236,7 @@ impl<'a> Found<'a> {
     fn point(&self, size: u32, when: When) -> Option<ColdPoint> {
         let bursts: Vec<&Sent<'a>> = self.of(size, when).collect();
         let rounds = u32::try_from(bursts.len()).ok().filter(|rounds| *rounds > 0)?;
-        let gap_s = bursts.iter().map(|sent| sent.done.observed.idle_s).sum::<f64>() / f64::from(rounds);
+        let gap_s = bursts.iter().map(|sent| sent.done.observed.rested_s()).sum::<f64>() / f64::from(rounds);
         let took = together(bursts.iter().map(|sent| &sent.done.observed.good_us[..]));
         Some(ColdPoint {
             size,
@@ -361,7 +361,8 @@ impl ColdStart {
                 "the queueing policy: only requests that take long, and about as long each time, show who waits for whom; ask for something that takes a second".to_owned()
             });
         }
-        let limited: u64 = found.bursts.iter().map(|sent| sent.done.observed.limited()).sum();
+        let limited =
+            found.bursts.iter().fold(0, |sum: u64, sent| sum.saturating_add(sent.done.observed.limited()));
         if limited > 0 {
             untold.push(format!("what becomes of larger bursts: {limited} requests were turned away"));
         }
