@@ -10,7 +10,7 @@ const ESTIMATES: [(&str, &str, &str); 6] = [
     ("rate_limited", "refill_per_s", "refill_per_s"),
     ("rate_limited", "burst", "burst"),
     ("concurrency_throttled", "concurrency", "concurrency"),
-    ("cold_starts", "count", "cold_starts"),
+    ("cold_starts", "count", "cold_starts_seen"),
     ("hard_capacity_limit", "knee_per_s", "capacity_rps"),
     ("autoscaling_lag", "first_scale_event_at_s", "first_scale_event_s"),
 ];
@@ -82,6 +82,11 @@ impl Table {
         for (finding, number, truth) in ESTIMATES {
             if let Some(Estimate { value, interval, truth }) = judged.estimate(finding, number, truth) {
                 let error = if number.ends_with("_at_s") { value - truth } else { value / truth - 1.0 };
+                let number = match (finding, judged.are_starts_apart()) {
+                    ("cold_starts", true) => "cold starts, apart",
+                    ("cold_starts", false) => "cold starts, not apart",
+                    _ => number,
+                };
                 let held = interval.map(|(low, high)| (low..=high).contains(&truth));
                 self.estimates.entry(number).or_default().push((error, held));
             }
@@ -101,17 +106,18 @@ impl Table {
             self.healthy.0, self.healthy.1
         );
         println!(
-            "\n{:<26} {:>5} {:>9} {:>9} {:>16}",
-            "estimate", "runs", "median", "worst", "interval holds"
+            "\n{:<26} {:>5} {:>9} {:>9} {:>9} {:>16}",
+            "estimate", "runs", "median", "worst", "in 0.03", "interval holds"
         );
         for (number, errors) in &self.estimates {
             let mut sizes: Vec<f64> = errors.iter().map(|(error, _)| error.abs()).collect();
             sizes.sort_by(f64::total_cmp);
             let (median, worst) = (sizes[sizes.len() / 2], sizes[sizes.len() - 1]);
+            let within = sizes.iter().filter(|size| **size <= 0.03).count();
             let known = errors.iter().filter_map(|(_, held)| *held);
             let (held, of) = (known.clone().filter(|held| *held).count(), known.count());
             println!(
-                "{number:<26} {:>5} {median:>9.4} {worst:>9.4} {:>16}",
+                "{number:<26} {:>5} {median:>9.4} {worst:>9.4} {within:>9} {:>16}",
                 errors.len(),
                 format!("{held}/{of}")
             );

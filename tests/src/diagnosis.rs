@@ -107,6 +107,14 @@ impl Judged {
         self.found.iter().any(|finding| finding.kind.name() == kind)
     }
 
+    /// Whether requests to an instance that started are apart from those to one that ran: they took longer by five standard
+    /// deviations of the latter, and none waited behind others.
+    #[must_use]
+    pub fn are_starts_apart(&self) -> bool {
+        let number = |name: &str| self.truth.numbers.get(name).and_then(Value::as_f64).unwrap_or(0.0);
+        number("cold_added_ms") >= 5.0 * number("warm_deviation_ms") && number("queued") < 0.5
+    }
+
     /// An estimate, its interval, and the truth.
     #[must_use]
     pub fn estimate(&self, of: &str, number: &str, truth: &str) -> Option<Estimate> {
@@ -133,7 +141,17 @@ impl Case {
         let profile = Profile::named(self.profile).expect("a profile");
         let mut service = profile.service(self.seed, &self.settings).expect("settings that fit");
         let observed = observe(&mut *service, &self.course, self.seed);
-        Judged { truth: service.truth(), found: diagnose(&observed) }
+        let mut truth = service.truth();
+        // Nobody has seen those that were not answered by the end.
+        let ends = truth.numbers.get("cold_until_s").and_then(Value::as_array);
+        let seen = ends.map(|ends| {
+            ends.iter()
+                .filter_map(Value::as_f64)
+                .filter(|end_s| *end_s < self.course.length_s.floor())
+                .count()
+        });
+        truth.numbers.extend(seen.map(|seen| ("cold_starts_seen".to_owned(), seen.into())));
+        Judged { truth, found: diagnose(&observed) }
     }
 }
 

@@ -9,6 +9,7 @@ fn what_is_wrong_with_a_service_is_named_first() {
         ("cache", "warm_up"),
         ("connection-limit", "connection_limit"),
         ("gateway", "rate_limited"),
+        ("lambda", "cold_starts"),
         ("leak", "steady_degradation"),
         ("slow-dependency", "slow_dependency"),
     ];

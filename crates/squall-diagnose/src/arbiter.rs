@@ -30,6 +30,7 @@ const EXPLAINS: &[(Kind, Kind, f64)] = &[
     (Kind::AutoscalingLag, Kind::ColdStarts, 0.3),
     (Kind::AutoscalingLag, Kind::WarmUp, 0.4),
     (Kind::AutoscalingLag, Kind::RestartOrDeployment, 0.4),
+    (Kind::AutoscalingLag, Kind::SteadyDegradation, 0.4),
     (Kind::HardCapacityLimit, Kind::SlowDependency, 0.3),
     (Kind::HardCapacityLimit, Kind::ColdStarts, 0.3),
     (Kind::HardCapacityLimit, Kind::RestartOrDeployment, 0.4),

@@ -2,6 +2,7 @@
 
 pub(crate) mod bootstrap;
 pub(crate) mod changes;
+pub(crate) mod erlang;
 pub(crate) mod hinge;
 pub(crate) mod robust;
 pub(crate) mod trend;

@@ -169,7 +169,8 @@ fn queue(requests: &Requests<'_>, waited: &Waited) -> Queue {
     }
 }
 
-/// Where none waits behind others, as many as requests that waited. Otherwise at least as many as were busy at a time, which
+/// Where none waits behind others, as many as requests that waited with a connection of their own, if connections say
+/// anything: what is slow on another one is a tail. Otherwise at least as many as were busy at a time, which
 /// is what was served times what that takes when nobody waits (Little's law), and at most as many as requests waited with a
 /// connection of their own.
 fn instances(view: &View<'_>, requests: &Requests<'_>, waited: &Waited) -> Instances {
@@ -180,7 +181,11 @@ fn instances(view: &View<'_>, requests: &Requests<'_>, waited: &Waited) -> Insta
     let most = waited.count.min(most).max(busy) * 1.05 + 1.0;
     let interval = (0.85 * least, most.max(waited.interval().1.min(requests.connections)));
     match queue(requests, waited) {
-        Queue::None => Instances { count: waited.count, interval: waited.interval() },
+        Queue::None => {
+            let own = waited.count * (1.0 - waited.reused);
+            let interval = ((own - waited.error).max(0.0), (own + waited.error).max(waited.count));
+            Instances { count: own, interval }
+        }
         Queue::Likely => Instances { count: (busy * waited.count).sqrt().min(waited.count), interval },
         Queue::Seen => Instances { count: busy, interval },
     }

@@ -36,6 +36,7 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
             .with_interval("concurrency", found.together, found.together_interval)
             .with_interval("throughput_per_s", found.level, found.level_interval)
             .with("turned_away_share", found.share)
+            .with("log_likelihood_over_a_bucket", found.likelier)
             .refuted_by("the same throughput when responses take half as long: then it is a rate that is limited"),
         advice: "Raise the concurrency limit (reserved or account-wide), or make each request shorter: throughput is concurrency over duration.".to_owned(),
     })

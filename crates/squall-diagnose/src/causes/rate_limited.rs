@@ -17,6 +17,7 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
         .with_interval("burst", found.burst, found.burst_interval)
         .with("turned_away_share", found.share)
         .with("seconds_at_the_limit", found.full.len() as f64 * view.step_s)
+        .with("log_likelihood_over_a_number", -found.likelier)
         .with_text("limited", who.clone())
         .refuted_by("throughput that grows while 429s are given, or that falls when responses take longer: then a number at a time is what is limited");
     Some(Finding {

@@ -1,5 +1,9 @@
 //! Requests that were answered with 429: what was let through meanwhile, and whether a rate or a number at a time decides.
 
+mod models;
+
+use models::{Stretch, number_over_bucket};
+
 use crate::observed::Class;
 use crate::stats::bootstrap::interval;
 use crate::stats::robust::{deviation, mean, median, noise, quantile, ramp, ratio};
@@ -29,6 +33,9 @@ pub(crate) struct TurnedAway {
     /// How many of those that are let through are under way at a time, and the highest number seen.
     pub together: f64,
     pub together_interval: (f64, f64),
+    /// By how much a number at a time explains better than a bucket how many were turned away when, as the logarithm of
+    /// likelihoods.
+    pub likelier: f64,
     /// How sure it is that a rate decides, and that a number at a time does: together at most 1.
     pub by_rate: f64,
     pub by_number: f64,
@@ -95,9 +102,11 @@ pub(crate) fn turned_away(view: &View<'_>) -> Option<TurnedAway> {
         together,
         together_interval: interval(&at_a_time, 5, highest)
             .map_or((0.0, together * 2.0), |(low, high)| (low.min(fewest), high.max(together + 1.0))),
+        likelier: 0.0,
         by_rate: 0.0,
         by_number: 0.0,
     };
+    found.likelier = likelier(view, &found, &away);
     (found.by_rate, found.by_number) = decide(view, &found, &away);
     Some(found)
 }
@@ -161,6 +170,34 @@ fn under_way(view: &View<'_>, tick: usize, endpoints: &[usize]) -> f64 {
     sum / 1e6 / view.step_s
 }
 
+/// How many ticks are looked at together.
+const STRETCH: usize = 5;
+
+/// By how much a number at a time explains better than a bucket how many were turned away when. Users that wait for answers
+/// do not come at random: of them nothing is said.
+fn likelier(view: &View<'_>, found: &TurnedAway, away: &[f64]) -> f64 {
+    if !view.is_open() {
+        return 0.0;
+    }
+    let is_affected = |index: usize| found.endpoints.contains(&index);
+    let usual_us = view.response(0..view.len(), is_affected).mean_us().unwrap_or(0.0);
+    let from = (0..view.len()).step_by(STRETCH);
+    let stretches = from.map(|from| {
+        let ticks = from..(from + STRETCH).min(view.len());
+        let response = view.response(ticks.clone(), is_affected);
+        let takes_us = response.mean_us().filter(|_| response.count() >= 5).unwrap_or(usual_us);
+        let turned_away: f64 = away[ticks.clone()].iter().sum();
+        let admitted: f64 = found.admitted[ticks.clone()].iter().sum();
+        Stretch {
+            length_s: ticks.len() as f64 * view.step_s,
+            requests: turned_away + admitted * view.step_s,
+            turned_away,
+            takes_s: takes_us / 1e6,
+        }
+    });
+    number_over_bucket(&stretches.collect::<Vec<_>>(), found.level)
+}
+
 /// How sure it is that a rate decides, and that a number at a time does.
 fn decide(view: &View<'_>, found: &TurnedAway, away: &[f64]) -> (f64, f64) {
     // A bucket that was full lets more through at first; instances that are all taken do not.
@@ -180,7 +217,14 @@ fn decide(view: &View<'_>, found: &TurnedAway, away: &[f64]) -> (f64, f64) {
         0.55 * no_burst.max(gradual).max(0.9 * against) + 0.45 * against.max(ceiling(view, found, away));
     let by_number = number * (1.0 - burst) * (1.0 - 0.8 * even);
     let by_rate = burst.max(0.5 + 0.4 * even).min(1.0 - by_number);
-    (by_rate, by_number)
+    // How many were turned away when says most.
+    let told = ramp(found.likelier.abs(), 15.0, 60.0);
+    if found.likelier > 0.0 {
+        let by_number = by_number.max(by_number + (0.9 - by_number) * told);
+        (by_rate.min(1.0 - by_number), by_number)
+    } else {
+        (by_rate.max(by_rate + (0.9 - by_rate) * told), by_number * (1.0 - told))
+    }
 }
 
 /// How much response times vary over time, and whether what is let through goes against them (towards 1) or is even

@@ -77,6 +77,20 @@ fn a_limit_of_requests_at_a_time_is_no_rate() {
 }
 
 #[test]
+fn few_at_a_time_are_no_rate_though_response_times_hardly_differ() {
+    for seed in 0..4 {
+        let mut servers = Servers::new(3);
+        let observed = run(seed, 130.0, ramp(30.0, 130.0), |at_s, _, chance| {
+            servers.serve(at_s, around(0.12, 0.06, chance), 0.0).map_or(failed(429, 0.002), ok)
+        });
+        let found = check(&observed, Kind::ConcurrencyThrottled);
+        assert!(found.evidence.number("log_likelihood_over_a_bucket").unwrap() > 30.0, "{found:#?}");
+        let (low, high) = found.evidence.interval("concurrency").unwrap();
+        assert!((low..=high).contains(&3.0), "{found:#?}");
+    }
+}
+
+#[test]
 fn a_fixed_capacity_has_a_knee() {
     for seed in 0..3 {
         let mut servers = Servers::new(8);

@@ -101,9 +101,33 @@ pub(crate) struct Function {
     invocations: u64,
     cold: Option<Span>,
     cold_at_s: Vec<f64>,
+    /// When requests were answered for which one was started.
+    cold_until_s: Vec<f64>,
     cold_added_us: u64,
+    warm: Spread,
     throttled: Option<Span>,
     waited: Option<Span>,
+}
+
+/// How much values differ, as they come (Welford).
+#[derive(Debug, Clone, Copy, Default)]
+struct Spread {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Spread {
+    fn take(&mut self, value: f64) {
+        self.count += 1.0;
+        let from = value - self.mean;
+        self.mean += from / self.count;
+        self.squares += from * (value - self.mean);
+    }
+
+    fn deviation(&self) -> f64 {
+        (self.squares / self.count.max(1.0)).sqrt()
+    }
 }
 
 /// An instance: when the requests end that it has taken, in order.
@@ -127,7 +151,9 @@ impl Model for Function {
             invocations: 0,
             cold: None,
             cold_at_s: Vec::new(),
+            cold_until_s: Vec::new(),
             cold_added_us: 0,
+            warm: Spread::default(),
             throttled: None,
             waited: None,
         }
@@ -203,6 +229,7 @@ impl Function {
         let warm_us = self.dice.between(parameters.warm_ms, parameters.warm_p99_ms);
         let (number, mut instance, start_us, takes_us) = match *place {
             Place::Instance(key) => {
+                self.warm.take((warm_us + work_us) as f64 / 1_000.0);
                 let instance = self.instances.remove(&key).unwrap_or_default();
                 (key.1, instance, key.0.max(at_us), warm_us)
             }
@@ -213,6 +240,7 @@ impl Function {
                 self.cold_added_us += cold_us - warm_us;
                 if self.cold_at_s.len() < KEPT {
                     self.cold_at_s.push(seconds(at_us));
+                    self.cold_until_s.push(seconds(at_us + cold_us + work_us));
                 }
                 Span::note(&mut self.cold, at_us, at_us + cold_us + work_us);
                 (self.started, Instance::default(), at_us, cold_us)
@@ -254,6 +282,8 @@ impl Service for Function {
             .number("cold_starts", self.started)
             .number("cold_share", cold / (self.invocations.max(1) as f64))
             .number("cold_start_s", self.cold_at_s.clone())
+            .number("cold_until_s", self.cold_until_s.clone())
+            .number("warm_deviation_ms", self.warm.deviation())
             .number("cold_added_ms", self.cold_added_us as f64 / 1_000.0 / cold.max(1.0))
             .number("concurrency", self.parameters.concurrency)
             .number("throttled", Span::times(self.throttled))
