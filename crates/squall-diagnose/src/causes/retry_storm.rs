@@ -17,7 +17,9 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     // What serves more later was not kept down, but too few.
     let third = (own.len() / 3).max(1);
     let of = |bins: &[Bin]| mean(&bins.iter().map(|bin| bin.good).collect::<Vec<_>>());
-    let grows = ratio(of(&own[own.len() - third..]), of(&own[..third]));
+    let (first, last) = (of(&own[..third]), of(&own[own.len() - third..]));
+    // Of next to nothing twice as much is next to nothing.
+    let grows = ramp(ratio(last, first), 1.15, 1.5) * ramp(ratio(last - first, most_good), 0.05, 0.2);
     // Bad at a load that was carried before.
     let bad_again: Vec<&Bin> =
         own.iter().filter(|bin| bin.demand <= carried * 1.03 && bin.demand > 0.0).collect();
@@ -34,7 +36,7 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
         * ramp(served, 0.95, 0.7)
         * ramp(collapse, 0.95, 0.6)
         * ramp(unserved, 0.02, 0.15)
-        * ramp(grows, 1.5, 1.15);
+        * (1.0 - grows);
     if score < 0.1 {
         return None;
     }
