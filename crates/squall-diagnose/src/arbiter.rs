@@ -60,7 +60,6 @@ const EXPLAINS: &[(Kind, Kind, f64)] = &[
     (Kind::WarmUp, Kind::SlowDependency, 0.4),
     (Kind::WarmUp, Kind::ColdStarts, 0.4),
     (Kind::SteadyDegradation, Kind::SlowDependency, 0.4),
-    (Kind::SteadyDegradation, Kind::HardCapacityLimit, 0.4),
     (Kind::SlowDependency, Kind::ColdStarts, 0.4),
     (Kind::RateLimited, Kind::ConcurrencyThrottled, 0.5),
     (Kind::ConcurrencyThrottled, Kind::RateLimited, 0.5),

@@ -150,6 +150,14 @@ fn first_growth_of_capacity(view: &View<'_>, ticks: &std::ops::Range<usize>) -> 
         asked > 1.02 * mean(&served[range.clone()])
             || is_waiting(view, ticks.start + range.start..ticks.start + range.end)
     };
+    // More is served, too, where more is asked for: at least half of it must have been asked for before.
+    let was_wanted = |before: &std::ops::Range<usize>, after: &std::ops::Range<usize>| {
+        let asked = |range: &std::ops::Range<usize>| {
+            mean(&view.demand[ticks.start + range.start..ticks.start + range.end])
+        };
+        let (least, wanted) = (level(before), level(after).min(asked(after)));
+        wanted <= least || asked(before) >= f64::midpoint(least, wanted)
+    };
     // A step is a good part of all that came to be served; less is noise of the service itself. Where next to nothing
     // was served, anything is.
     let levels: Vec<f64> = parts.iter().map(&level).collect();
@@ -169,6 +177,7 @@ fn first_growth_of_capacity(view: &View<'_>, ticks: &std::ops::Range<usize>) -> 
             && after - before > (2.5 * error).max(step)
             && pair[0].end >= 4
             && is_short(&pair[0])
+            && was_wanted(&pair[0], &pair[1])
             && (after > before * 1.15 || fewer_wait(&pair[1]))
     });
     let (before, after) = pairs.map(|pair| (pair[0].clone(), pair[1].clone())).next()?;

@@ -97,13 +97,13 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     })
 }
 
-/// How many times as much is asked for as is served, where that is most: over five bins at a time, for arrivals vary.
+/// How many times as much is asked for as is served, as is usual there: over five bins at a time, for arrivals vary.
 fn excess(at_limit: &[&Bin]) -> f64 {
     let wide = at_limit.len().clamp(1, 5);
     let of = |bins: &[&Bin], value: fn(&Bin) -> f64| bins.iter().map(|bin| value(bin)).sum::<f64>();
     let ratios =
         at_limit.windows(wide).map(|bins| ratio(of(bins, |bin| bin.demand), of(bins, |bin| bin.good)));
-    quantile(&ratios.collect::<Vec<_>>(), 0.8).unwrap_or(0.0)
+    median(&ratios.collect::<Vec<_>>())
 }
 
 /// What is served at the limit, and the interval that holds it with 90 %.

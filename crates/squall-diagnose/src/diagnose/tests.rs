@@ -91,6 +91,11 @@ fn a_fixed_capacity_has_a_knee() {
         let found = check(&observed, Kind::HardCapacityLimit);
         let knee = found.evidence.number("knee_per_s").unwrap();
         assert!((knee / 99.5 - 1.0).abs() < 0.1, "{knee}");
+        let scales = named(&observed).into_iter().find(|(kind, _)| *kind == Kind::AutoscalingLag);
+        assert!(
+            scales.is_none_or(|(_, share)| share < Confidence::MEDIUM),
+            "more is served as more is asked for"
+        );
     }
 }
 
@@ -404,6 +409,31 @@ fn a_service_that_does_not_come_back_is_in_a_storm() {
             },
         );
         check(&observed, Kind::RetryStorm);
+    }
+}
+
+#[test]
+fn what_never_carried_the_load_is_in_no_storm() {
+    for seed in 0..3 {
+        let mut servers = Servers::new(1);
+        let observed = run(
+            seed,
+            150.0,
+            |at_s| if at_s < 50.0 { 20.0 } else { 40.0 },
+            |at_s, _, chance| {
+                if servers.0.len() < 30 && at_s > 5.0 * servers.0.len() as f64 {
+                    servers.0.push(at_s + 1.4);
+                }
+                let takes_s = servers.serve(at_s, around(0.5, 0.1, chance), 1e6).unwrap_or(10.0);
+                if takes_s < 5.0 {
+                    return ok(takes_s);
+                }
+                Answer { outcome: Outcome::Timeout, takes_s: 5.0, connecting_s: None }
+            },
+        );
+        let found = named(&observed);
+        let storm = found.iter().find(|(kind, _)| *kind == Kind::RetryStorm);
+        assert!(storm.is_none_or(|(_, share)| *share < Confidence::MEDIUM), "{seed}: {found:?}");
     }
 }
 
