@@ -1,6 +1,7 @@
 //! Services with known troubles under load in virtual time, and whether their troubles are named.
 
 mod cases;
+mod pairs;
 mod short;
 
 use std::cmp::Reverse;
@@ -55,6 +56,8 @@ pub struct Case {
     pub profile: &'static str,
     /// What differs from its defaults.
     pub settings: Value,
+    /// What stands before it, with its settings.
+    pub before: Option<(&'static str, Value)>,
     /// What is asked.
     pub course: Course,
     /// What chance is made of.
@@ -101,10 +104,10 @@ impl Judged {
         sure.map_or("nothing", |finding| finding.kind.name())
     }
 
-    /// Whether a kind was named, with whatever confidence.
-    #[must_use]
-    pub fn names(&self, kind: &str) -> bool {
-        self.found.iter().any(|finding| finding.kind.name() == kind)
+    /// The kinds that were named and are not doubtful.
+    pub fn named(&self) -> impl Iterator<Item = &'static str> {
+        let sure = self.found.iter().filter(|finding| finding.confidence.word() != "low");
+        sure.map(|finding| finding.kind.name())
     }
 
     /// Whether requests to an instance that started are apart from those to one that ran: they took longer by five standard
@@ -136,10 +139,8 @@ impl Case {
     /// # Panics
     /// If the settings do not fit the profile.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "a case that cannot be made is a mistake in it")]
     pub fn judge(&self) -> Judged {
-        let profile = Profile::named(self.profile).expect("a profile");
-        let mut service = profile.service(self.seed, &self.settings).expect("settings that fit");
+        let mut service = self.service();
         let observed = observe(&mut *service, &self.course, self.seed);
         let mut truth = service.truth();
         // Nobody has seen those that were not answered by the end.
@@ -152,6 +153,31 @@ impl Case {
         });
         truth.numbers.extend(seen.map(|seen| ("cold_starts_seen".to_owned(), seen.into())));
         Judged { truth, found: diagnose(&observed) }
+    }
+
+    /// What was measured, to be looked at.
+    ///
+    /// # Panics
+    /// If the settings do not fit the profile.
+    #[must_use]
+    pub fn observed(&self) -> Observed {
+        observe(&mut *self.service(), &self.course, self.seed)
+    }
+
+    #[expect(clippy::expect_used, reason = "a case that cannot be made is a mistake in it")]
+    fn service(&self) -> Box<dyn Service> {
+        let service = |name: &str, seed: u64, settings: &Value| {
+            let profile = Profile::named(name).expect("a profile");
+            profile.service(seed, settings).expect("settings that fit")
+        };
+        let back = service(self.profile, self.seed, &self.settings);
+        match &self.before {
+            None => back,
+            Some((name, settings)) => {
+                let front = service(name, self.seed ^ 0x00be_f03e, settings);
+                Box::new(pairs::Chain { front, back })
+            }
+        }
     }
 }
 

@@ -8,9 +8,11 @@ fn what_is_wrong_with_a_service_is_named_first() {
     let expected = [
         ("cache", "warm_up"),
         ("connection-limit", "connection_limit"),
+        ("deployment", "restart_or_deployment"),
         ("gateway", "rate_limited"),
         ("lambda", "cold_starts"),
         ("leak", "steady_degradation"),
+        ("pods", "autoscaling_lag"),
         ("slow-dependency", "slow_dependency"),
     ];
     for (name, kind) in expected {
@@ -27,4 +29,28 @@ fn a_service_that_is_well_is_called_nothing_else() {
         let judged = case("healthy", seed, Set::HeldOut).expect("a case").judge();
         assert!(["healthy", "nothing"].contains(&judged.first()), "{seed}: {:#?}", judged.found);
     }
+}
+
+#[test]
+fn both_causes_of_a_pair_are_named() {
+    for name in ["network before fixed", "deployment before leak", "gateway before pods"] {
+        let judged = case(name, 0, Set::HeldOut).expect("a case").judge();
+        let right = judged.right();
+        assert_eq!(right.len(), 2, "{name}");
+        for kind in right {
+            assert!(
+                judged.named().any(|named| named == kind),
+                "{name}: {kind} is missing: {:#?}",
+                judged.found
+            );
+        }
+    }
+}
+
+#[test]
+fn the_first_scale_event_is_timed_within_a_second() {
+    let judged = case("pods", 1, Set::HeldOut).expect("a case").judge();
+    let estimate = judged.estimate("autoscaling_lag", "first_scale_event_at_s", "first_scale_event_s");
+    let estimate = estimate.expect("an estimate");
+    assert!((estimate.value - estimate.truth).abs() <= 1.0, "{estimate:?}");
 }

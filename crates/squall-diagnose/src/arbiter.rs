@@ -6,6 +6,9 @@ use crate::finding::{Confidence, Finding, Kind};
 /// Less sure findings say nothing.
 const LEAST: f64 = 0.15;
 
+/// What is found beside a cause is at most so much as sure.
+const BESIDE: f64 = 0.98;
+
 /// A cause, what looks like its symptom, and how much of that is left to believe.
 const EXPLAINS: &[(Kind, Kind, f64)] = &[
     // Who does not measure well finds everything.
@@ -70,17 +73,40 @@ pub(crate) fn arbitrate(mut found: Vec<Finding>) -> Vec<Finding> {
         if let (Some(one), Some(other)) = (place(cause), place(symptom))
             && is_explained(&found[one], &found[other])
         {
-            let less = 1.0 - (1.0 - left) * found[one].confidence.share();
+            // What is known with high confidence explains all that it can.
+            let less = 1.0 - (1.0 - left) * (found[one].confidence.share() / Confidence::HIGH).min(1.0);
             found[other].confidence = Confidence::new(found[other].confidence.share() * less);
         }
     }
+    sort(&mut found);
+    found.retain(|finding| finding.confidence.share() >= LEAST);
+    found
+}
+
+/// Adds what was found when a cause was taken out: it is no symptom of that cause, and no surer than it.
+pub(crate) fn add(kept: &mut Vec<Finding>, cause: &Finding, beside: Vec<Finding>) {
+    for mut finding in beside {
+        let most = BESIDE * cause.confidence.share();
+        finding.confidence = Confidence::new(finding.confidence.share().min(most));
+        if finding.confidence.share() < Confidence::MEDIUM {
+            continue;
+        }
+        match kept.iter_mut().find(|known| known.kind == finding.kind) {
+            Some(known) if known.confidence >= finding.confidence => {}
+            Some(known) => *known = finding,
+            None => kept.push(finding),
+        }
+    }
+    sort(kept);
+}
+
+/// Surest first.
+fn sort(found: &mut [Finding]) {
     let rank = |kind: Kind| Kind::ALL.iter().position(|known| *known == kind);
     found.sort_by(|one, other| {
         let by_confidence = other.confidence.share().total_cmp(&one.confidence.share());
         by_confidence.then(rank(one.kind).cmp(&rank(other.kind)))
     });
-    found.retain(|finding| finding.confidence.share() >= LEAST);
-    found
 }
 
 /// Whether a cause is sure enough to explain a symptom, and at the same time. Of two that explain each other the surer one
@@ -88,7 +114,10 @@ pub(crate) fn arbitrate(mut found: Vec<Finding>) -> Vec<Finding> {
 fn is_explained(cause: &Finding, symptom: &Finding) -> bool {
     let (sure, doubted) = (cause.confidence.share(), symptom.confidence.share());
     let mutual = EXPLAINS.iter().any(|(one, other, _)| *one == symptom.kind && *other == cause.kind);
-    let apart = symptom.until_s < cause.from_s - 5.0 || symptom.from_s > cause.until_s + 30.0;
+    // Capacity that follows later was not there at the beginning either.
+    let begins =
+        symptom.kind == Kind::WarmUp && [Kind::AutoscalingLag, Kind::ColdStarts].contains(&cause.kind);
+    let apart = !begins && (symptom.until_s < cause.from_s - 5.0 || symptom.from_s > cause.until_s + 30.0);
     let enough = if mutual { sure >= doubted } else { sure >= Confidence::MEDIUM || sure >= doubted };
     enough && !apart
 }

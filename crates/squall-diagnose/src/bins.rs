@@ -42,13 +42,14 @@ pub(crate) struct Bin {
     pub p50: f64,
     pub p95: f64,
     pub p99: f64,
-    pub mean: f64,
     /// Connections that were made.
     pub new_connections: f64,
     /// How long each of them took: name, connection and TLS.
     pub connecting: f64,
     /// The same by endpoint.
     pub endpoints: Vec<EndpointBin>,
+    /// How many times the calm response time the usual one is here, endpoint by endpoint.
+    pub slowness: f64,
 }
 
 /// One endpoint's part of a bin.
@@ -123,7 +124,6 @@ fn bin(view: &View<'_>, ticks: Range<usize>) -> Bin {
         p50: time(0.5),
         p95: time(0.95),
         p99: time(0.99),
-        mean: response.mean_us().unwrap_or(0.0),
         endpoints,
         ..Bin::default()
     };

@@ -1,7 +1,7 @@
 //! From what was measured to named causes: findings, each with its evidence, its confidence and what would refute it.
 //!
 //! [`Observed`] is what is known of a run, second by second; [`diagnose`] names what it shows. Each cause has a file of its
-//! own in `causes`, the methods they have in common are in `stats`, and `arbiter` says which cause explains which symptom.
+//! own in `causes`, the methods they have in common are in `stats`, `arbiter` says which cause explains which symptom, and `rest` what is left when one is explained.
 //! A wrong cause is worse than none: where two explain the same, or too little was seen, confidence is low.
 //!
 //! **Invariants:** this crate is pure: the same input gives the same findings, for what is drawn at random is drawn from a
@@ -13,6 +13,7 @@ mod causes;
 mod diagnose;
 mod finding;
 mod observed;
+mod rest;
 mod signals;
 mod stats;
 #[cfg(test)]

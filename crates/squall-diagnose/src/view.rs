@@ -71,6 +71,7 @@ impl<'a> View<'a> {
         let mut view =
             Self { observed, step_s, demand, done, good, in_flight, bins: Vec::new(), calm: Calm::default() };
         view.bins = bins(&view);
+        compare(&mut view.bins);
         view.calm = calm(&view.bins);
         view
     }
@@ -122,6 +123,22 @@ impl<'a> View<'a> {
         sum
     }
 
+    /// The response times within some ticks of all endpoints that count, and those of failures that took as long as the
+    /// slowest of the calm: what was given up took long, too.
+    pub(crate) fn slow_or_given_up(&self, ticks: Range<usize>) -> Sparse {
+        let mut failed = Sparse::default();
+        for tick in self.observed.ticks.get(ticks.clone()).unwrap_or_default() {
+            let calls = tick.calls.iter().zip(&self.observed.endpoints);
+            calls.filter(|(_, endpoint)| endpoint.counts).for_each(|(calls, _)| failed.merge(&calls.failed));
+        }
+        let mut sum = self.response(ticks, |_| true);
+        sum.merge(&Sparse::new(
+            failed.scale(),
+            failed.buckets().filter(|(us, _)| *us as f64 > self.calm.p95),
+        ));
+        sum
+    }
+
     /// The names of endpoints.
     pub(crate) fn names(&self, which: &[usize]) -> Vec<String> {
         let counted = self.observed.endpoints.iter().filter(|endpoint| endpoint.counts).count();
@@ -147,25 +164,92 @@ impl<'a> View<'a> {
     }
 }
 
+/// Fewer answers of an endpoint have no median.
+const LEAST: f64 = 3.0;
+
 /// The calmest fifth of the bins says how it is when nothing is wrong.
 fn calm(bins: &[Bin]) -> Calm {
-    let usual: Vec<f64> = bins.iter().filter(|bin| bin.answered >= 5.0).map(|bin| bin.p50).collect();
-    let Some(p50) = quantile(&usual, 0.2) else { return Calm::default() };
-    let near: Vec<&Bin> =
-        bins.iter().filter(|bin| bin.answered >= 5.0 && bin.p50 <= p50 * 1.1 && bin.p50 > 0.0).collect();
+    let known: Vec<&Bin> = bins.iter().filter(|bin| bin.answered >= 5.0 && bin.p50 > 0.0).collect();
+    let Some(p50) = quantile(&known.iter().map(|bin| bin.p50).collect::<Vec<_>>(), 0.2) else {
+        return Calm::default();
+    };
+    let near: Vec<&&Bin> = known.iter().filter(|bin| bin.p50 <= p50 * 1.1).collect();
     let of = |value: fn(&Bin) -> f64| median(&near.iter().map(|bin| value(bin)).collect::<Vec<_>>());
-    let logs: Vec<f64> = usual.iter().filter(|p50| **p50 > 0.0).map(|p50| p50.ln()).collect();
+    let slow = known.iter().filter(|bin| bin.slowness > 0.0).map(|bin| bin.slowness.ln());
     Calm {
         p50: of(|bin| bin.p50),
         p95: of(|bin| bin.p95),
         p99: of(|bin| bin.p99),
-        noise: crate::stats::robust::noise(&logs).max(0.01),
+        noise: crate::stats::robust::noise(&slow.collect::<Vec<_>>()).max(0.01),
+    }
+}
+
+/// How slow each bin is, as most of its requests are: endpoint by endpoint, for the median of a quick one and a slow one
+/// together lies now with this one and now with that.
+fn compare(bins: &mut [Bin]) {
+    let endpoints = bins.iter().map(|bin| bin.endpoints.len()).max().unwrap_or(0);
+    let usual: Vec<f64> = (0..endpoints)
+        .map(|index| {
+            let part = |bin: &Bin| {
+                bin.endpoints.get(index).filter(|part| part.answered >= LEAST).map(|part| part.p50)
+            };
+            let times: Vec<f64> = bins.iter().filter_map(part).filter(|p50| *p50 > 0.0).collect();
+            let calm = quantile(&times, 0.2).unwrap_or(0.0);
+            median(&times.into_iter().filter(|p50| *p50 <= calm * 1.1).collect::<Vec<_>>())
+        })
+        .collect();
+    for bin in bins {
+        let parts =
+            bin.endpoints.iter().zip(&usual).filter(|(part, usual)| part.answered >= LEAST && **usual > 0.0);
+        let mut slow: Vec<(f64, f64)> =
+            parts.map(|(part, usual)| (part.p50 / usual, part.answered)).collect();
+        slow.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let half = slow.iter().map(|(_, answered)| answered).sum::<f64>() / 2.0;
+        let mut sum = 0.0;
+        let middle = slow.into_iter().find(|(_, answered)| {
+            sum += answered;
+            sum >= half
+        });
+        bin.slowness = middle.map_or(0.0, |(slowness, _)| slowness);
     }
 }
 
 impl Bin {
     /// How many times the calm response time the usual one is here.
     pub(crate) fn slowness(&self, calm: &Calm) -> f64 {
-        if self.answered >= 1.0 { ratio(self.p50, calm.p50) } else { 0.0 }
+        match self.answered {
+            answered if answered < 1.0 => 0.0,
+            _ if self.slowness > 0.0 => self.slowness,
+            _ => ratio(self.p50, calm.p50),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bins::EndpointBin;
+
+    #[test]
+    fn a_median_that_lies_now_with_quick_requests_and_now_with_slow_ones_is_not_slower() {
+        let bin = |quick: f64, slow: f64| {
+            let part = |answered, p50| EndpointBin { answered, p50, ..EndpointBin::default() };
+            let p50 = if quick > slow { 15.0 } else { 30.0 };
+            Bin {
+                answered: quick + slow,
+                p50,
+                endpoints: vec![part(quick, 15.0), part(slow, 30.0)],
+                ..Bin::default()
+            }
+        };
+        let mut bins: Vec<Bin> =
+            (0..20).map(|at| if at % 4 == 0 { bin(28.0, 32.0) } else { bin(32.0, 28.0) }).collect();
+        bins.push(Bin {
+            endpoints: vec![EndpointBin { answered: 30.0, p50: 45.0, ..EndpointBin::default() }],
+            ..bin(30.0, 0.0)
+        });
+        compare(&mut bins);
+        assert!(bins[..20].iter().all(|bin| (bin.slowness - 1.0).abs() < 1e-9), "{bins:?}");
+        assert!((bins[20].slowness - 3.0).abs() < 1e-9, "{:?}", bins[20]);
     }
 }

@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 use squall_target::service::Profile;
 
+use super::pairs::{PAIRS, pair};
 use super::{Case, Chance, Course};
 
 /// Where seeds and parameters come from.
@@ -22,7 +23,7 @@ pub const SETS: [Set; 2] = [Set::Development, Set::HeldOut];
 
 impl Set {
     /// A number within the inner range, or outside it and within the outer one.
-    fn draw(self, chance: &mut Chance, inner: (f64, f64), outer: (f64, f64)) -> f64 {
+    pub(super) fn draw(self, chance: &mut Chance, inner: (f64, f64), outer: (f64, f64)) -> f64 {
         match self {
             Self::Development => chance.scaled(inner.0, inner.1),
             Self::HeldOut if outer.0 < inner.0 && chance.uniform() < 0.5 || outer.1 <= inner.1 => {
@@ -40,11 +41,12 @@ impl Set {
     }
 }
 
-/// What is evaluated, by name: the profiles, and those that are asked in several ways.
+/// What is evaluated, by name: the profiles, those that are asked in several ways, and pairs of them.
 #[must_use]
 pub fn cases() -> Vec<&'static str> {
     let profiles = Profile::ALL.iter().map(|profile| profile.name);
-    profiles.chain(["lambda, few at a time"]).collect()
+    let pairs = PAIRS.iter().map(|(name, _, _)| *name);
+    profiles.chain(["lambda, few at a time"]).chain(pairs).collect()
 }
 
 /// One of them; `None` if there is no such profile.
@@ -53,26 +55,32 @@ pub fn case(name: &str, number: u64, set: Set) -> Option<Case> {
     let seed = set.seed(number);
     let chance =
         &mut Chance::new(name.bytes().fold(seed, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())));
-    let profile = Profile::named(name.split(',').next()?).ok()?;
+    let known = PAIRS.iter().find(|(pair, _, _)| *pair == name);
+    let profile = known.map_or(name.split(',').next()?, |(_, _, back)| back);
+    let profile = Profile::named(profile).ok()?;
     let noise = set.draw(chance, (0.08, 0.15), (0.05, 0.2));
     let length_s = set.draw(chance, (150.0, 300.0), (120.0, 600.0));
     let rate = set.draw(chance, (40.0, 90.0), (25.0, 150.0));
     let draw = Draw { set, noise, length_s, rate };
+    if let Some((_, front, _)) = known {
+        let (before, settings, course) = pair(name, draw, chance)?;
+        return Some(Case { profile: profile.name, settings, before: Some((*front, before)), course, seed });
+    }
     let (settings, course) = functions(name, draw, chance)
         .or_else(|| capacities(name, draw, chance))
         .or_else(|| troubles(name, draw, chance))
         .unwrap_or_else(|| (json!({}), rising(chance, rate, length_s)));
     let settings = if profile.parameters(&settings).is_ok() { settings } else { Value::Null };
-    Some(Case { profile: profile.name, settings, course, seed })
+    Some(Case { profile: profile.name, settings, before: None, course, seed })
 }
 
 /// What is drawn for every case.
 #[derive(Debug, Clone, Copy)]
-struct Draw {
-    set: Set,
-    noise: f64,
-    length_s: f64,
-    rate: f64,
+pub(super) struct Draw {
+    pub set: Set,
+    pub noise: f64,
+    pub length_s: f64,
+    pub rate: f64,
 }
 
 /// Functions and what stands before them.
@@ -191,12 +199,12 @@ fn troubles(name: &str, draw: Draw, chance: &mut Chance) -> Option<(Value, Cours
     })
 }
 
-fn course(length_s: f64, points: Vec<(f64, f64)>) -> Course {
+pub(super) fn course(length_s: f64, points: Vec<(f64, f64)>) -> Course {
     Course { length_s, points, think_s: None }
 }
 
 /// A ramp, a step, or steps.
-fn rising(chance: &mut Chance, rate: f64, length_s: f64) -> Course {
+pub(super) fn rising(chance: &mut Chance, rate: f64, length_s: f64) -> Course {
     match chance.one_of(&[0, 1, 2]) {
         0 => course(length_s, vec![(0.0, 0.05 * rate), (0.7 * length_s, rate)]),
         1 => {

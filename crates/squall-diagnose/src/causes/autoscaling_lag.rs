@@ -4,7 +4,7 @@ use super::episodes::{Episode, episodes, is_bad};
 use crate::bins::Bin;
 use crate::finding::{Confidence, Evidence, Finding, Kind};
 use crate::signals::{Role, first_growth, points};
-use crate::stats::changes::stretches;
+use crate::stats::changes::stretches_beyond;
 use crate::stats::robust::{deviation, mean, median, ramp, ratio};
 use crate::view::View;
 
@@ -103,7 +103,11 @@ fn lag(view: &View<'_>, episode: Episode) -> Option<Lag> {
     let queue = ramp(episode.slowest, 4.0, 8.0) * ramp(episode.slowest_at, 0.2, 0.4);
     let backlog = short_of(view, &ticks).max(queue);
     let shape = ramp(episode.slowest_at, 0.02, 0.12).max(ramp(episode.unserved, 0.02, 0.06));
-    let growth = event.as_ref().map_or(0.0, |event| ramp(ratio(event.levels.1, event.levels.0), 1.03, 1.15));
+    let growth = event.as_ref().map_or(0.0, |event| {
+        // From nothing at all is as much as can be.
+        let (before, after) = event.levels;
+        ramp(ratio(after, before.max(0.01 * after)), 1.03, 1.15)
+    });
     let recovery = if recovered { 1.0 } else { 0.55 * growth };
     // Had capacity grown, it would not end at the same limit later.
     let level = event.as_ref().map_or(episode.demand, |event| event.levels.1);
@@ -135,19 +139,30 @@ struct Event {
 fn first_growth_of_capacity(view: &View<'_>, ticks: &std::ops::Range<usize>) -> Option<Event> {
     let until = (ticks.end + 5).min(view.len());
     let served = &view.good[ticks.start..until];
-    let parts = stretches(served, 3);
+    // What waits until it is given up leaves nothing served for long: counts vary all the same when there are any.
+    let usual = median(&served.iter().copied().filter(|served| *served > 0.0).collect::<Vec<_>>());
+    let noise = crate::stats::robust::noise(served).max(0.35 * (usual / view.step_s).sqrt());
+    let parts = stretches_beyond(served, 3, noise);
     let level = |range: &std::ops::Range<usize>| median(&served[range.clone()]);
-    let noise = crate::stats::robust::noise(served);
     // Only where there was too little before can there be more of it after.
     let is_short = |range: &std::ops::Range<usize>| {
         let asked = mean(&view.demand[ticks.start + range.start..ticks.start + range.end]);
         asked > 1.02 * mean(&served[range.clone()])
             || is_waiting(view, ticks.start + range.start..ticks.start + range.end)
     };
-    // A step is a good part of all that came to be served; less is noise of the service itself.
+    // More is served, too, where more is asked for: at least half of it must have been asked for before.
+    let was_wanted = |before: &std::ops::Range<usize>, after: &std::ops::Range<usize>| {
+        let asked = |range: &std::ops::Range<usize>| {
+            mean(&view.demand[ticks.start + range.start..ticks.start + range.end])
+        };
+        let (least, wanted) = (level(before), level(after).min(asked(after)));
+        wanted <= least || asked(before) >= f64::midpoint(least, wanted)
+    };
+    // A step is a good part of all that came to be served; less is noise of the service itself. Where next to nothing
+    // was served, anything is.
     let levels: Vec<f64> = parts.iter().map(&level).collect();
     let least = levels.iter().copied().fold(f64::INFINITY, f64::min);
-    let rise = levels.iter().copied().fold(0.0, f64::max) - least;
+    let most = levels.iter().copied().fold(0.0, f64::max);
     // Small ones count where less waits afterwards.
     let fewer_wait = |range: &std::ops::Range<usize>| {
         let from = ticks.start + range.start;
@@ -157,20 +172,27 @@ fn first_growth_of_capacity(view: &View<'_>, ticks: &std::ops::Range<usize>) -> 
     let pairs = parts.windows(2).filter(|pair| {
         let (before, after) = (level(&pair[0]), level(&pair[1]));
         let error = noise / (pair[0].len().min(pair[1].len()) as f64).sqrt();
+        let step = if before < 0.05 * most { 0.05 * most } else { 0.15 * (most - least) };
         after > before * 1.05
-            && after - before > (2.5 * error).max(0.15 * rise)
+            && after - before > (2.5 * error).max(step)
             && pair[0].end >= 4
             && is_short(&pair[0])
+            && was_wanted(&pair[0], &pair[1])
             && (after > before * 1.15 || fewer_wait(&pair[1]))
     });
     let (before, after) = pairs.map(|pair| (pair[0].clone(), pair[1].clone())).next()?;
-    let at = ticks.start + after.start;
-    let step = view.step_s;
-    Some(Event {
-        at_s: view.at(at),
-        between: (view.at(at) - step, view.at(at) + step),
-        levels: (level(&before), level(&after)),
-    })
+    let levels = (level(&before), level(&after));
+    let at_s = since(view, served, after.start, levels) + view.at(ticks.start);
+    Some(Event { at_s, between: (at_s - view.step_s, at_s + view.step_s), levels })
+}
+
+/// When what is served went from one level to another, in seconds from the first of the ticks: within the ticks around
+/// the change, by how much of it each of them has; and an answer comes a while after it was begun.
+fn since(view: &View<'_>, served: &[f64], change: usize, (before, after): (f64, f64)) -> f64 {
+    let around = change.saturating_sub(1)..(change + 1).min(served.len());
+    let after_it =
+        served[around.clone()].iter().map(|served| ((served - before) / (after - before)).clamp(0.0, 1.0));
+    around.end as f64 * view.step_s - after_it.sum::<f64>() * view.step_s - view.calm.p50 / 1e6
 }
 
 /// Whether requests wait there: they take longer than when it is calm.

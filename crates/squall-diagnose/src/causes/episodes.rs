@@ -15,7 +15,7 @@ pub(crate) struct Episode {
     pub until_s: f64,
     /// How slow at most, in times of the calm.
     pub slowest: f64,
-    /// Where in the stretch it was slowest, from 0 to 1.
+    /// From where on in the stretch it was about as slow as at most, from 0 to 1.
     pub slowest_at: f64,
     /// The share of requests that were not served.
     pub unserved: f64,
@@ -59,8 +59,9 @@ pub(crate) fn episodes(view: &View<'_>, bad: impl Fn(&Bin) -> bool) -> Vec<Episo
 fn episode(view: &View<'_>, range: Range<usize>, marks: &[bool]) -> Episode {
     let own = &view.bins[range.clone()];
     let slowness = |bin: &Bin| bin.slowness(&view.calm);
-    let slowest = own.iter().enumerate().max_by(|one, other| slowness(one.1).total_cmp(&slowness(other.1)));
-    let (place, slowest) = slowest.map_or((0, 0.0), |(place, bin)| (place, slowness(bin)));
+    let slowest = own.iter().map(slowness).fold(0.0, f64::max);
+    // Where it is about as slow for long, it is so from the first of these on.
+    let place = own.iter().position(|bin| slowness(bin) >= 0.8 * slowest).unwrap_or(0);
     let before = (0..range.start).rev().filter(|at| !marks[*at]).map(|at| view.bins[at].demand);
     let before: Vec<f64> = before.take(15).collect();
     let after: Vec<f64> =

@@ -16,9 +16,15 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let points: Vec<(f64, f64)> = view.bins.iter().map(|bin| (asked(bin), bin.good)).collect();
     let fit = hinge(&points);
     // At the limit: bad, and more asked for than served, or more under way for no more throughput.
-    let at_limit: Vec<&Bin> = view.bins.iter().filter(|bin| is_bad(view, bin)).collect();
-    let (first, last) = (at_limit.first()?, at_limit.last()?);
-    let served: Vec<f64> = at_limit.iter().map(|bin| bin.good).collect();
+    let bad: Vec<&Bin> = view.bins.iter().filter(|bin| is_bad(view, bin)).collect();
+    let last = *bad.last()?;
+    let good = |bins: &[&Bin]| -> Vec<f64> { bins.iter().map(|bin| bin.good).collect() };
+    let ceiling = median(&good(&bad));
+    // What is bad before any more is asked for is not so for the limit.
+    let early = bad.iter().position(|bin| bin.demand >= ceiling * 0.93).unwrap_or(0);
+    let at_limit = &bad[early..];
+    let first = *at_limit.first()?;
+    let served = good(at_limit);
     let ceiling = median(&served);
     let seen_s: f64 = at_limit.iter().map(|bin| bin.until_s - bin.from_s).sum();
     let knee = knee(view, &served, fit.as_ref());
@@ -26,7 +32,7 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     // What is asked for must have exceeded what was served, and what was served must have followed it until then.
     let asked_most = quantile(&at_limit.iter().map(|bin| asked(bin)).collect::<Vec<_>>(), 0.9).unwrap_or(0.0);
     let beyond = if open {
-        ramp(excess(&at_limit), 1.03, 1.12)
+        ramp(excess(at_limit), 1.03, 1.12)
     } else {
         fit.map_or(0.0, |fit| ramp(ratio(fit.after, fit.before), 0.5, 0.2))
     };
@@ -36,8 +42,7 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     // Had it served more at another time, the limit would not be one.
     let exceeded = ramp(ratio(most_before, ceiling), 1.6, 1.2);
     // Bad while no more is asked for than the limit is no limit.
-    let within =
-        at_limit.iter().filter(|bin| bin.demand < ceiling * 0.93).count() as f64 / at_limit.len() as f64;
+    let within = bad.iter().filter(|bin| bin.demand < ceiling * 0.93).count() as f64 / bad.len() as f64;
     let ordered = ramp(within, 0.6, 0.25);
     let recovered_under_load = below
         .iter()
@@ -92,13 +97,13 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     })
 }
 
-/// How many times as much is asked for as is served, where that is most: over five bins at a time, for arrivals vary.
+/// How many times as much is asked for as is served, as is usual there: over five bins at a time, for arrivals vary.
 fn excess(at_limit: &[&Bin]) -> f64 {
     let wide = at_limit.len().clamp(1, 5);
     let of = |bins: &[&Bin], value: fn(&Bin) -> f64| bins.iter().map(|bin| value(bin)).sum::<f64>();
     let ratios =
         at_limit.windows(wide).map(|bins| ratio(of(bins, |bin| bin.demand), of(bins, |bin| bin.good)));
-    quantile(&ratios.collect::<Vec<_>>(), 0.8).unwrap_or(0.0)
+    median(&ratios.collect::<Vec<_>>())
 }
 
 /// What is served at the limit, and the interval that holds it with 90 %.

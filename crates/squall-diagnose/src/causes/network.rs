@@ -1,5 +1,6 @@
 //! Name, connection or TLS take the time, or fail.
 
+use super::restart_or_deployment::gaps;
 use crate::finding::{Confidence, Evidence, Finding, Kind};
 use crate::observed::Class;
 use crate::stats::robust::{quantile, ramp, ratio};
@@ -21,17 +22,26 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let by_failure = ramp(ratio(names + tls, anew), 0.004, 0.015) * ramp(names + tls, 1.0, 5.0);
     let by_time = ramp(ratio(worst, usual.max(500.0)), 2.5, 6.0) * ramp(slow.len() as f64, 1.0, 4.0);
     // Connections that break all the time, and not in gaps, are nobody's restart.
-    let broken = |bin: &crate::bins::Bin| {
-        bin.by[Class::Reset as usize] + bin.by[Class::Dns as usize] + bin.by[Class::Tls as usize] > 0.0
-    };
-    let first_broken = view.bins.iter().position(broken).unwrap_or(view.bins.len());
-    let later = &view.bins[first_broken..];
+    let gaps = gaps(view);
+    let broken: Vec<f64> = (0..view.len())
+        .map(|tick| {
+            let is_gap = gaps.iter().any(|gap| gap.contains(&tick));
+            let classes = [Class::Reset, Class::Dns, Class::Tls];
+            if is_gap { 0.0 } else { classes.map(|class| view.count(tick, class)).iter().sum() }
+        })
+        .collect();
+    let first_broken = broken.iter().position(|count| *count > 0.0).unwrap_or(broken.len());
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of ticks")]
+    let wide = (5.0 / view.step_s).ceil().max(1.0) as usize;
+    let later: Vec<f64> = broken[first_broken..].chunks(wide).map(|chunk| chunk.iter().sum()).collect();
     let halves = [&later[..later.len() / 2], &later[later.len() / 2..]];
     let spread =
-        halves.map(|half| ratio(half.iter().filter(|bin| broken(bin)).count() as f64, half.len() as f64));
+        halves.map(|half| ratio(half.iter().filter(|count| **count > 0.0).count() as f64, half.len() as f64));
     let resets = view.total(Class::Reset);
+    let events: f64 = later.iter().sum();
     let by_breaking = ramp(spread[0].min(spread[1]), 0.1, 0.3)
-        * ramp(later.len() as f64, 8.0, 20.0)
+        * ramp(events, 5.0, 10.0)
+        * ramp(later.len() as f64, 4.0, 10.0)
         * ramp(ratio(resets + names + tls, view.requests()), 0.0015, 0.004);
     let by_failure = by_failure.max(by_breaking * if names + tls > 0.0 { 1.0 } else { 0.7 });
     let score = 0.95 * by_failure.max(0.85 * by_time);

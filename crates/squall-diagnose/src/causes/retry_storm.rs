@@ -11,13 +11,18 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let episodes = episodes(view, |bin| is_bad(view, bin));
     let episode = episodes.into_iter().max_by(|one, other| one.length_s().total_cmp(&other.length_s()))?;
     let own = &view.bins[episode.bins.clone()];
-    let before: Vec<&Bin> = view.bins[..episode.bins.start].iter().filter(|bin| !is_bad(view, bin)).collect();
+    // What nobody has seen being served was not carried.
+    let is_carried = |bin: &&Bin| !is_bad(view, bin) && bin.good >= 0.8 * bin.demand && bin.good > 0.0;
+    let before: Vec<&Bin> = view.bins[..episode.bins.start].iter().filter(is_carried).collect();
+    let carried_s: f64 = before.iter().map(|bin| bin.until_s - bin.from_s).sum();
     let carried = quantile(&before.iter().map(|bin| bin.demand).collect::<Vec<_>>(), 0.95)?;
     let most_good = quantile(&before.iter().map(|bin| bin.good).collect::<Vec<_>>(), 0.97)?;
     // What serves more later was not kept down, but too few.
     let third = (own.len() / 3).max(1);
     let of = |bins: &[Bin]| mean(&bins.iter().map(|bin| bin.good).collect::<Vec<_>>());
-    let grows = ratio(of(&own[own.len() - third..]), of(&own[..third]));
+    let (first, last) = (of(&own[..third]), of(&own[own.len() - third..]));
+    // Of next to nothing twice as much is next to nothing.
+    let grows = ramp(ratio(last, first), 1.15, 1.5) * ramp(ratio(last - first, most_good), 0.05, 0.2);
     // Bad at a load that was carried before.
     let bad_again: Vec<&Bin> =
         own.iter().filter(|bin| bin.demand <= carried * 1.03 && bin.demand > 0.0).collect();
@@ -30,11 +35,12 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let collapse = ratio(median(&worst), most_good);
     let unserved = mean(&bad_again.iter().map(|bin| bin.unserved()).collect::<Vec<_>>());
     let score = 0.96
+        * ramp(carried_s, 3.0, 10.0)
         * ramp(lasting_s, 5.0, 15.0)
         * ramp(served, 0.95, 0.7)
         * ramp(collapse, 0.95, 0.6)
         * ramp(unserved, 0.02, 0.15)
-        * ramp(grows, 1.5, 1.15);
+        * (1.0 - grows);
     if score < 0.1 {
         return None;
     }

@@ -10,7 +10,7 @@ use crate::stats::robust::{mean, median, quantile, ramp, ratio};
 use crate::stats::trend::trend;
 use crate::view::View;
 
-/// So many requests say where one in a hundred is; with fewer the tail is chance.
+/// So many requests say where one in a hundred is; of fewer than the least it is chance, and one in twenty is looked at.
 const ENOUGH: f64 = 500.0;
 const LEAST: f64 = 60.0;
 
@@ -41,8 +41,10 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let lasting = highest.len() as f64 / windows.len() as f64;
     let apart = ratio(tail_growth.ln(), usual_growth.max(1.001).ln());
     let grows = ramp(tau, 0.15, 0.45).max(ramp(lasting, 0.1, 0.3) * 0.85);
+    // What was slow from the beginning and becomes faster has to warm up.
+    let warms = if highest.start == 0 && tau < 0.0 { 0.5 } else { 1.0 };
     let mut score =
-        0.95 * ramp(tail_growth, 1.5, 2.5) * ramp(apart, 1.6, 3.0) * grows * ramp(served, 0.2, 0.05);
+        warms * 0.95 * ramp(tail_growth, 1.5, 2.5) * ramp(apart, 1.6, 3.0) * grows * ramp(served, 0.2, 0.05);
     if let Some(cpu) = points(&view.observed.signals, Role::Cpu) {
         let (from_s, until_s) = view.span();
         let flat = range(&cpu, from_s, until_s).is_some_and(|(low, high)| high < 1.5 * low.max(high * 0.05));
@@ -53,6 +55,7 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     }
     let (from_s, until_s) = (windows[highest.start].from_s, windows[highest.end - 1].until_s);
     let which = endpoints(view, from_s, until_s);
+    let rare = slowest(view.bins.iter().map(|bin| bin.answered).sum()) > 0.98;
     Some(Finding {
         kind: Kind::SlowDependency,
         confidence: Confidence::new(score),
@@ -60,7 +63,8 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
         from_s,
         until_s,
         summary: format!(
-            "One request in a hundred became {:.1} times slower ({} to {}) while the usual one became {:.1} times slower: what only some of them call is slow.",
+            "One request in {} became {:.1} times slower ({} to {}) while the usual one became {:.1} times slower: what only some of them call is slow.",
+            if rare { "a hundred" } else { "twenty" },
             tail_growth,
             super::time(base.exp()),
             super::time(level(highest, &tail).exp()),
@@ -84,17 +88,22 @@ struct Window {
     tail: f64,
 }
 
+/// Which of the slowest requests can be told.
+fn slowest(answered: f64) -> f64 {
+    if answered / LEAST_WINDOWS < LEAST { 0.95 } else { 0.99 }
+}
+
 fn windows(view: &View<'_>) -> Vec<Window> {
     let all: f64 = view.bins.iter().map(|bin| bin.answered).sum();
-    let enough = (all / LEAST_WINDOWS).min(ENOUGH);
+    let enough = (all / LEAST_WINDOWS).clamp(LEAST, ENOUGH);
     let (mut found, mut begin, mut answered) = (Vec::new(), 0, 0.0);
     for (at, bin) in view.bins.iter().enumerate() {
         answered += bin.answered;
-        if answered >= enough && enough >= LEAST {
-            let response = view.response(view.bins[begin].ticks.start..bin.ticks.end, |_| true);
+        if answered >= enough {
+            let response = view.slow_or_given_up(view.bins[begin].ticks.start..bin.ticks.end);
             let time = |quantile| response.quantile_us(quantile).unwrap_or(0) as f64;
             let (from_s, until_s) = (view.bins[begin].from_s, bin.until_s);
-            found.push(Window { from_s, until_s, usual: time(0.5), tail: time(0.99) });
+            found.push(Window { from_s, until_s, usual: time(0.5), tail: time(slowest(all)) });
             (begin, answered) = (at + 1, 0.0);
         }
     }

@@ -2,10 +2,22 @@
 
 use crate::finding::{Confidence, Evidence, Finding, Kind};
 use crate::stats::robust::{median, ramp};
-use crate::stats::trend::trend;
+use crate::stats::trend::{Trend, trend};
 use crate::view::View;
 
-pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
+/// A course that rises and rises at the same load.
+struct Course {
+    trend: Trend,
+    /// From when until when load was the same.
+    from_s: f64,
+    until_s: f64,
+    /// The usual response time in the first and in the last third, as logarithms.
+    levels: (f64, f64),
+    /// How sure that is, from 0 to 1.
+    score: f64,
+}
+
+fn course(view: &View<'_>) -> Option<Course> {
     // Only where load is as it mostly is: what follows load is no degradation.
     let demand: Vec<f64> = view.bins.iter().map(|bin| bin.demand).collect();
     let held = super::steady(&demand);
@@ -14,8 +26,8 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let points: Vec<(f64, f64)> = bins.iter().map(|bin| (bin.middle_s(), bin.p50.ln())).collect();
     let (first, last) = (points.first()?, points.last()?);
     let length_s = last.0 - first.0;
-    let found = trend(&points)?;
-    let growth = found.slope * length_s;
+    let trend = trend(&points)?;
+    let growth = trend.slope * length_s;
     // A step is no trend: each third must be above the one before.
     let third = points.len() / 3;
     let level = |range: std::ops::Range<usize>| {
@@ -27,7 +39,20 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let levels = [level(0..third), level(third..2 * third), level(2 * third..points.len())];
     let rises = [levels[1] - levels[0], levels[2] - levels[1]];
     let even = ramp(rises[0].min(rises[1]) / (levels[2] - levels[0]).max(1e-9), 0.02, 0.2);
-    let score = ramp(growth, 0.12, 0.35) * ramp(found.tau, 0.25, 0.5) * even * ramp(length_s, 20.0, 60.0);
+    let score = ramp(growth, 0.12, 0.35) * ramp(trend.tau, 0.25, 0.5) * even * ramp(length_s, 20.0, 60.0);
+    Some(Course { trend, from_s: first.0, until_s: last.0, levels: (levels[0], levels[2]), score })
+}
+
+/// How many times as long as at first requests take at an instant for no other reason than that they take longer and longer.
+pub(crate) fn longer_by(view: &View<'_>) -> impl Fn(f64) -> f64 {
+    let found = course(view).filter(|course| course.score >= 0.5);
+    move |at_s| {
+        found.as_ref().map_or(1.0, |course| (course.trend.slope * (at_s - course.from_s)).exp().max(1.0))
+    }
+}
+
+pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
+    let Course { trend: found, from_s, until_s, levels, score } = course(view)?;
     if score < 0.1 {
         return None;
     }
@@ -36,13 +61,13 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
         kind: Kind::SteadyDegradation,
         confidence: Confidence::new(0.95 * score),
         endpoints: Vec::new(),
-        from_s: first.0,
-        until_s: last.0,
+        from_s,
+        until_s,
         summary: format!(
             "Under the same load the usual response time grew by {} a minute, from {} to {}, without an end.",
             super::percent(per_minute(found.slope)),
-            super::time(levels[0].exp()),
-            super::time(levels[2].exp())
+            super::time(levels.0.exp()),
+            super::time(levels.1.exp())
         ),
         evidence: Evidence::default()
             .with_interval(
@@ -52,7 +77,7 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
             )
             .with("tau", found.tau)
             .with("chance_without_a_trend", found.chance())
-            .with("held_for_s", length_s)
+            .with("held_for_s", until_s - from_s)
             .refuted_by("a longer run in which it levels off, or load that grew unseen"),
         advice: "Look for what is never given back: memory, connections, rows, files. Watch them over a longer run; a restart that makes it fast again says the same.".to_owned(),
     })

@@ -2,15 +2,21 @@
 
 use crate::bins::Bin;
 use crate::finding::{Confidence, Evidence, Finding, Kind};
-use crate::stats::robust::{median, ramp, ratio};
+use crate::stats::robust::{mean as average, median, ramp, ratio};
 use crate::view::View;
 
+/// So many answers have a mean that says something.
+const ENOUGH: f64 = 40.0;
+
+/// A course of more parts says no more.
+const MOST_PARTS: usize = 150;
+
 pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
-    let bins: Vec<&Bin> = view.bins.iter().filter(|bin| bin.answered >= 5.0 && bin.mean > 0.0).collect();
-    if bins.len() < 10 {
+    let parts = parts(view);
+    if parts.len() < 10 {
         return None;
     }
-    let means: Vec<f64> = bins.iter().map(|bin| bin.mean).collect();
+    let means: Vec<f64> = parts.iter().map(|part| part.mean).collect();
     // The later half says how it ends.
     let settled = median(&means[means.len() / 2..]);
     let spread = crate::stats::robust::spread(&means[means.len() / 2..]).max(settled * 0.02);
@@ -27,12 +33,13 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let later = smooth[until..].iter().filter(|mean| **mean > settled + 0.4 * (first - settled)).count()
         as f64
         / (smooth.len() - until).max(1) as f64;
-    let lasting_s = bins[until.min(bins.len() - 1)].from_s - bins[0].from_s;
-    let unserved = bins[..=until.min(bins.len() - 1)].iter().map(|bin| bin.unserved()).fold(0.0, f64::max);
+    let lasting_s = parts[until.min(parts.len() - 1)].from_s - parts[0].from_s;
+    let until_s = parts[0].from_s + lasting_s;
+    let early = view.bins.iter().take_while(|bin| bin.from_s <= until_s);
+    let unserved = early.map(Bin::unserved).fold(0.0, f64::max);
     // Not because less was asked for.
-    let demand_first = median(&bins[..3].iter().map(|bin| bin.demand).collect::<Vec<_>>());
-    let demand_later =
-        median(&bins[until.min(bins.len() - 2)..].iter().map(|bin| bin.demand).collect::<Vec<_>>());
+    let demand = |parts: &[Part]| median(&parts.iter().map(|part| part.demand).collect::<Vec<_>>());
+    let (demand_first, demand_later) = (demand(&parts[..3]), demand(&parts[until.min(parts.len() - 2)..]));
     let not_less = ramp(ratio(demand_later, demand_first), 0.6, 0.9);
     let score = 0.95
         * ramp(times, 1.25, 1.7)
@@ -48,8 +55,8 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
         kind: Kind::WarmUp,
         confidence: Confidence::new(score),
         endpoints: Vec::new(),
-        from_s: bins[0].from_s,
-        until_s: bins[0].from_s + lasting_s,
+        from_s: parts[0].from_s,
+        until_s,
         summary: format!(
             "At first requests took {times:.1} times as long ({} instead of {}), and less and less for {lasting_s:.0} s: something was filled or compiled.",
             super::time(first),
@@ -62,4 +69,29 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
             .refuted_by("a second run right after this one that is as slow at first"),
         advice: "Warm caches and code before traffic comes (readiness after warming), and leave the first part out when two runs are compared.".to_owned(),
     })
+}
+
+/// A stretch with enough answers for a mean.
+struct Part {
+    from_s: f64,
+    mean: f64,
+    demand: f64,
+}
+
+fn parts(view: &View<'_>) -> Vec<Part> {
+    let (mut found, mut begin) = (Vec::new(), 0);
+    // A long run has no more of them than a short one has seconds.
+    let least = (view.len() / MOST_PARTS).max(1);
+    for tick in 0..view.len() {
+        let enough =
+            tick + 1 - begin >= least && view.good[begin..=tick].iter().sum::<f64>() * view.step_s >= ENOUGH;
+        if !enough {
+            continue;
+        }
+        if let Some(mean) = view.response(begin..tick + 1, |_| true).mean_us().filter(|mean| *mean > 0.0) {
+            found.push(Part { from_s: view.at(begin), mean, demand: average(&view.demand[begin..=tick]) });
+        }
+        begin = tick + 1;
+    }
+    found
 }

@@ -3,14 +3,15 @@
 use super::robust::noise;
 
 /// Where the level changes: the index of each stretch's first value but the first's. `least` is the shortest stretch.
-/// The cost of a stretch is the sum of squares around its mean in units of the noise; each cut costs `3 ln n`.
-pub(crate) fn changes(values: &[f64], least: usize) -> Vec<usize> {
+/// The cost of a stretch is the sum of squares around its mean in units of the noise; each cut costs `3 ln n`. The noise is
+/// what is seen, or `least_noise` where for long all values are the same.
+fn changes(values: &[f64], least: usize, least_noise: f64) -> Vec<usize> {
     let count = values.len();
     let least = least.max(2);
     if count < 2 * least || values.iter().any(|value| !value.is_finite()) {
         return Vec::new();
     }
-    let mut scale = noise(values);
+    let mut scale = noise(values).max(least_noise);
     if scale <= 0.0 {
         let level = values.iter().map(|value| value.abs()).fold(0.0, f64::max);
         scale = (level * 1e-3).max(f64::MIN_POSITIVE);
@@ -48,7 +49,16 @@ pub(crate) fn changes(values: &[f64], least: usize) -> Vec<usize> {
 
 /// The stretches between change points, as ranges.
 pub(crate) fn stretches(values: &[f64], least: usize) -> Vec<std::ops::Range<usize>> {
-    let mut edges = changes(values, least);
+    stretches_beyond(values, least, 0.0)
+}
+
+/// The same of values that vary at least so much from one to the next.
+pub(crate) fn stretches_beyond(
+    values: &[f64],
+    least: usize,
+    least_noise: f64,
+) -> Vec<std::ops::Range<usize>> {
+    let mut edges = changes(values, least, least_noise);
     edges.insert(0, 0);
     edges.push(values.len());
     edges.windows(2).map(|pair| pair[0]..pair[1]).filter(|range| !range.is_empty()).collect()
@@ -91,19 +101,25 @@ mod tests {
         let mut chance = Chance::new(1);
         let mut level =
             |level: f64, count: usize| -> Vec<f64> { (0..count).map(|_| level + chance.normal()).collect() };
-        assert_eq!(changes(&level(10.0, 200), 3), [0_usize; 0]);
+        assert_eq!(changes(&level(10.0, 200), 3, 0.0), [0_usize; 0]);
         let steps = [level(10.0, 50), level(16.0, 40), level(8.0, 60)].concat();
-        let found = changes(&steps, 3);
+        let found = changes(&steps, 3, 0.0);
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].abs_diff(50) <= 1 && found[1].abs_diff(90) <= 1, "{found:?}");
     }
 
     #[test]
+    fn counts_that_are_none_for_long_are_not_cut_into_pieces() {
+        let counts = [vec![0.0; 40], [7.0, 5.0, 8.0, 6.0, 5.0, 7.0].repeat(3)].concat();
+        assert_eq!(stretches_beyond(&counts, 3, 1.5), [0..40, 40..58]);
+    }
+
+    #[test]
     fn what_has_no_noise_or_is_short_is_cut_as_well_or_not_at_all() {
         let steps = [vec![1.0; 20], vec![2.0; 20]].concat();
-        assert_eq!(changes(&steps, 2), [20]);
-        assert!(changes(&[1.0, 2.0], 2).is_empty());
-        assert!(changes(&[f64::NAN; 50], 2).is_empty());
-        assert!(changes(&[0.0; 50], 2).is_empty());
+        assert_eq!(changes(&steps, 2, 0.0), [20]);
+        assert!(changes(&[1.0, 2.0], 2, 0.0).is_empty());
+        assert!(changes(&[f64::NAN; 50], 2, 0.0).is_empty());
+        assert!(changes(&[0.0; 50], 2, 0.0).is_empty());
     }
 }
