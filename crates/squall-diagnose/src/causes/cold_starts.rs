@@ -19,10 +19,12 @@ const BEHIND_OTHERS: f64 = 0.07;
 /// What waits for an instance that starts already waits for a part of that: starts differ less, as a logarithm.
 const UNLIKE: f64 = 0.3;
 
+/// By so much another way to tell slow ones must be surer than the likeliest one.
+const MUCH_SURER: f64 = 0.15;
+
 pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let requests = Requests::of(view)?;
-    let waited = requests.waited()?;
-    let mut score = score(view, &requests, &waited);
+    let (waited, mut score) = surest(view, &requests)?;
     if let Some(inits) = points(&view.observed.signals, Role::Inits) {
         let any = inits.iter().any(|(_, value)| *value > 0.0);
         score = if any { score + (1.0 - score) * 0.5 } else { score * 0.4 };
@@ -83,6 +85,15 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     })
 }
 
+/// The likeliest way to tell who waited, unless another is much surer.
+fn surest(view: &View<'_>, requests: &Requests<'_>) -> Option<(Waited, f64)> {
+    let scored = requests.ways().into_iter().map(|waited| {
+        let score = score(view, requests, &waited);
+        (waited, score)
+    });
+    scored.reduce(|best, other| if other.1 > best.1 + MUCH_SURER { other } else { best })
+}
+
 fn score(view: &View<'_>, requests: &Requests<'_>, waited: &Waited) -> f64 {
     let (count, slow) = (waited.count, &waited.slow);
     let alike = requests.alike(waited);
@@ -99,9 +110,13 @@ fn score(view: &View<'_>, requests: &Requests<'_>, waited: &Waited) -> f64 {
         * ramp(ratio(alike, count), 2.5, 1.3)
         * ramp(for_each, 24.0, 12.0);
     let behind = ramp(waited.reused, 0.1, 0.4);
+    // Where requests queue, they do at connections that were made late. Instances are slow from the first on, unless some ran
+    // before; what is quite apart cannot be a queue.
+    let apart = ramp(waited.certain, 0.93, 0.98) * ramp(ratio(alike, count), 0.1, 0.02);
+    let matched = ramp(waited.matched, 0.62, 0.88).max(apart * ramp(waited.matched, 0.4, 0.65));
     let occasion = if requests.knows_connections {
         ramp(slow.fresh, 0.15, 0.45)
-            * ramp(waited.matched, 0.62, 0.88)
+            * matched
             * ramp(count * (1.0 - waited.reused), 1.2, 2.5)
             * ((1.0 - behind) * on_its_own + behind * behind_others)
     } else {

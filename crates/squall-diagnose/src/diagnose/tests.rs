@@ -250,15 +250,15 @@ fn where_cold_and_warm_overlap_the_interval_holds_the_count() {
 
 #[test]
 fn requests_that_wait_behind_others_are_no_starts() {
-    for seed in 0..3 {
+    for (seed, per_s, takes_s) in [(0, 60.0, 0.15), (1, 60.0, 0.15), (2, 30.0, 0.09), (3, 30.0, 0.09)] {
         // When each instance is free, at which three may wait; what is under way, and so many connections.
         let (mut free, mut ends): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
         let mut connections = 0;
-        let observed = run(seed, 150.0, steps(60.0), |at_s, _, chance| {
-            let warm = around(0.15, 0.1, chance);
+        let observed = run(seed, 150.0, steps(per_s), |at_s, _, chance| {
+            let warm = around(takes_s, 0.1, chance);
             ends.retain(|end| *end > at_s);
             let soonest = free.iter_mut().min_by(|one, other| one.total_cmp(other));
-            let most = 3.0 * 0.15 + if at_s < 2.0 { 0.9 } else { 0.0 };
+            let most = 3.0 * takes_s + if at_s < 2.0 { 0.9 } else { 0.0 };
             let end = match soonest {
                 Some(until) if *until - at_s <= most => {
                     *until = until.max(at_s) + warm;
@@ -278,7 +278,7 @@ fn requests_that_wait_behind_others_are_no_starts() {
         let (low, high) = found.evidence.interval("count").unwrap();
         assert!((low..=high).contains(&(free.len() as f64)), "{found:#?} {}", free.len());
         let waited = found.evidence.number("requests_that_waited").unwrap();
-        assert!(waited > 1.5 * free.len() as f64, "{waited}");
+        assert!(waited > 1.2 * free.len() as f64, "{waited}");
     }
 }
 

@@ -76,13 +76,19 @@ pub(super) enum Shares {
     TheSame,
 }
 
-/// The best from where others ended or begin.
-pub(super) fn fit(groups: &[Group], usual: &[Usual], begins: &[Slow], shares: Shares) -> Option<Slow> {
-    let fits = begins.iter().map(|begin| improve(groups, usual, *begin, shares));
+/// The best from where others ended or begin, of those that differ no more than `widest`.
+pub(super) fn fit(
+    groups: &[Group],
+    usual: &[Usual],
+    begins: &[Slow],
+    shares: Shares,
+    widest: f64,
+) -> Option<Slow> {
+    let fits = begins.iter().map(|begin| improve(groups, usual, *begin, shares, widest));
     fits.max_by(|one, other| one.likelihood.total_cmp(&other.likelihood))
 }
 
-fn improve(groups: &[Group], usual: &[Usual], mut slow: Slow, shares: Shares) -> Slow {
+fn improve(groups: &[Group], usual: &[Usual], mut slow: Slow, shares: Shares, widest: f64) -> Slow {
     let least = usual.iter().map(|usual| usual.median.exp() * usual.deviation).fold(0.0, f64::max).max(1.0);
     let mut last = f64::NEG_INFINITY;
     for _ in 0..ROUNDS {
@@ -111,8 +117,10 @@ fn improve(groups: &[Group], usual: &[Usual], mut slow: Slow, shares: Shares) ->
         }
         if sum > 0.01 {
             slow.mean = (first / sum).max((2.0 * least).ln());
-            slow.deviation =
-                (second / sum - slow.mean * (2.0 * first / sum - slow.mean)).max(0.0).sqrt().clamp(0.15, 0.7);
+            slow.deviation = (second / sum - slow.mean * (2.0 * first / sum - slow.mean))
+                .max(0.0)
+                .sqrt()
+                .clamp(0.15, widest);
         }
         if shares == Shares::TheSame {
             (slow_ones, all) = ([slow_ones.iter().sum(); 3], [all.iter().sum(); 3]);
@@ -158,9 +166,9 @@ mod tests {
     fn shares_are_found_by_occasion_and_say_more_only_where_they_differ() {
         for depends in [true, false] {
             let (groups, usual) = groups(depends);
-            let slow = fit(&groups, &usual, &[BEGIN], Shares::ByOccasion).unwrap();
+            let slow = fit(&groups, &usual, &[BEGIN], Shares::ByOccasion, 0.7).unwrap();
             let same = Slow { fresh: 0.01, grew: 0.01, level: 0.01, ..slow };
-            let same = fit(&groups, &usual, &[same], Shares::TheSame).unwrap();
+            let same = fit(&groups, &usual, &[same], Shares::TheSame, 0.7).unwrap();
             let count: f64 = groups.iter().map(|group| slow.chance(group, &usual[0]).0).sum();
             assert!((count - 40.0).abs() < 1.5, "{count}");
             assert!((slow.mean.exp() / 300_000.0 - 1.0).abs() < 0.1, "{slow:?}");
@@ -171,8 +179,8 @@ mod tests {
 
     #[test]
     fn nothing_to_begin_with_is_nothing() {
-        assert_eq!(fit(&[], &[], &[], Shares::ByOccasion), None);
-        let none = fit(&[], &[], &[BEGIN], Shares::TheSame).unwrap();
+        assert_eq!(fit(&[], &[], &[], Shares::ByOccasion, 0.7), None);
+        let none = fit(&[], &[], &[BEGIN], Shares::TheSame, 0.7).unwrap();
         assert!(none.likelihood.abs() < 1e-9 && none.fresh < 1e-3, "{none:?}");
     }
 }

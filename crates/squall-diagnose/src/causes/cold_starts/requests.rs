@@ -17,6 +17,10 @@ const ENOUGH: f64 = 100.0;
 /// Who took so long was given up, and waited for nothing in particular.
 const GIVEN_UP_US: f64 = 9.5e6;
 
+/// By how much slow ones differ, as a logarithm: at most, and where each waited for an instance of its own.
+const WIDE: f64 = 0.7;
+const NARROW: f64 = 0.35;
+
 /// Requests by how long they took and by what was going on when they came.
 pub(super) struct Requests<'a> {
     view: &'a View<'a>,
@@ -138,8 +142,9 @@ impl<'a> Requests<'a> {
         level.filter(is_alike).map(|group| group.count).sum()
     }
 
-    /// Those that waited for an instance to start; `None` if nearly none are like that.
-    pub(super) fn waited(&self) -> Option<Waited> {
+    /// Every way to tell those that waited for an instance to start from the others, the likeliest first; those by which
+    /// nearly none waited are left out.
+    pub(super) fn ways(&self) -> Vec<Waited> {
         // The search begins at those that are beyond the usual.
         let far: Vec<f64> = self
             .groups
@@ -156,10 +161,17 @@ impl<'a> Requests<'a> {
             .filter_map(|share| quantile(&far, share))
             .map(|mean| Slow { mean, deviation: 0.3, fresh: 0.3, grew: 0.03, level: 0.001, likelihood: 0.0 })
             .collect();
-        let slow = fit(&self.groups, &self.usual, &begins, Shares::ByOccasion)?;
+        // Who waits behind others waits longer and shorter. Starts alone, which differ less, may be told from that.
+        let alone = begins.iter().map(|begin| (std::slice::from_ref(begin), NARROW));
+        let ways = std::iter::once((&begins[..], WIDE)).chain(alone);
+        ways.filter_map(|(begins, widest)| self.waited(begins, widest)).collect()
+    }
+
+    fn waited(&self, begins: &[Slow], widest: f64) -> Option<Waited> {
+        let slow = fit(&self.groups, &self.usual, begins, Shares::ByOccasion, widest)?;
         let alike = |slow: &Slow| Slow { fresh: 0.01, grew: 0.01, level: 0.01, ..*slow };
         let same: Vec<Slow> = begins.iter().chain([&slow]).map(alike).collect();
-        let same = fit(&self.groups, &self.usual, &same, Shares::TheSame)?;
+        let same = fit(&self.groups, &self.usual, &same, Shares::TheSame, widest)?;
         let (mut count, mut squares, mut reused, mut timed_out) = (0.0, 0.0, 0.0, 0.0);
         for group in &self.groups {
             let chance = slow.chance(group, &self.usual[group.endpoint]).0;
