@@ -99,8 +99,7 @@ impl<'a> Found<'a> {
     /// Which answers are warm and which are cold, by those that waited for nobody.
     fn kinds(&self) -> Option<Kinds> {
         let warm = self.warm?;
-        let queues = self.queues() == Some(true);
-        let alone = self.bursts.iter().filter(|sent| sent.size == 1 || !queues);
+        let alone = self.bursts.iter().filter(|sent| self.waits_for_none(sent));
         Kinds::of(&warm.observed.good_us, alone.map(|sent| &sent.done.observed.good_us[..]))
     }
 
@@ -249,9 +248,10 @@ impl ColdStart {
         Ok(done)
     }
 
-    /// How many instances a pause tests: one where requests wait for each other, for then only one is sure to be asked.
+    /// How many instances a pause tests: one where requests wait for each other or may do so, for then only one is sure to
+    /// be asked.
     fn tested(&self, found: &Found<'_>) -> u32 {
-        if found.queues() == Some(true) { 1 } else { self.largest().min(TESTED) }
+        if found.queues() == Some(false) { self.largest().min(TESTED) } else { 1 }
     }
 
     /// Pauses that grow until instances are gone, and then close in.
@@ -263,12 +263,18 @@ impl ColdStart {
                 found.outlives = true;
                 return Ok(());
             }
+            // The first pause may have been too long already.
+            let mut shorter_s = gap_s / GROWTH;
+            while found.kept().known().is_none() && shorter_s >= 1.0 {
+                Self::burst(walk, found, size, shorter_s, When::Gap)?;
+                shorter_s /= GROWTH;
+            }
             for _ in 0..PAUSES {
                 let Some(known) = found.kept().known() else { return Ok(()) };
                 if known.estimate().is_some_and(|estimate| estimate.width() <= 2.0 * self.precision) {
                     break;
                 }
-                let gap_s = known.quantile(0.5).clamp(SHORT_S, self.longest_gap_s);
+                let gap_s = known.quantile(0.5).clamp(0.5, self.longest_gap_s);
                 let near = |sent: &&Sent<'_>| (sent.done.observed.rested_s() / gap_s - 1.0).abs() < 0.005;
                 if found.bursts.iter().filter(|sent| sent.when == When::Gap).filter(near).count() >= 3 {
                     // Some are gone and some are not, whatever the pause: no more will be known.
