@@ -17,6 +17,8 @@ pub(super) struct Verdict {
     pub broken: f64,
     /// Which share was too slow or failed.
     pub severity: f64,
+    /// Nearly all failed.
+    pub hardly_answers: bool,
     /// What it got through while it was asked for more, a second.
     pub limit: Option<f64>,
     /// It may have been broken only at first.
@@ -53,6 +55,7 @@ pub(super) fn judge(threshold: &Threshold, done: &Done) -> Verdict {
     Verdict {
         broken,
         severity: slow + bad / (good + bad).max(1.0),
+        hardly_answers: good < 0.1 * (good + bad) || good + bad <= 0.0,
         limit: (broken > 0.5 && is_over && got_through > 0.0).then_some(got_through),
         may_pass: passes(done, &under_way) || !is_over,
         tainted: observed.tainted || too_few(done),

@@ -102,7 +102,8 @@ pub struct ColdPoint {
     pub gap_s: f64,
     /// How often.
     pub rounds: u32,
-    /// For which share of requests an instance was started.
+    /// For which share of requests an instance was started; where it cannot be seen whether requests wait for each other,
+    /// which share took as long as that.
     pub cold_share: Option<Estimate>,
     /// How long they took.
     pub took: Option<Spread>,
@@ -177,8 +178,7 @@ impl<'a> Found<'a> {
     /// Answers of instances that had to be started, and of nothing else.
     fn cold_us(&self, queues: Option<&Queues>) -> Vec<(u64, u64)> {
         let Some(kinds) = self.kinds().filter(|kinds| self.has_cold(kinds)) else { return Vec::new() };
-        let waits = self.queues() == Some(true);
-        let alone = self.bursts.iter().filter(|sent| sent.size == 1 || !waits);
+        let alone = self.bursts.iter().filter(|sent| self.waits_for_none(sent));
         let cold = |pair: &&(u64, u64)| pair.0 as f64 > kinds.cut_us;
         let mut cold: Vec<(u64, u64)> =
             alone.flat_map(|sent| &sent.done.observed.good_us).filter(cold).copied().collect();

@@ -66,6 +66,11 @@ impl<'a> Found<'a> {
         (all > 0 && self.shows_queues()).then(|| first / all as f64)
     }
 
+    /// Whether a burst's requests do not wait for each other: there is only one, or each is known to get an instance.
+    pub(super) fn waits_for_none(&self, sent: &Sent<'_>) -> bool {
+        sent.size == 1 || self.queues() == Some(false)
+    }
+
     /// Whether requests wait for each other, by the last of bursts shortly after each other; `None` if it cannot be seen.
     pub(super) fn queues(&self) -> Option<bool> {
         let crowd = |sent: &&Sent<'_>| sent.size >= 2 && matches!(sent.when, When::Short | When::AfterLong);

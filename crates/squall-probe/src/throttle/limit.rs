@@ -98,6 +98,10 @@ impl Throttle {
                 found.untold.push(format!("larger bursts: of {requests} at once many fail"));
                 return Ok(());
             }
+            if done.observed.dropped() > 0 {
+                found.untold.push(format!("larger bursts: the generators cannot send {requests} at once"));
+                return Ok(());
+            }
             found.kept_burst = Some(requests);
             if requests >= self.most_burst {
                 return Ok(());
