@@ -2,12 +2,14 @@
 
 mod behind;
 mod charts;
+mod curve;
 mod endpoints;
 mod fleet;
 mod heat;
 mod markup;
 mod plan;
 mod plot;
+mod probe;
 mod sections;
 mod slots;
 mod slow;
@@ -20,6 +22,7 @@ mod verdict;
 use serde_json::json;
 
 use self::markup::{Html, decimal};
+pub use self::probe::probe_html;
 use self::slots::Slots;
 use crate::result::RunResult;
 
