@@ -43,6 +43,9 @@ const PROBES: &str = ".squall/probes";
 /// The file in a probe's folder that says what was asked.
 const ORDER: &str = "order.json";
 
+/// How often a round is sent again in which the generators set the pace.
+const TRIES: usize = 2;
+
 /// What was asked, and when: a probe that was interrupted is asked again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Order {
@@ -161,13 +164,18 @@ fn investigate<P: Probe>(
         eprintln!("warning: nothing was kept: {}", failure.words());
     }
     let answer = probe.answer(&history.done);
+    let parts = view(&answer);
+    let ending = match ending {
+        Ending::Enough if !parts.is_known => Ending::Stopped("what was asked could not be told".to_owned()),
+        ending => ending,
+    };
     let whose = Whose {
         kind,
         order: (&kept.order.id, Time(kept.order.started_us)),
         target: sender.subject.in_words(),
         aws: matches!(sender.place, Place::Aws { .. }),
     };
-    let result = result::of(&whose, &ending, &history, (serde_json::to_value(&answer)?, view(&answer)))?;
+    let result = result::of(&whose, &ending, &history, (serde_json::to_value(&answer)?, parts))?;
     write(&kept.folder, "probe.json", &probe_to_json(&result))?;
     write(&kept.folder, "probe.html", &probe_html(&result))?;
     if output == Output::Json {
@@ -209,7 +217,11 @@ fn place(send: &SendArgs) -> Result<Place, Failure> {
 }
 
 fn limits(send: &SendArgs) -> Limits {
-    Limits { per_s: send.max_rate.map(squall_plan::units::Rate::per_second), requests: send.max_requests }
+    Limits {
+        per_s: send.max_rate.map(squall_plan::units::Rate::per_second),
+        requests: send.max_requests,
+        tries: TRIES,
+    }
 }
 
 /// A probe with settings in place of what it takes otherwise; those that are given by name count less than options.

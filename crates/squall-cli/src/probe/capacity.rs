@@ -102,7 +102,8 @@ fn view(answer: &CapacityAnswer) -> Parts {
         ));
     }
     findings.push(finding("what to do", answer.advice.clone()));
-    Parts { headline, findings, warnings: answer.untold.clone(), curves: curves(answer) }
+    let is_known = answer.capacity_per_s.is_some() || answer.at_least_per_s.is_some();
+    Parts { is_known, headline, findings, warnings: answer.untold.clone(), curves: curves(answer) }
 }
 
 fn curves(answer: &CapacityAnswer) -> Vec<Curve> {

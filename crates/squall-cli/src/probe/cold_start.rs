@@ -44,12 +44,15 @@ fn view(answer: &ColdStartAnswer) -> Parts {
     }
     findings.extend(answer.bursts.iter().filter_map(|point| Some(finding(&burst(point), took(point)?))));
     findings.push(finding("what to do", answer.advice.clone()));
-    Parts { headline: headline(answer), findings, warnings: answer.untold.clone(), curves: curves(answer) }
+    let is_known = answer.warm_ms.is_some() || answer.cold_ms.is_some() || answer.keep_alive_s.is_some();
+    let warnings = answer.untold.clone();
+    Parts { is_known, headline: headline(answer), findings, warnings, curves: curves(answer) }
 }
 
 fn headline(answer: &ColdStartAnswer) -> String {
-    let kept =
-        answer.keep_alive_s.map(|kept| format!("an instance is kept for {}", duration_s(kept.value.round())));
+    let kept = answer
+        .keep_alive_s
+        .map(|kept| format!("an instance is kept for {}", duration_s((kept.value * 10.0).round() / 10.0)));
     let added = answer.added_ms.map(|added| format!("a cold start adds {}", duration_ms(added.value)));
     match (added, kept) {
         (Some(added), Some(kept)) => format!("{}, and {kept}.", upper(&added)),
@@ -88,7 +91,9 @@ fn burst(point: &ColdPoint) -> String {
 
 fn took(point: &ColdPoint) -> Option<String> {
     let Spread { p50_ms, p99_ms, tail_to_median, .. } = point.took?;
-    let cold = point.cold_share.map_or(String::new(), |share| format!(", {} cold", percent(share.value)));
+    let cold = point.cold_share.map_or(String::new(), |share| {
+        format!(", {} cold", percent(if share.value < 1e-9 { 0.0 } else { share.value }))
+    });
     Some(format!(
         "p50 {}, p99 {}, tail to median {}{cold}",
         duration_ms(p50_ms),

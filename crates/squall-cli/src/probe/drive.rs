@@ -25,6 +25,8 @@ pub(super) trait Sender {
 pub(super) struct Limits {
     pub(super) per_s: Option<f64>,
     pub(super) requests: Option<u64>,
+    /// How often a round is sent again in which the generators set the pace: something else may have wanted the processors.
+    pub(super) tries: usize,
 }
 
 /// Why a probe has ended.
@@ -60,9 +62,10 @@ pub(super) fn drive<P: Probe>(
         let number = history.entries.len() + 1;
         told::begins(number, &round);
         let before_us = history.entries.last().map(|entry| entry.ended_us);
-        let Some(entry) = sender.send(&round, number, before_us)? else {
+        let Some(mut entry) = sender.send(&round, number, before_us)? else {
             return Ok(Ending::Interrupted);
         };
+        entry.again = entry.observed.tainted && history.tries() < limits.tries;
         told::ended(number, &entry);
         history.add(entry)?;
     }
@@ -182,7 +185,15 @@ mod tests {
         (ending, length)
     }
 
-    const NONE: Limits = Limits { per_s: None, requests: None };
+    #[test]
+    fn a_round_in_which_the_generators_set_the_pace_is_sent_again_and_then_believed() {
+        let mut fake = Fake { fails_in: 2, ..fake() };
+        let (ending, length) = run(&mut fake, "again", 5, Limits { tries: 2, ..NONE });
+        assert!(matches!(ending, Ending::Stopped(_)), "{ending:?}");
+        assert_eq!((length, &fake.sent[..]), (4, &[1.0, 2.0, 2.0, 2.0][..]));
+    }
+
+    const NONE: Limits = Limits { per_s: None, requests: None, tries: 0 };
 
     fn fake() -> Fake {
         Fake { sent: Vec::new(), last: Vec::new(), ends_in: None, fails_in: usize::MAX }
@@ -213,8 +224,8 @@ mod tests {
             let Ending::Stopped(reason) = ending else { panic!("{ending:?}") };
             assert!(fake.sent.len() == sent && reason.contains(word), "{reason} {:?}", fake.sent);
         };
-        check(Limits { per_s: Some(3.0), requests: None }, 3, "--max-rate");
+        check(Limits { per_s: Some(3.0), requests: None, tries: 0 }, 3, "--max-rate");
         // Each round has sent 2 requests; the fourth would send 8 more.
-        check(Limits { per_s: None, requests: Some(13) }, 3, "--max-requests");
+        check(Limits { per_s: None, requests: Some(13), tries: 0 }, 3, "--max-requests");
     }
 }

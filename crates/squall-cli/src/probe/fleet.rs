@@ -147,6 +147,7 @@ impl Sender for FleetSender {
             cached: cached(&made.plan, &record.merged),
             cost_usd: made.place.cost.actual_usd.unwrap_or(0.0),
             problems: problems.cloned().collect(),
+            again: false,
         }))
     }
 

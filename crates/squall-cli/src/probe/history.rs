@@ -34,6 +34,9 @@ pub(super) struct Entry {
     pub(super) cost_usd: f64,
     /// What went wrong, in words.
     pub(super) problems: Vec<String>,
+    /// Whether it was sent again, because the generators had set the pace: then it says nothing.
+    #[serde(default)]
+    pub(super) again: bool,
 }
 
 /// What has been sent, in memory and on disk.
@@ -90,8 +93,15 @@ impl History {
         self.entries.iter().flat_map(|entry| entry.outcomes.values()).sum()
     }
 
+    /// How often the round that comes next was sent already.
+    pub(super) fn tries(&self) -> usize {
+        self.entries.iter().rev().take_while(|entry| entry.again).count()
+    }
+
     fn take(&mut self, entry: Entry) {
-        self.done.push(Done { round: entry.round.clone(), observed: entry.observed.clone() });
+        if !entry.again {
+            self.done.push(Done { round: entry.round.clone(), observed: entry.observed.clone() });
+        }
         self.entries.push(entry);
     }
 }
@@ -120,6 +130,7 @@ pub(super) mod tests {
             cached: 0,
             cost_usd: 0.0,
             problems: Vec::new(),
+            again: false,
         }
     }
 

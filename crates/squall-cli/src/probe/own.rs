@@ -48,7 +48,8 @@ pub(super) fn asking(args: &OwnArgs) -> Result<(Host, Asking<Own>), Failure> {
         place: Place::Local,
         senders: 1,
         least: 1,
-        limits: Limits { per_s: None, requests: None },
+        // Where they set the pace is what is looked for.
+        limits: Limits { per_s: None, requests: None, tries: 0 },
         view,
     };
     Ok((target, asking))
@@ -102,7 +103,8 @@ fn view(answer: &OwnAnswer) -> Parts {
     }
     findings.push(finding("requests", count(answer.spent.requests)));
     findings.push(finding("what to do", answer.advice.clone()));
-    Parts { headline, findings, warnings: answer.untold.clone(), curves: curves(answer) }
+    let is_known = answer.per_core_per_s.is_some() || answer.at_least_per_s.is_some();
+    Parts { is_known, headline, findings, warnings: answer.untold.clone(), curves: curves(answer) }
 }
 
 fn curves(answer: &OwnAnswer) -> Vec<Curve> {

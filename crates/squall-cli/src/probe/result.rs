@@ -23,6 +23,8 @@ const MOST_CACHED: f64 = 0.1;
 /// What an answer says to people.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Parts {
+    /// Whether anything of what was asked is known.
+    pub(super) is_known: bool,
     pub(super) headline: String,
     pub(super) findings: Vec<ProbeFinding>,
     pub(super) warnings: Vec<String>,

@@ -53,7 +53,14 @@ fn view(answer: &ThrottleAnswer) -> Parts {
         findings.extend(answer.kept_burst.map(|kept| finding("let through at once", count(u64::from(kept)))));
     }
     findings.push(finding("what to do", answer.advice.clone()));
-    Parts { headline: headline(answer), findings, warnings: answer.untold.clone(), curves: curves(answer) }
+    let is_known = answer.kind.is_some() || (!is_limited(answer) && answer.kept_per_s.is_some());
+    let warnings = answer.untold.clone();
+    Parts { is_known, headline: headline(answer), findings, warnings, curves: curves(answer) }
+}
+
+/// Whether any request was turned away.
+fn is_limited(answer: &ThrottleAnswer) -> bool {
+    answer.curve.iter().any(|point| point.limited > 0)
 }
 
 fn headline(answer: &ThrottleAnswer) -> String {
@@ -67,9 +74,9 @@ fn headline(answer: &ThrottleAnswer) -> String {
         (Some(LimitKind::Concurrency), _, Some(most)) => {
             format!("It takes {} requests at a time.", significant(most.value.round()))
         }
-        (Some(_), ..) => "It turns requests away, and when is not known closely.".to_owned(),
+        _ if is_limited(answer) => "It turns requests away, and when is not known.".to_owned(),
         (None, ..) if answer.kept_per_s.is_some() => "No limit was found.".to_owned(),
-        (None, ..) => "Whether there is a limit is not known.".to_owned(),
+        _ => "Whether there is a limit is not known.".to_owned(),
     }
 }
 

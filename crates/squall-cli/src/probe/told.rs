@@ -105,7 +105,8 @@ fn in_words(entry: &Entry) -> String {
         words.push(format!("p99 {}", duration_ms(p99)));
     }
     if entry.observed.tainted {
-        words.push("the generators set the pace".to_owned());
+        let again = if entry.again { ", so once more" } else { "" };
+        words.push(format!("the generators set the pace{again}"));
     }
     words.join(", ")
 }
