@@ -1,5 +1,5 @@
 //! Prints what probes say of services in virtual time, beside what is true.
-//! `cargo run --package squall-probe --example probes [-- [capacity|throttle|cold-start] SEEDS [OFFSET] [-v]]`
+//! `cargo run --package squall-probe --example probes [-- [capacity|throttle|cold-start|stellar] SEEDS [OFFSET] [-v]]`
 
 #[path = "../tests/probes/cases.rs"]
 #[expect(dead_code, clippy::unwrap_used, reason = "shared with tests")]
@@ -8,7 +8,9 @@ mod cases;
 #[expect(clippy::unwrap_used, reason = "shared with tests")]
 mod simulated;
 
-use squall_probe::{Done, Estimate, LimitKind, Queueing, When};
+use std::collections::BTreeMap;
+
+use squall_probe::{ColdStart, Done, Estimate, LimitKind, Probe, Queueing, When};
 
 fn main() {
     let mut arguments = std::env::args().skip(1).filter_map(|argument| argument.parse::<u64>().ok());
@@ -22,8 +24,61 @@ fn main() {
     if is_asked("cold-start") {
         cold_start(offset..offset + seeds);
     }
+    if is_asked("stellar") {
+        stellar(offset);
+    }
     if is_asked("throttle") {
         throttle(offset..offset + seeds);
+    }
+}
+
+/// How often estimates were near, and intervals held the truth.
+#[derive(Default)]
+struct Tally(BTreeMap<&'static str, Counts>);
+
+#[derive(Default)]
+struct Counts {
+    all: u32,
+    none: u32,
+    near: u32,
+    held: u32,
+    worst: f64,
+}
+
+impl Tally {
+    /// Counts an estimate that has to be so near, as a share of the truth.
+    fn count(&mut self, name: &'static str, estimate: Option<Estimate>, truth: f64, near: f64) {
+        let counts = self.0.entry(name).or_default();
+        counts.all += 1;
+        let Some(found) = estimate else {
+            counts.none += 1;
+            return;
+        };
+        let off = (found.value / truth - 1.0).abs();
+        counts.near += u32::from(off <= near);
+        counts.held += u32::from((found.low..=found.high).contains(&truth));
+        counts.worst = counts.worst.max(off);
+    }
+
+    /// Counts what is right or wrong.
+    fn is(&mut self, name: &'static str, is_right: bool) {
+        let counts = self.0.entry(name).or_default();
+        counts.all += 1;
+        counts.near += u32::from(is_right);
+        counts.held += u32::from(is_right);
+    }
+
+    fn print(&self) {
+        for (name, counts) in &self.0 {
+            println!(
+                "     {name}: {} of {} near enough, {} intervals hold, {} not told, worst {:.1} %",
+                counts.near,
+                counts.all,
+                counts.held,
+                counts.none,
+                100.0 * counts.worst
+            );
+        }
     }
 }
 
@@ -44,10 +99,15 @@ fn beside(estimate: Option<Estimate>, truth: f64) -> String {
 
 fn capacity(seeds: std::ops::Range<u64>) {
     println!("\ncapacity");
+    let (mut tally, mut spent, mut sweep) = (Tally::default(), 0.0, 0.0);
     for seed in seeds {
         let case = cases::capacity(seed);
         let answer = &case.answer;
         let knee = answer.knee.map(|knee| knee.rate_per_s);
+        tally.count("capacity within 5 %", answer.capacity_per_s, case.truth_per_s, 0.05);
+        tally.count("knee within 5 %", knee, case.truth_per_s, 0.05);
+        spent += answer.spent.requests as f64 / case.truth_per_s;
+        sweep += answer.sweep_requests.unwrap_or(answer.spent.requests) as f64 / case.truth_per_s;
         println!(
             "{seed:4} capacity {}; knee {}; {} rounds, {} requests, sweep {:?}",
             beside(answer.capacity_per_s, case.truth_per_s),
@@ -60,14 +120,37 @@ fn capacity(seeds: std::ops::Range<u64>) {
             explain(&case.settings, answer, &case.history);
         }
     }
+    tally.print();
+    println!(
+        "     requests over those of a sweep to the same precision, each capacity alike: {:.2}",
+        spent / sweep
+    );
 }
 
 fn throttle(seeds: std::ops::Range<u64>) {
     println!("\nthrottle");
+    let mut tally = Tally::default();
     for seed in seeds {
         let case = cases::throttle(seed);
         let answer = &case.answer;
         let right = |is_right: bool| if is_right { "" } else { " WRONG" };
+        tally.is("kind right", answer.kind == Some(case.kind));
+        tally.is("scope right", answer.scope == Some(case.scope));
+        match case.kind {
+            LimitKind::Rate => {
+                tally.count("refill within 5 %", answer.refill_per_s, case.refill_per_s, 0.05);
+                let came = case.refill_per_s * case.burst_s / case.burst;
+                tally.count(
+                    "burst within 10 % and what flows in meanwhile",
+                    answer.burst,
+                    case.burst,
+                    0.1 + came,
+                );
+            }
+            LimitKind::Concurrency => {
+                tally.count("at a time within 5 %", answer.concurrency, case.concurrency, 0.05);
+            }
+        }
         let numbers = match case.kind {
             LimitKind::Rate => format!(
                 "refill {}; burst {}",
@@ -92,13 +175,17 @@ fn throttle(seeds: std::ops::Range<u64>) {
             explain(&case.settings, answer, &case.history);
         }
     }
+    tally.print();
 }
 
 fn cold_start(seeds: std::ops::Range<u64>) {
     println!("\ncold starts");
+    let mut tally = Tally::default();
     for seed in seeds {
         let case = cases::cold_start(seed);
         let answer = &case.answer;
+        tally.is("policy right", answer.queueing == Some(case.queueing));
+        tally.count("kept within 10 %", answer.keep_alive_s, case.keep_alive_s, 0.1);
         let right = if answer.queueing == Some(case.queueing) { "" } else { " WRONG" };
         println!(
             "{seed:4} kept {}; {:?}{right}",
@@ -119,6 +206,7 @@ fn cold_start(seeds: std::ops::Range<u64>) {
             .map(|point| {
                 let truth = case.cold_share(point.size, point.when);
                 let found = point.cold_share.map_or(f64::NAN, |share| share.value);
+                tally.is("cold share within 3 points", (found - truth).abs() <= 0.03);
                 let far = if (found - truth).abs() <= 0.03 { "" } else { " FAR" };
                 format!("{} {:?} {found:.3} true {truth:.3}{far}", point.size, point.when)
             })
@@ -134,6 +222,55 @@ fn cold_start(seeds: std::ops::Range<u64>) {
         if is_verbose() {
             explain(&case.settings, answer, &case.history);
         }
+    }
+    tally.print();
+}
+
+/// What the probe says of the profiles beside what `STeLLAR` measured (IISWC 2021): medians and 99th percentiles in
+/// milliseconds, where the paper says them.
+fn stellar(seed: u64) {
+    /// Profile, work in milliseconds, size, when, and what was measured.
+    type Row = (&'static str, u32, u32, When, Option<(f64, f64)>);
+    const ROWS: [Row; 15] = [
+        ("lambda", 0, 1, When::Short, Some((18.0, 74.0))),
+        ("lambda", 0, 1, When::Long, Some((448.0, 676.0))),
+        ("lambda", 0, 100, When::Short, None),
+        ("lambda", 0, 100, When::Long, None),
+        ("google-function", 0, 1, When::Short, Some((17.0, 42.0))),
+        ("google-function", 0, 1, When::Long, Some((870.0, 1_567.0))),
+        ("google-function", 0, 100, When::Short, None),
+        ("google-function", 0, 100, When::Long, None),
+        ("azure-function", 0, 1, When::Short, Some((25.0, 80.0))),
+        ("azure-function", 0, 1, When::Long, Some((1_401.0, 3_643.0))),
+        ("azure-function", 0, 100, When::Short, None),
+        ("azure-function", 0, 100, When::Long, None),
+        ("lambda", 1_000, 100, When::Long, Some((1_598.0, 1_865.0))),
+        ("google-function", 1_000, 100, When::Long, Some((2_978.0, 4_595.0))),
+        ("azure-function", 1_000, 100, When::Long, Some((18_637.0, 38_545.0))),
+    ];
+    println!("\nSTeLLAR, and the probe on the profiles: median, 99th percentile, tail to median, number");
+    let mut last = None;
+    for (profile, work_ms, size, when, paper) in ROWS {
+        let answer = match last.take() {
+            Some((of, work, answer)) if of == profile && work == work_ms => answer,
+            _ => {
+                let mut lab = simulated::Lab::of(profile, seed, &serde_json::json!({ "work_ms": work_ms }));
+                let probe = ColdStart { repeats: 20, ..ColdStart::default() };
+                let history = lab.run(&probe).0;
+                let answer = probe.answer(&history);
+                println!("{profile}, {work_ms} ms of work: {:?}", answer.queueing);
+                answer
+            }
+        };
+        let point = answer.bursts.iter().find(|point| point.size == size && point.when == when);
+        let took = point.and_then(|point| point.took);
+        let found = took.map_or_else(String::new, |took| {
+            format!("{:.0}, {:.0}, {:.1}, {}", took.p50_ms, took.p99_ms, took.tail_to_median, took.count)
+        });
+        let paper =
+            paper.map_or_else(|| "–".to_owned(), |(p50, p99)| format!("{p50}, {p99}, {:.1}", p99 / p50));
+        println!("     {size:3} {when:?}: {found} (paper: {paper})");
+        last = Some((profile, work_ms, answer));
     }
 }
 

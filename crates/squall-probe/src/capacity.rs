@@ -298,9 +298,27 @@ impl Capacity {
                 return Ok(());
             }
             let rate = self.least_certain(found, &known).clamp(self.start_per_s / 256.0, self.most_per_s);
-            self.step(walk, found, rate, false)?;
+            let kept = found.kept();
+            let verdict = self.step(walk, found, rate, false)?;
+            if let Some(kept) = kept.filter(|_| verdict.hardly_answers) {
+                self.is_alive(walk, found, kept)?;
+            }
         }
         Ok(())
+    }
+
+    /// Asks once more for a rate that was kept: whatever has not recovered from more is left alone.
+    fn is_alive<'a>(&self, walk: &mut Walk<'a>, found: &mut Found<'a>, kept: f64) -> Result<(), Step> {
+        let verdict = self.step(walk, found, kept, true)?;
+        if !verdict.hardly_answers {
+            return Ok(());
+        }
+        // What it does not answer now says nothing of what it can take.
+        found.steps.iter_mut().rev().take(2).for_each(|step| step.is_outdated = true);
+        Err(Step::Stop(format!(
+            "it no longer answers {} requests a second, which it did before: it has not recovered from more",
+            crate::estimate::digits(kept)
+        )))
     }
 
     /// Just below and just above what it got through when it was asked for more, while that is not certain; or the middle

@@ -31,7 +31,10 @@ const GROWTH: f64 = 2.0;
 const TESTED: u32 = 10;
 
 /// So many pauses at most to close in.
-const PAUSES: usize = 14;
+const PAUSES: usize = 10;
+
+/// And so many while pauses grow, or are tried again.
+const GROWING: usize = 36;
 
 /// A burst of fewer says nothing of queues.
 const CROWD: u32 = 20;
@@ -99,8 +102,7 @@ impl<'a> Found<'a> {
     /// Which answers are warm and which are cold, by those that waited for nobody.
     fn kinds(&self) -> Option<Kinds> {
         let warm = self.warm?;
-        let queues = self.queues() == Some(true);
-        let alone = self.bursts.iter().filter(|sent| sent.size == 1 || !queues);
+        let alone = self.bursts.iter().filter(|sent| self.waits_for_none(sent));
         Kinds::of(&warm.observed.good_us, alone.map(|sent| &sent.done.observed.good_us[..]))
     }
 
@@ -115,7 +117,7 @@ impl<'a> Found<'a> {
         let mut search = Search::default();
         let Some(kinds) = self.kinds() else { return search };
         for sent in self.bursts.iter().filter(|sent| sent.when == When::Gap) {
-            let (idle_s, pairs) = (sent.done.observed.idle_s, &sent.done.observed.good_us);
+            let (idle_s, pairs) = (sent.done.observed.rested_s(), &sent.done.observed.good_us);
             if let Some(share) = kinds.cold_share(pairs) {
                 if sent.size == 1 {
                     search.note(idle_s, pairs.first().map_or(share, |pair| kinds.chance(pair.0)));
@@ -135,14 +137,21 @@ impl Probe for ColdStart {
     fn outlook(&self) -> Outlook {
         let settings = self.bounded();
         let repeats = f64::from(settings.repeats);
-        let expected_s = settings.expected_ms.unwrap_or(1_000.0) / 1_000.0;
+        let takes_s = settings.expected_ms.unwrap_or(1_000.0) / 1_000.0;
         let burst: f64 = settings.sizes.iter().map(|size| f64::from(*size)).sum();
         let largest = f64::from(settings.largest());
-        let requests = 1_000.0 + burst * (repeats + 1.0) + largest * 2.0 * repeats + 300.0;
-        let pauses = settings.longest_gap_s * (2.0 + PAUSES as f64 / 2.0 + 2.0 * repeats);
+        let tested = largest.min(f64::from(TESTED));
+        // Who does not know how long an answer takes may get as many as one a millisecond, one after the other.
+        let one_by_one = 30.0 + 3.0 / (settings.expected_ms.unwrap_or(1.0) / 1_000.0).max(1e-4);
+        let requests = one_by_one
+            + burst * (repeats + 1.0)
+            + (2.0 * largest + 1.0) * repeats
+            + tested * (GROWING + PAUSES) as f64;
+        // Pauses that double take twice as long as the last one.
+        let pauses_s = settings.longest_gap_s * (6.0 + PAUSES as f64 + 2.0 * repeats);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within bounds")]
         let (requests, rounds) = (requests as u64, settings.rounds() as u32);
-        let takes_s = pauses + f64::from(rounds) * (SHORT_S + 2.0 * expected_s) + 60.0;
+        let takes_s = pauses_s + f64::from(rounds) * (SHORT_S + 2.0 * takes_s + 1.0) + 60.0;
         Outlook { rounds, requests, peak_per_s: largest, takes_s }
     }
 
@@ -181,7 +190,7 @@ impl ColdStart {
 
     fn rounds(&self) -> usize {
         let repeats = self.repeats as usize;
-        2 + self.sizes.len() * (repeats + 1) + 36 + 2 * PAUSES + 3 * repeats
+        2 + self.sizes.len() * (repeats + 1) + GROWING + PAUSES + 3 * repeats
     }
 
     fn went<'a>(&self, history: &'a [Done]) -> (Found<'a>, Step, Spent) {
@@ -249,31 +258,45 @@ impl ColdStart {
         Ok(done)
     }
 
-    /// How many instances a pause tests: one where requests wait for each other, for then only one is sure to be asked.
+    /// How many instances a pause tests: one where requests wait for each other or may do so, for then only one is sure to
+    /// be asked.
     fn tested(&self, found: &Found<'_>) -> u32 {
-        if found.queues() == Some(true) { 1 } else { self.largest().min(TESTED) }
+        if found.queues() == Some(false) { self.largest().min(TESTED) } else { 1 }
     }
 
     /// Pauses that grow until instances are gone, and then close in.
     fn keep_alive<'a>(&self, walk: &mut Walk<'a>, found: &mut Found<'a>) -> Result<(), Step> {
         let size = self.tested(found);
         let mut gap_s = self.shortest_gap_s;
+        let mut left = PAUSES;
         for _ in 0..3 {
             if !self.grow(walk, found, size, gap_s)? {
                 found.outlives = true;
                 return Ok(());
             }
-            for _ in 0..PAUSES {
+            // The first pause may have been too long already.
+            let mut shorter_s = gap_s / GROWTH;
+            while found.kept().known().is_none() && shorter_s >= 1.0 {
+                Self::burst(walk, found, size, shorter_s, When::Gap)?;
+                shorter_s /= GROWTH;
+            }
+            while left > 0 {
+                left -= 1;
                 let Some(known) = found.kept().known() else { return Ok(()) };
                 if known.estimate().is_some_and(|estimate| estimate.width() <= 2.0 * self.precision) {
                     break;
                 }
-                let gap_s = known.quantile(0.5).clamp(SHORT_S, self.longest_gap_s);
+                let gap_s = known.quantile(0.5).clamp(0.5, self.longest_gap_s);
+                let near = |sent: &&Sent<'_>| (sent.done.observed.rested_s() / gap_s - 1.0).abs() < 0.005;
+                if found.bursts.iter().filter(|sent| sent.when == When::Gap).filter(near).count() >= 3 {
+                    // Some are gone and some are not, whatever the pause: no more will be known.
+                    break;
+                }
                 Self::burst(walk, found, size, gap_s, When::Gap)?;
             }
             // Whoever is gone after a pause is gone after a longer one: otherwise it was chance.
             let Some(kept) = found.kept().known().and_then(|known| known.estimate()) else { return Ok(()) };
-            let longer_s = (1.2 * kept.high).min(self.longest_gap_s.max(kept.high));
+            let longer_s = (1.2 * kept.high).min(self.longest_gap_s);
             Self::burst(walk, found, size, longer_s, When::Gap)?;
             if found.was_last_cold() {
                 return Ok(());
@@ -314,7 +337,7 @@ impl ColdStart {
         let Some(high) = kept.map(|kept| kept.high).or(shortest).filter(|_| !found.outlives) else {
             return Ok(());
         };
-        let gap_s = (1.1 * high).min(self.longest_gap_s.max(high));
+        let gap_s = (1.1 * high).min(self.longest_gap_s);
         let largest = self.largest();
         for _ in 0..self.repeats {
             Self::burst(walk, found, 1, gap_s, When::Long)?;

@@ -39,7 +39,8 @@ impl Estimate {
         if whole <= 0.0 {
             return None;
         }
-        let share = (part / whole).clamp(0.0, 1.0);
+        // A sum of nothing is -0.
+        let share = (part / whole).clamp(0.0, 1.0) + 0.0;
         let middle = share + Z * Z / (2.0 * whole);
         let reach = Z * (share * (1.0 - share) / whole + Z * Z / (4.0 * whole * whole)).sqrt();
         let scale = 1.0 + Z * Z / whole;

@@ -9,8 +9,8 @@ use crate::round::Round;
 use crate::search::{Known, Search};
 use crate::walk::{Spent, Walk};
 
-/// So many rounds at most.
-const ROUNDS: usize = 40;
+/// So many rounds at most to close in.
+const CLOSING: u32 = 16;
 
 /// By which factor the rate grows until it is too much.
 const GROWTH: f64 = 2.0;
@@ -128,12 +128,10 @@ impl Probe for Own {
 
     fn outlook(&self) -> Outlook {
         let settings = self.bounded();
-        let growth = (settings.most_per_s / settings.start_per_s).log2().max(0.0) + 2.0;
+        let rounds = settings.rounds();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within bounds")]
-        let (rounds, requests) = (
-            (growth.ceil() as u32 + 16).min(ROUNDS as u32),
-            (settings.most_per_s * settings.step_s * 18.0).min(1e18) as u64,
-        );
+        // Rates that double are twice the last one.
+        let requests = (settings.most_per_s * settings.step_s * (2.0 + f64::from(CLOSING))).min(1e18) as u64;
         let takes_s = f64::from(rounds) * (settings.step_s + 1.0);
         Outlook { rounds, requests, peak_per_s: settings.most_per_s, takes_s }
     }
@@ -164,8 +162,13 @@ impl Own {
         }
     }
 
+    fn rounds(&self) -> u32 {
+        let growth = (self.most_per_s / self.start_per_s).log2().max(0.0).ceil();
+        crate::estimate::whole(growth) + 2 + CLOSING
+    }
+
     fn went<'a>(&self, history: &'a [Done]) -> (Found<'a>, Step, Spent) {
-        let mut walk = Walk::new(history, ROUNDS);
+        let mut walk = Walk::new(history, self.rounds() as usize);
         let mut found = Found::default();
         let step = match self.walk(&mut walk, &mut found) {
             Ok(()) => Step::Enough,

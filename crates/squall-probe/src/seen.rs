@@ -8,6 +8,11 @@ impl Observed {
         self.seconds.iter().fold(0, |sum, second| sum.saturating_add(of(second)))
     }
 
+    /// How long nothing was sent before it; nonsense is nothing.
+    pub(crate) fn rested_s(&self) -> f64 {
+        crate::estimate::bounded(self.idle_s, 0.0, 1e9, 0.0)
+    }
+
     pub(crate) fn good(&self) -> u64 {
         self.total(|second| second.good)
     }

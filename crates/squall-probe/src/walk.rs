@@ -39,7 +39,7 @@ impl<'a> Walk<'a> {
         self.at += 1;
         self.spent.rounds += 1;
         self.spent.requests = self.spent.requests.saturating_add(done.sent());
-        self.spent.seconds += done.observed.idle_s.max(0.0) + done.observed.seconds.len() as f64;
+        self.spent.seconds += done.observed.rested_s() + done.observed.seconds.len() as f64;
         Ok(done)
     }
 

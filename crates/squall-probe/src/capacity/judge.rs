@@ -17,6 +17,8 @@ pub(super) struct Verdict {
     pub broken: f64,
     /// Which share was too slow or failed.
     pub severity: f64,
+    /// Nearly all failed.
+    pub hardly_answers: bool,
     /// What it got through while it was asked for more, a second.
     pub limit: Option<f64>,
     /// It may have been broken only at first.
@@ -53,6 +55,7 @@ pub(super) fn judge(threshold: &Threshold, done: &Done) -> Verdict {
     Verdict {
         broken,
         severity: slow + bad / (good + bad).max(1.0),
+        hardly_answers: good < 0.1 * (good + bad) || good + bad <= 0.0,
         limit: (broken > 0.5 && is_over && got_through > 0.0).then_some(got_through),
         may_pass: passes(done, &under_way) || !is_over,
         tainted: observed.tainted || too_few(done),
@@ -102,12 +105,12 @@ fn grows(under_way: &[f64], rate: f64) -> bool {
 fn passes(done: &Done, under_way: &[f64]) -> bool {
     let seconds = done.observed.seconds.get(..done.whole_seconds()).unwrap_or(&[]);
     let bad = |seconds: &[crate::round::Second]| {
-        seconds.iter().map(|second| second.answered().saturating_sub(second.good)).sum::<u64>()
+        seconds.iter().map(|second| second.answered().saturating_sub(second.good) as f64).sum::<f64>()
     };
     let (first, second) = seconds.split_at(seconds.len() / 2);
     let most = under_way.iter().copied().fold(0.0, f64::max);
     let shrinks = under_way.last().is_some_and(|last| *last < 0.7 * most) && most > 10.0;
-    bad(second) * 2 < bad(first) || shrinks
+    bad(second) * 2.0 < bad(first) || shrinks
 }
 
 /// Whether fewer were sent than were asked for, because nobody was free to send them or they were never due.

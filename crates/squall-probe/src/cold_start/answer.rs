@@ -102,7 +102,8 @@ pub struct ColdPoint {
     pub gap_s: f64,
     /// How often.
     pub rounds: u32,
-    /// For which share of requests an instance was started.
+    /// For which share of requests an instance was started; where it cannot be seen whether requests wait for each other,
+    /// which share took as long as that.
     pub cold_share: Option<Estimate>,
     /// How long they took.
     pub took: Option<Spread>,
@@ -142,7 +143,7 @@ impl<'a> Found<'a> {
         let points = tests.filter_map(|sent| {
             let observed = &sent.done.observed;
             let cold_share = kinds.cold_share(&observed.good_us)?;
-            Some(GapPoint { gap_s: observed.idle_s, tested: sent.size, cold_share })
+            Some(GapPoint { gap_s: observed.rested_s(), tested: sent.size, cold_share })
         });
         let mut points: Vec<GapPoint> = points.collect();
         points.sort_by(|one, other| one.gap_s.total_cmp(&other.gap_s));
@@ -177,8 +178,7 @@ impl<'a> Found<'a> {
     /// Answers of instances that had to be started, and of nothing else.
     fn cold_us(&self, queues: Option<&Queues>) -> Vec<(u64, u64)> {
         let Some(kinds) = self.kinds().filter(|kinds| self.has_cold(kinds)) else { return Vec::new() };
-        let waits = self.queues() == Some(true);
-        let alone = self.bursts.iter().filter(|sent| sent.size == 1 || !waits);
+        let alone = self.bursts.iter().filter(|sent| self.waits_for_none(sent));
         let cold = |pair: &&(u64, u64)| pair.0 as f64 > kinds.cut_us;
         let mut cold: Vec<(u64, u64)> =
             alone.flat_map(|sent| &sent.done.observed.good_us).filter(cold).copied().collect();
@@ -236,7 +236,7 @@ impl<'a> Found<'a> {
     fn point(&self, size: u32, when: When) -> Option<ColdPoint> {
         let bursts: Vec<&Sent<'a>> = self.of(size, when).collect();
         let rounds = u32::try_from(bursts.len()).ok().filter(|rounds| *rounds > 0)?;
-        let gap_s = bursts.iter().map(|sent| sent.done.observed.idle_s).sum::<f64>() / f64::from(rounds);
+        let gap_s = bursts.iter().map(|sent| sent.done.observed.rested_s()).sum::<f64>() / f64::from(rounds);
         let took = together(bursts.iter().map(|sent| &sent.done.observed.good_us[..]));
         Some(ColdPoint {
             size,
@@ -361,7 +361,8 @@ impl ColdStart {
                 "the queueing policy: only requests that take long, and about as long each time, show who waits for whom; ask for something that takes a second".to_owned()
             });
         }
-        let limited: u64 = found.bursts.iter().map(|sent| sent.done.observed.limited()).sum();
+        let limited =
+            found.bursts.iter().fold(0, |sum: u64, sent| sum.saturating_add(sent.done.observed.limited()));
         if limited > 0 {
             untold.push(format!("what becomes of larger bursts: {limited} requests were turned away"));
         }

@@ -73,7 +73,7 @@ impl Kinds {
     pub(super) fn cold_share(&self, pairs: &[(u64, u64)]) -> Option<f64> {
         let all = count(pairs) as f64;
         let slow = |us: u64| us as f64 > self.cut_us;
-        let cut = pairs.iter().filter(|pair| slow(pair.0)).map(|pair| pair.1 as f64).sum::<f64>() / all;
+        let cut = pairs.iter().filter(|pair| slow(pair.0)).fold(0.0, |sum, pair| sum + pair.1 as f64) / all;
         match self.cold {
             _ if all <= 0.0 => None,
             // Where the two overlap, as many are on the wrong side of the cut as the shapes say.
@@ -93,7 +93,10 @@ impl Kinds {
                 Some(if (share - cut).abs() < 1e-3 { cut } else { share })
             }
             Some(_) => Some(
-                pairs.iter().filter(|pair| self.chance(pair.0) > 0.5).map(|pair| pair.1 as f64).sum::<f64>()
+                pairs
+                    .iter()
+                    .filter(|pair| self.chance(pair.0) > 0.5)
+                    .fold(0.0, |sum, pair| sum + pair.1 as f64)
                     / all,
             ),
             None => Some(cut),

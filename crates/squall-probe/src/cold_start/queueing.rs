@@ -58,9 +58,17 @@ impl<'a> Found<'a> {
     pub(super) fn first_share(&self, sent: &Sent<'_>) -> Option<f64> {
         let (warm_us, pairs) = (self.warm_us()?, &sent.done.observed.good_us);
         let all = count(pairs);
-        let first =
-            pairs.iter().filter(|pair| (pair.0 as f64) < 1.5 * warm_us).map(|pair| pair.1).sum::<u64>();
-        (all > 0 && self.shows_queues()).then(|| first as f64 / all as f64)
+        let first = pairs
+            .iter()
+            .filter(|pair| (pair.0 as f64) < 1.5 * warm_us)
+            .map(|pair| pair.1 as f64)
+            .sum::<f64>();
+        (all > 0 && self.shows_queues()).then(|| first / all as f64)
+    }
+
+    /// Whether a burst's requests do not wait for each other: there is only one, or each is known to get an instance.
+    pub(super) fn waits_for_none(&self, sent: &Sent<'_>) -> bool {
+        sent.size == 1 || self.queues() == Some(false)
     }
 
     /// Whether requests wait for each other, by the last of bursts shortly after each other; `None` if it cannot be seen.
@@ -133,7 +141,7 @@ impl<'a> Found<'a> {
         }
         let at_once_us = alone_us.unwrap_or(earliest) + 0.5 * warm_us;
         let soon = pairs.iter().filter(|pair| pair.0 as f64 > kinds.cut_us && (pair.0 as f64) < at_once_us);
-        let soon = soon.map(|pair| pair.1).sum::<u64>() as f64;
+        let soon = soon.map(|pair| pair.1 as f64).sum::<f64>();
         if 1.0 / share > LONG_QUEUE || soon < 0.45 * instances {
             let at_once = Estimate::between(1.0, 1.0, soon.max(1.0));
             let per_s = scale_out(pairs, (earliest - warm_us).max(0.0), warm_us);

@@ -106,7 +106,7 @@ impl Throttle {
             load: done.round.load,
             senders: done.round.senders,
             keys: done.round.keys,
-            idle_s: done.observed.idle_s,
+            idle_s: done.observed.rested_s(),
             good: done.observed.good(),
             limited: done.observed.limited(),
             good_ms: mean(&done.observed.good_us).map(|us| us / 1_000.0),

@@ -10,6 +10,9 @@ use crate::walk::Walk;
 /// A limit at a time is told from one a second if so much less than the burst was under way when one was turned away.
 const FEWER: f64 = 0.6;
 
+/// So few at a time are told from a burst only by looking again.
+const FEW: f64 = 12.0;
+
 /// A number needs so many requests that were let through.
 const ENOUGH: f64 = 120.0;
 
@@ -86,13 +89,17 @@ impl Throttle {
             let done = found.send(walk, Round::burst(requests).after(0.5))?;
             let good = done.observed.good() as f64;
             found.poured += good;
-            found.poured_s += done.observed.idle_s.max(0.0);
+            found.poured_s += done.observed.rested_s();
             if done.observed.limited() > 0 {
                 found.admitted = Some(good);
                 return Ok(());
             }
             if done.observed.unavailable() as f64 > 0.1 * good {
                 found.untold.push(format!("larger bursts: of {requests} at once many fail"));
+                return Ok(());
+            }
+            if done.observed.dropped() > 0 {
+                found.untold.push(format!("larger bursts: the generators cannot send {requests} at once"));
                 return Ok(());
             }
             found.kept_burst = Some(requests);
@@ -168,8 +175,8 @@ impl Throttle {
             surplus += again.observed.good() as f64 - steady * again.round.lasts_s();
             under_way += steady * mean(&again.observed.good_us).unwrap_or(0.0) / 1e6;
             times += 1.0;
-            // Near the middle chance decides: once more.
-            if !(0.3..0.7).contains(&(surplus / times / at_once)) {
+            // Near the middle, and where there are few, chance decides: once more.
+            if !(0.3..0.7).contains(&(surplus / times / at_once)) && at_once > FEW {
                 break;
             }
         }
@@ -253,9 +260,9 @@ impl Throttle {
                 let is_good = done.observed.good() > 0;
                 found.retry_after.is_honest = Some(found.retry_after.is_honest != Some(false) && is_good);
                 if is_good {
-                    enough_s = Some(done.observed.idle_s.max(0.0));
+                    enough_s = Some(done.observed.rested_s());
                 } else {
-                    too_short_s = done.observed.idle_s.max(0.0);
+                    too_short_s = done.observed.rested_s();
                 }
             }
             if found.retry_after.is_honest == Some(false) {
@@ -275,9 +282,9 @@ impl Throttle {
         while enough_s.is_none() && idle_s <= self.longest_idle_s {
             let done = found.send(walk, Round::burst(1).after(idle_s).to("whether it has recovered"))?;
             if done.observed.good() > 0 {
-                enough_s = Some(done.observed.idle_s.max(0.0));
+                enough_s = Some(done.observed.rested_s());
             } else {
-                too_short_s = done.observed.idle_s.max(too_short_s);
+                too_short_s = done.observed.rested_s().max(too_short_s);
                 idle_s *= 2.0;
             }
         }

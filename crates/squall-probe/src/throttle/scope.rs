@@ -40,7 +40,7 @@ impl Throttle {
             let good = done.observed.good() as f64;
             if done.observed.limited() == 0 {
                 expected = f64::from(requests) * 1.3;
-            } else if good > 0.95 * refill.low * done.observed.idle_s {
+            } else if good > 0.95 * refill.low * done.observed.rested_s() {
                 // As many as flowed in: it may hold more.
                 expected = expected.max(good) * 1.6;
             } else {
@@ -79,7 +79,7 @@ impl Throttle {
         }
         let let_through = |refill: f64| done.observed.good() as f64 - refill * done.round.lasts_s();
         let burst = let_through(refill.value);
-        if burst > 0.95 * refill.low * done.observed.idle_s {
+        if burst > 0.95 * refill.low * done.observed.rested_s() {
             found.untold.push(format!(
                 "the burst: it takes longer than {} s to be full again",
                 digits(self.longest_idle_s)
@@ -159,7 +159,7 @@ impl Throttle {
             None => {
                 let refill = refill.unwrap_or(0.0);
                 // What flowed in before, if it was not spent.
-                let left = (refill * done.observed.idle_s).min(burst.unwrap_or(f64::INFINITY));
+                let left = (refill * done.observed.rested_s()).min(burst.unwrap_or(f64::INFINITY));
                 refill * done.round.lasts_s() + left
             }
         };

@@ -131,6 +131,25 @@ fn a_service_that_fails_or_turns_all_away_is_left_alone() {
 }
 
 #[test]
+fn a_service_that_does_not_recover_is_left_alone() {
+    let (mut second, mut asked, mut is_dead) = (0, 0, false);
+    let mut lab = Lab::new(Odd::service(1, move |at_us, _, _| {
+        if at_us / 1_000_000 != second {
+            (second, asked) = (at_us / 1_000_000, 0);
+        }
+        asked += 1;
+        is_dead |= asked > 120;
+        (5_000, if is_dead { 503 } else { 200 })
+    }));
+    let (history, step, answer) = ask(&mut lab, &Capacity::default());
+    assert!(matches!(&step, Step::Stop(why) if why.contains("not recovered")), "{step:?}");
+    assert!(history.len() < 10);
+    // It was alive at 80 a second, and dead after 160.
+    assert!(answer.capacity_per_s.is_none_or(|found| found.low < 120.0 && found.high > 120.0), "{answer:?}");
+    assert!(answer.untold.iter().any(|untold| untold.contains("not recovered")), "{answer:?}");
+}
+
+#[test]
 fn a_threshold_that_is_broken_without_load_is_said_to_be() {
     let mut lab = Lab::of("healthy", 1, &json!({}));
     let probe = Capacity { threshold: within(5.0), ..Capacity::default() };

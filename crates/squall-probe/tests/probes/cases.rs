@@ -39,6 +39,8 @@ pub(crate) struct ThrottleCase {
     pub refill_per_s: f64,
     pub burst: f64,
     pub concurrency: f64,
+    /// How long a burst takes to be sent.
+    pub burst_s: f64,
     pub scope: Scope,
     pub settings: Value,
     pub probe: Throttle,
@@ -66,6 +68,8 @@ pub(crate) fn throttle(seed: u64) -> ThrottleCase {
     });
     let mut lab = Lab::of("gateway", seed, &settings);
     lab.least_idle_s = chance.one_of(&[0.0, 0.5, 4.0]);
+    // As on a network: a burst takes its time, and so does an answer's way.
+    (lab.burst_s, lab.adds_us) = chance.one_of(&[(0.0, 0), (0.01, 300), (0.03, 2_000)]);
     let probe = Throttle {
         most_per_s: 4_000.0,
         most_burst: 2_000,
@@ -81,6 +85,7 @@ pub(crate) fn throttle(seed: u64) -> ThrottleCase {
         refill_per_s: refill,
         burst: f64::from(burst),
         concurrency: f64::from(concurrency),
+        burst_s: lab.burst_s,
         scope,
         settings,
         probe,
@@ -146,6 +151,7 @@ pub(crate) fn cold_start(seed: u64) -> ColdStartCase {
     });
     let mut lab = Lab::of(profile, seed, &settings);
     lab.least_idle_s = chance.one_of(&[0.0, 1.0, 4.0]);
+    (lab.burst_s, lab.adds_us) = chance.one_of(&[(0.0, 0), (0.01, 300), (0.05, 2_000)]);
     let probe = ColdStart::default();
     let (history, _) = lab.run(&probe);
     ColdStartCase {

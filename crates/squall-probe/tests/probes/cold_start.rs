@@ -83,6 +83,29 @@ fn the_profiles_are_measured_as_stellar_measured_them() {
     );
 }
 
+/// Where a function takes no time, nobody sees who waits for whom: what is said of pauses is right all the same.
+#[test]
+fn a_function_that_takes_no_time_is_not_misjudged_by_its_queue() {
+    for seed in 0..9 {
+        let profile = ["lambda", "google-function", "azure-function"][usize::try_from(seed % 3).unwrap_or(0)];
+        let keep_alive_s = 40.0 + 70.0 * seed as f64;
+        let mut lab = Lab::of(profile, seed, &json!({ "keep_alive_s": keep_alive_s }));
+        let answer = ask(&mut lab, &ColdStart::default()).2;
+        let kept = answer.keep_alive_s.unwrap();
+        assert!((kept.value / keep_alive_s - 1.0).abs() <= 0.1, "{profile}, seed {seed}: {answer:?}");
+        assert!(answer.queueing.is_none() && answer.untold.iter().any(|untold| untold.contains("policy")));
+    }
+}
+
+#[test]
+fn instances_that_are_gone_at_once_are_found_by_shorter_pauses() {
+    for seed in 0..3 {
+        let mut lab = Lab::of("lambda", seed, &json!({ "work_ms": 300.0, "keep_alive_s": 6.0 }));
+        let answer = ask(&mut lab, &ColdStart::default()).2;
+        assert!((answer.keep_alive_s.unwrap().value / 6.0 - 1.0).abs() <= 0.1, "{answer:?}");
+    }
+}
+
 #[test]
 fn instances_that_outlive_every_pause_are_said_to() {
     for profile in ["lambda", "google-function"] {

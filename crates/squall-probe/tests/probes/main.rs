@@ -4,7 +4,9 @@ mod capacity;
 #[expect(clippy::unwrap_used, reason = "a case that cannot be made is a mistake in it")]
 mod cases;
 mod cold_start;
+mod nonsense;
 mod odd;
+mod outlook;
 mod own;
 #[expect(clippy::unwrap_used, reason = "a case that cannot be made is a mistake in it")]
 mod simulated;

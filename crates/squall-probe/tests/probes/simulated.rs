@@ -20,6 +20,8 @@ pub(crate) struct Lab {
     free: Vec<u64>,
     /// What generators can make, a second.
     pub most_per_s: f64,
+    /// How many seconds a burst takes to be sent.
+    pub burst_s: f64,
     /// Seconds that pass between rounds, whatever is asked for.
     pub least_idle_s: f64,
     /// From how many addresses a fleet of many comes.
@@ -40,6 +42,7 @@ impl Lab {
             connections: 0,
             free: Vec::new(),
             most_per_s: 1e6,
+            burst_s: 0.0,
             least_idle_s: 0.0,
             addresses: u32::MAX,
             adds_us: 0,
@@ -79,7 +82,8 @@ impl Lab {
         let mut sending = Sending::new(self, round);
         match round.load {
             Load::Burst { requests } => (0..requests).for_each(|number| {
-                sending.ask(0, number);
+                let at_s = sending.lab.burst_s * f64::from(number) / f64::from(requests);
+                sending.ask(micros(at_s), number);
             }),
             Load::Rate { per_s, seconds } => sending.rate(per_s, seconds),
             Load::Users { users, seconds } => sending.users(users, seconds),
