@@ -138,9 +138,12 @@ fn options_in_commands_that_are_shown_exist() {
                 let line = line.split('#').next().unwrap_or_default();
                 let mut words = line.split_whitespace().skip_while(|word| *word != "squall").skip(1);
                 let Some(command) = words.next() else { continue };
-                let command = if command.starts_with("http") { "run" } else { command };
-                let help = helps.entry(command.to_owned()).or_insert_with(|| {
-                    let ran = place.run(&[command, "--help"]);
+                let mut command = vec![if command.starts_with("http") { "run" } else { command }];
+                if command == ["probe"] {
+                    command.extend(words.next());
+                }
+                let help = helps.entry(command.join(" ")).or_insert_with(|| {
+                    let ran = place.run(&[&command, &["--help"][..]].concat());
                     assert_eq!(ran.code, 0, "{relative}: {line}");
                     ran.stdout
                 });

@@ -118,7 +118,7 @@ fn problems_of_a_plan_can_be_read_by_programs() {
 #[test]
 fn the_committed_schemas_are_current() {
     let place = Place::new();
-    for of in ["plan", "result"] {
+    for of in ["plan", "result", "probe"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../docs/schemas/{of}.schema.json"));
         let printed = place.run(&["schema", of]).stdout;
         assert_eq!(

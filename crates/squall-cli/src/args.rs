@@ -4,6 +4,7 @@ mod aws;
 mod ceilings;
 mod doctor;
 mod preview;
+mod probe;
 mod run;
 
 use std::ffi::OsString;
@@ -19,6 +20,9 @@ pub(crate) use self::aws::{AwsArgs, Backend, RegionArg};
 pub(crate) use self::ceilings::CeilingArgs;
 pub(crate) use self::doctor::DoctorArgs;
 pub(crate) use self::preview::PreviewArgs;
+pub(crate) use self::probe::{
+    CapacityArgs, ColdStartArgs, OwnArgs, ProbeArgs, Question, ResumeArgs, SendArgs, TalkArgs, ThrottleArgs,
+};
 pub(crate) use self::run::{AttachArgs, RunArgs, StatusArgs, StopArgs};
 use crate::url;
 
@@ -122,7 +126,21 @@ Exit codes:
         after_help = "Examples:\n  squall validate plan.yaml\n  squall validate plan.yaml --output json"
     )]
     Validate(ValidateArgs),
-    /// Print the JSON Schema of plans or results.
+    /// Find out about a service, by sending it what tells most: its cold starts, its limits, its capacity.
+    #[command(after_help = "Examples:
+  squall probe cold-start https://abc.lambda-url.eu-west-1.on.aws/
+  squall probe throttle https://api.example.com/v1
+  squall probe capacity http://127.0.0.1:8080/ --until 'p99 < 500ms'
+  squall probe self
+  squall probe resume 20261124-141200-8f31c2
+
+Each says first what it will send, and asks; ends when errors come that it did not look
+for, or on Ctrl-C; and keeps what it has sent under .squall/probes, from where it can go on.
+
+Exit codes:
+  0 answered · 98 it cannot be told · 104 settings wrong · 105 interrupted · 1 anything else")]
+    Probe(ProbeArgs),
+    /// Print the JSON Schema of plans, results or answers of probes.
     #[command(after_help = "Example:\n  squall schema plan > plan.schema.json")]
     Schema(SchemaArgs),
     /// Print the report of an earlier run again.
@@ -177,7 +195,7 @@ pub(crate) struct PlanArgs {
 const FOR_URL: &str = "With a URL in place of a plan";
 
 /// What is sent to a URL that stands in the place of a plan.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, Default, Clone, clap::Args)]
 pub(crate) struct RequestArgs {
     /// The method; GET unless given, and POST with a body.
     #[arg(long, value_name = "METHOD", help_heading = FOR_URL)]
@@ -290,6 +308,8 @@ pub(crate) enum SchemaOf {
     Plan,
     /// result.json
     Result,
+    /// probe.json
+    Probe,
 }
 
 #[derive(Debug, clap::Args)]

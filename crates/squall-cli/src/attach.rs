@@ -14,11 +14,11 @@ use squall_seat::SystemClock;
 use crate::args::AttachArgs;
 use crate::aws::{attach_on_aws, block_on};
 use crate::failure::Failure;
-use crate::live::{Live, Watch, hand_over};
+use crate::live::{Live, Watch};
 use crate::local::LOCAL;
 use crate::place::{self, Place};
 use crate::plan::Loaded;
-use crate::run::{self, Begun, Finished, RUNS, judge_of, tell};
+use crate::run::{self, Begun, Finished, Made, RUNS, judge_of, tell};
 use crate::setup::Errands;
 use crate::telemetry;
 
@@ -28,6 +28,7 @@ pub(crate) fn command(args: &AttachArgs) -> Result<ExitCode, Failure> {
         output: args.output,
         ui: args.ui,
         annotations: args.annotations.clone(),
+        stopper: None,
     };
     let finished = match place::find(&args.run, &args.aws)? {
         Place::Local(store) => block_on(attach_locally(&args.run, store, args.out.clone(), &watch))?,
@@ -107,7 +108,7 @@ async fn attach_locally(
     let id = place::only_run(&store).await?.unwrap_or_else(|| run.to_owned());
     let out = out.or_else(|| folder.parent().map(PathBuf::from));
     let Taken { begun, errands, mut live, loaded, order, parts } = take_over(&store, &id, out, watch).await?;
-    let sha256 = loaded.bundle.sha256();
+    let plan_sha256 = loaded.bundle.sha256();
     // Nobody answers invitations, and nobody is there who could go on.
     let stop = std::future::ready(());
     let queue = LocalQueue::default();
@@ -123,7 +124,5 @@ async fn attach_locally(
     let page = live.close();
     let plan = errands.end(loaded.plan, &mut record)?;
     let place = run::Place { backend: "local", regions: vec![LOCAL.to_owned()], cost: Cost::free() };
-    let finished = begun.finish(&plan, sha256, place, &record)?;
-    hand_over(page, &finished);
-    Ok(finished)
+    Made { begun, plan, plan_sha256, place, record, page }.finish()
 }

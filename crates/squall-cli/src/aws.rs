@@ -13,7 +13,7 @@ pub(crate) use checks::window;
 pub(crate) use deploy::command as deploy;
 pub(crate) use destroy::command as destroy;
 pub(crate) use doctor::command as doctor;
-pub(crate) use run::{Look, MADE_ON, MadeOn, attach_on_aws, look, run};
+pub(crate) use run::{Look, MADE_ON, MadeOn, attach_on_aws, look, make, run};
 
 use std::future::Future;
 use std::num::NonZeroU32;

@@ -11,7 +11,7 @@ use squall_plan::{Load, LoadOverride, Plan, compile};
 use squall_report::{ExitCode, Outcome, RunResult, count, significant};
 use squall_seat::SystemClock;
 
-use crate::args::{Backend, DoctorArgs, Output, PlanArgs, RequestArgs};
+use crate::args::{AwsArgs, Backend, DoctorArgs, Output, PlanArgs, RequestArgs};
 use crate::calibration::{bytes, keep};
 use crate::failure::Failure;
 use crate::fleet::Wishes;
@@ -52,10 +52,20 @@ pub(crate) fn command(args: &DoctorArgs, file: &Path) -> Result<ExitCode, Failur
         variables: asked.variables.clone(),
         request: RequestArgs::default(),
     })?;
-    let loaded = with_little_load(loaded)?;
     let name = loaded.plan.name.clone();
+    let calibration = calibrate(loaded, backend, &args.aws)?;
+    let place = keep(&name, backend, calibration.clone())?;
+    match args.output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(&calibration)?),
+        Output::Text => surroundings::print(&page(&name, backend, &calibration, &place)),
+    }
+    Ok(ExitCode::Passed)
+}
+
+/// Measures what a plan's requests take, by a run with little load.
+pub(crate) fn calibrate(loaded: Loaded, backend: Backend, fleet: &AwsArgs) -> Result<Calibration, Failure> {
     let order = Order {
-        loaded,
+        loaded: with_little_load(loaded)?,
         generators: Some(1),
         wishes: Wishes::default(),
         seed: None,
@@ -65,18 +75,12 @@ pub(crate) fn command(args: &DoctorArgs, file: &Path) -> Result<ExitCode, Failur
     let (finished, function) = match backend {
         Backend::Local => (local::run(order)?, None),
         Backend::Aws => {
-            let function = aws::look(&args.aws)?.function;
-            let finished = aws::run(order, &args.aws, None)?;
+            let function = aws::look(fleet)?.function;
+            let finished = aws::run(order, fleet, None)?;
             (finished.ok_or_else(|| anyhow!("the run was not measured"))?, Some(function))
         }
     };
-    let calibration = measure(&finished.result, function)?;
-    let place = keep(&name, backend, calibration.clone())?;
-    match args.output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(&calibration)?),
-        Output::Text => surroundings::print(&page(&name, backend, &calibration, &place)),
-    }
-    Ok(ExitCode::Passed)
+    measure(&finished.result, function)
 }
 
 /// The same plan with a constant load that any generator carries. What is to be said of the plan has been said.

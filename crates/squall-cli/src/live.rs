@@ -15,7 +15,6 @@ use squall_plan::Plan;
 
 use self::frame::{Camera, Frame};
 use self::lines::Lines;
-use self::page::Page;
 use self::screen::Screen;
 use self::stream::Stream;
 use crate::annotate::Followed;
@@ -26,6 +25,7 @@ use crate::signals::Stopper;
 use crate::surroundings;
 use crate::telemetry::Telemetry;
 
+pub(crate) use self::page::Page;
 pub(crate) use self::screen::{restore, tell};
 pub(crate) use self::stream::end as end_stream;
 
@@ -41,11 +41,13 @@ pub(crate) struct Watch {
     pub(crate) ui: Option<u16>,
     /// A file whose new lines are annotations.
     pub(crate) annotations: Option<PathBuf>,
+    /// What the load is ended by besides, if it is one of several runs.
+    pub(crate) stopper: Option<Stopper>,
 }
 
 impl Default for Watch {
     fn default() -> Self {
-        Self { progress: Progress::Auto, output: Output::Text, ui: None, annotations: None }
+        Self { progress: Progress::Auto, output: Output::Text, ui: None, annotations: None, stopper: None }
     }
 }
 
@@ -67,7 +69,7 @@ pub(crate) struct Live {
 impl Live {
     /// Opens what the user wants to see. What cannot be had is told before anything is done.
     pub(crate) fn begin(begun: &Begun, plan: &Plan, generators: u32, watch: &Watch) -> Result<Self, Failure> {
-        let stopper = Stopper::default();
+        let stopper = watch.stopper.clone().unwrap_or_default();
         let heard = begun.telemetry.as_ref().map(Telemetry::heard);
         let camera = Camera::new(&begun.id, plan, generators, heard);
         let page = watch.ui.map(|port| Page::serve(port, stopper.clone())).transpose()?;

@@ -13,9 +13,9 @@ use squall_seat::{SystemClock, machine_of};
 
 use crate::failure::Failure;
 use crate::fleet::{Kind, settings};
-use crate::live::{Live, hand_over};
+use crate::live::Live;
 use crate::plan::Loaded;
-use crate::run::{Begun, Finished, Order, Place, check_connections, check_slices, judge_of};
+use crate::run::{Begun, Finished, Made, Order, Place, check_connections, check_slices, judge_of};
 use crate::secrets::OwnSecrets;
 use crate::setup::Errands;
 use crate::size::check_own;
@@ -35,6 +35,16 @@ const GATHER: Duration = Duration::from_secs(20);
 
 /// Runs a plan to its end and keeps its result.
 pub(crate) fn run(order: Order) -> Result<Finished, Failure> {
+    let finished = make(order)?.finish()?;
+    if finished.unkept.is_none() {
+        // All that the fleet said is in the result now.
+        let _ = fs::remove_dir_all(finished.folder.join(STORE));
+    }
+    Ok(finished)
+}
+
+/// Runs a plan to its end.
+pub(crate) fn make(order: Order) -> Result<Made, Failure> {
     surroundings::raise_file_limit();
     let most = order.loaded.plan.most_slices();
     let generators = order.generators.unwrap_or_else(|| processors().min(most));
@@ -62,13 +72,7 @@ pub(crate) fn run(order: Order) -> Result<Finished, Failure> {
     let page = live.close();
     let plan = errands.end(plan, &mut record)?;
     let place = Place { backend: "local", regions: vec![LOCAL.to_owned()], cost: Cost::free() };
-    let finished = begun.finish(&plan, plan_sha256, place, &record)?;
-    hand_over(page, &finished);
-    if finished.unkept.is_none() {
-        // All that the fleet said is in the result now.
-        let _ = fs::remove_dir_all(finished.folder.join(STORE));
-    }
-    Ok(finished)
+    Ok(Made { begun, plan, plan_sha256, place, record, page })
 }
 
 fn processors() -> u32 {

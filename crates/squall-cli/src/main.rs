@@ -17,6 +17,7 @@ mod once;
 mod place;
 mod plan;
 mod preview;
+mod probe;
 mod report;
 mod run;
 mod secrets;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::command(&args),
         Command::Init(args) => init::command(&args),
         Command::Plan(args) => preview::command(&args),
+        Command::Probe(args) => probe::command(&args, &given),
         Command::Validate(args) => plan::validate(&args),
         Command::Schema(args) => plan::schema(args.of),
         Command::Report(args) => report::command(&args),

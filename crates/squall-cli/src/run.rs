@@ -21,7 +21,7 @@ use crate::annotate::annotations;
 use crate::args::{Backend, Output, RunArgs};
 use crate::failure::Failure;
 use crate::fleet::Wishes;
-use crate::live::{Watch, end_stream};
+use crate::live::{Page, Watch, end_stream, hand_over};
 use crate::plan::{self, Loaded};
 use crate::telemetry::{self, Telemetry};
 use crate::{aws, local, once, surroundings};
@@ -59,6 +59,17 @@ pub(crate) struct Place {
     pub(crate) cost: Cost,
 }
 
+/// A run that was made; nothing is drawn from it yet.
+pub(crate) struct Made {
+    pub(crate) begun: Begun,
+    pub(crate) plan: Plan,
+    pub(crate) plan_sha256: String,
+    pub(crate) place: Place,
+    pub(crate) record: RunRecord,
+    /// Where somebody watched it.
+    pub(crate) page: Option<Page>,
+}
+
 /// What a run left behind.
 pub(crate) struct Finished {
     pub(crate) result: RunResult,
@@ -92,6 +103,7 @@ pub(crate) fn command(args: &RunArgs) -> Result<ExitCode, Failure> {
             output: args.output,
             ui: args.ui,
             annotations: args.annotations.clone(),
+            stopper: None,
         },
     };
     if args.backend == Backend::Local && args.aws.is_given() {
@@ -169,6 +181,16 @@ pub(crate) fn exit_code(result: &RunResult) -> Result<ExitCode, Failure> {
     asked.ok_or_else(|| anyhow!("result has an unknown exit code {}", result.verdict.exit_code).into())
 }
 
+impl Made {
+    /// Makes its result, keeps that, and shows it to whoever watched.
+    pub(crate) fn finish(self) -> Result<Finished, Failure> {
+        let Self { begun, plan, plan_sha256, place, record, page } = self;
+        let finished = begun.finish(&plan, plan_sha256, place, &record)?;
+        hand_over(page, &finished);
+        Ok(finished)
+    }
+}
+
 impl Begun {
     /// Names the run, and says where it is kept.
     pub(crate) fn new(order: &Order) -> Result<Self, Failure> {
@@ -191,7 +213,7 @@ impl Begun {
     }
 
     /// Makes the result of what was recorded, and keeps it.
-    pub(crate) fn finish(
+    fn finish(
         self,
         plan: &Plan,
         plan_sha256: String,
@@ -373,7 +395,7 @@ pub(crate) fn write(folder: &Path, name: &str, text: &str) -> Result<(), Failure
 }
 
 /// Sorts by time, and is unlike any other's.
-fn run_id(began: Time, seed: u64) -> Result<String, Failure> {
+pub(crate) fn run_id(began: Time, seed: u64) -> Result<String, Failure> {
     let at = utc(began)?;
     let (date, clock) = (at.date(), at.time());
     let date = format!("{}{:02}{:02}", date.year(), u8::from(date.month()), date.day());

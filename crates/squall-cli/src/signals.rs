@@ -1,20 +1,28 @@
 //! The user's wish to end a run.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use squall_report::ExitCode;
+use tokio::runtime::Builder;
 use tokio::sync::Notify;
 
 use crate::live;
 
 /// What a key of the live view and a button of its page press, beside the signals.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Stopper(Arc<Notify>);
+pub(crate) struct Stopper {
+    pressed: Arc<Notify>,
+    /// Whether that is all: somebody else listens to signals, and presses it.
+    is_all: bool,
+}
 
 impl Stopper {
     /// The user wants the load to end; pressed once more, the process.
     pub(crate) fn press(&self) {
-        self.0.notify_one();
+        self.pressed.notify_one();
     }
 
     /// Is ready when the user wants the load to end; the second wish ends the process at once.
@@ -30,10 +38,58 @@ impl Stopper {
     }
 
     async fn wanted(&self) {
+        if self.is_all {
+            return self.pressed.notified().await;
+        }
         tokio::select! {
-            () = self.0.notified() => {}
+            () = self.pressed.notified() => {}
             () = signal() => {}
         }
+    }
+}
+
+/// The wish to end several runs, one after the other: heard whenever it is uttered, also between them.
+#[derive(Debug, Clone)]
+pub(crate) struct Wish {
+    is_there: Arc<AtomicBool>,
+    /// What each of the runs is stopped by.
+    pub(crate) stopper: Stopper,
+}
+
+impl Wish {
+    /// Listens to signals from now on, on a thread of its own, which ends with the process.
+    pub(crate) fn watch() -> std::io::Result<Self> {
+        let stopper = Stopper { pressed: Arc::default(), is_all: true };
+        let wish = Self { is_there: Arc::default(), stopper };
+        let own = wish.clone();
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                loop {
+                    signal().await;
+                    own.is_there.store(true, Ordering::Release);
+                    own.stopper.press();
+                }
+            });
+        })?;
+        Ok(wish)
+    }
+
+    /// Whether it was uttered.
+    pub(crate) fn is_there(&self) -> bool {
+        self.is_there.load(Ordering::Acquire)
+    }
+
+    /// Waits so long, or until it is uttered.
+    pub(crate) fn wait(&self, time: Duration) -> std::io::Result<()> {
+        let runtime = Builder::new_current_thread().enable_time().build()?;
+        runtime.block_on(async {
+            tokio::select! {
+                () = tokio::time::sleep(time) => {}
+                () = self.stopper.wanted() => {}
+            }
+        });
+        Ok(())
     }
 }
 

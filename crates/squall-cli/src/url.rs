@@ -5,7 +5,7 @@ use std::fmt::Write;
 use anyhow::anyhow;
 use serde_json::Value;
 
-use crate::args::PlanArgs;
+use crate::args::{PlanArgs, RequestArgs};
 use crate::failure::Failure;
 
 /// What such a plan is called in messages.
@@ -48,7 +48,7 @@ pub(crate) fn plan(args: &PlanArgs, url: &str, load: Option<&str>) -> Result<Str
                - {}: {}\n",
         quoted(origin.split_once("://").map_or(origin, |(_, host)| host)),
         quoted(origin),
-        method(args)?,
+        verb(&args.request)?,
         quoted(&path),
     );
     if !args.request.headers.is_empty() {
@@ -64,9 +64,9 @@ pub(crate) fn plan(args: &PlanArgs, url: &str, load: Option<&str>) -> Result<Str
 }
 
 /// The verb of the step.
-fn method(args: &PlanArgs) -> Result<String, Failure> {
-    let default = if args.request.body.is_some() { "post" } else { "get" };
-    let verb = args.request.method.as_ref().map_or(default.to_owned(), |method| method.to_ascii_lowercase());
+pub(crate) fn verb(request: &RequestArgs) -> Result<String, Failure> {
+    let default = if request.body.is_some() { "post" } else { "get" };
+    let verb = request.method.as_ref().map_or(default.to_owned(), |method| method.to_ascii_lowercase());
     if squall_plan::keys::VERBS.contains(&verb.as_str()) {
         return Ok(verb);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::header::SET_COOKIE;
 use http::{HeaderMap, StatusCode};
 use minijinja::Value;
-use squall_metrics::{Outcome, Sample};
+use squall_metrics::{Outcome, Phase, Sample};
 use squall_plan::expression::{EvalError, Response, from_json, to_text};
 use squall_plan::html::Document;
 use squall_plan::{Capture, Check, Matches, Request, Source};
@@ -28,6 +28,8 @@ pub(crate) struct Answer {
 /// An answer that is looked at; what its body means is found out once, and only if somebody asks.
 struct Reading<'a> {
     status: u16,
+    /// How long it took, connecting left out.
+    answer_us: u64,
     headers: &'a HeaderMap,
     body: &'a [u8],
     json: OnceCell<Option<serde_json::Value>>,
@@ -103,7 +105,9 @@ impl User {
         let none = HeaderMap::new();
         let headers = answer.headers.as_deref().unwrap_or(&none);
         let (status, json, html) = (answer.status.as_u16(), OnceCell::new(), OnceCell::new());
-        let reading = Reading { status, headers, body: &body, json, html };
+        let answer_us = [Phase::Send, Phase::FirstByte, Phase::Body].into_iter();
+        let answer_us = answer_us.filter_map(|phase| sample.phases.get(phase)).sum();
+        let reading = Reading { status, answer_us, headers, body: &body, json, html };
         let mut good = true;
         if as_expected {
             for check in &request.expect.checks {
@@ -256,6 +260,7 @@ fn capture_from(capture: &Capture, reading: &Reading<'_>) -> Option<Value> {
             selection.find(reading.html()?).take(most).map(Value::from).collect()
         }
         Source::Status => vec![Value::from(reading.status)],
+        Source::Time => vec![Value::from(reading.answer_us as f64 / 1_000.0)],
         Source::Body => vec![Value::from(reading.text().into_owned())],
     };
     match capture.matches {

@@ -2,6 +2,7 @@
 
 mod behind;
 mod charts;
+mod curve;
 mod endpoints;
 mod findings;
 mod fleet;
@@ -9,6 +10,7 @@ mod heat;
 mod markup;
 mod plan;
 mod plot;
+mod probe;
 mod sections;
 mod slots;
 mod slow;
@@ -21,6 +23,7 @@ mod verdict;
 use serde_json::json;
 
 use self::markup::{Html, decimal};
+pub use self::probe::probe_html;
 use self::slots::Slots;
 use crate::result::RunResult;
 

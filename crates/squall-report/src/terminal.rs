@@ -125,7 +125,7 @@ fn findings(result: &RunResult, style: Style) -> Vec<String> {
 }
 
 /// A text in lines of 80 columns, the first of which begins with a mark.
-fn wrapped(text: &str, mark: &str) -> Vec<String> {
+pub(crate) fn wrapped(text: &str, mark: &str) -> Vec<String> {
     let indent = " ".repeat(mark.chars().count());
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {

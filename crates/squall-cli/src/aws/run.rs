@@ -30,9 +30,9 @@ use crate::attach::{Part, Taken, take_over};
 use crate::cost::{self, check_max};
 use crate::failure::Failure;
 use crate::fleet::{Kind, Wishes, check_detached, settings};
-use crate::live::{Live, Watch, hand_over};
+use crate::live::{Live, Watch};
 use crate::plan::Loaded;
-use crate::run::{Begun, Finished, Order, Place, check_connections, check_slices, judge_of, write};
+use crate::run::{Begun, Finished, Made, Order, Place, check_connections, check_slices, judge_of, write};
 use crate::secrets::check_for_aws;
 use crate::setup::Errands;
 use crate::size::{Sized, generators};
@@ -59,8 +59,13 @@ struct Prepared {
     estimated_usd: f64,
 }
 
-/// Runs a plan to its end and keeps its result.
+/// Runs a plan to its end and keeps its result. `None` if it goes on by itself: it was to be detached.
 pub(crate) fn run(order: Order, args: &AwsArgs, max_cost: Option<f64>) -> Result<Option<Finished>, Failure> {
+    make(order, args, max_cost)?.map(Made::finish).transpose()
+}
+
+/// Runs a plan to its end. `None` if it goes on by itself: it was to be detached.
+pub(crate) fn make(order: Order, args: &AwsArgs, max_cost: Option<f64>) -> Result<Option<Made>, Failure> {
     block_on(async {
         check_for_aws(&order.loaded.plan)?;
         let bases = Bases::open(args).await?;
@@ -152,8 +157,8 @@ fn taken_away(lost: &Base) -> Failure {
     Failure::from(what).with_hint("try again when it is over, or deploy a fleet of your own")
 }
 
-/// Makes the run on fleets that were taken for it, keeps its result, and closes the queues whatever happened.
-async fn run_taken(bases: &Bases, prepared: Prepared) -> Result<Option<Finished>, Failure> {
+/// Makes the run on fleets that were taken for it, and closes the queues whatever happened.
+async fn run_taken(bases: &Bases, prepared: Prepared) -> Result<Option<Made>, Failure> {
     let Prepared { loaded: Loaded { plan, bundle }, begun, errands, live, kinds, wishes, estimated_usd } =
         prepared;
     let mut regions: Vec<RegionSeats> = bases.regions().into_iter().zip(&kinds).map(seats_of).collect();
@@ -186,17 +191,17 @@ pub(crate) async fn attach_on_aws(
     let mut taken = take_over(&first.deployed.store, run, out, watch).await?;
     let bases = Bases::take_over(first, &mut taken).await;
     write_where(&bases, &taken.begun)?;
-    let finished = Box::pin(drive_to_end(&bases, taken, None)).await?;
-    finished.ok_or_else(|| anyhow!("a run that was taken over goes on without its orchestrator").into())
+    let made = Box::pin(drive_to_end(&bases, taken, None)).await?;
+    made.ok_or_else(|| anyhow!("a run that was taken over goes on without its orchestrator"))?.finish()
 }
 
-/// Drives a run to its end, keeps its result, and closes the queues whatever happened. `None` if it goes on by itself: it
-/// was to be detached.
+/// Drives a run to its end, and closes the queues whatever happened. `None` if it goes on by itself: it was to be
+/// detached.
 async fn drive_to_end(
     bases: &Bases,
     taken: Taken,
     estimated_usd: Option<f64>,
-) -> Result<Option<Finished>, Failure> {
+) -> Result<Option<Made>, Failure> {
     let Taken { begun, errands, mut live, loaded: Loaded { plan, bundle }, order, parts } = taken;
     let run = begun.id.clone();
     let (poll, opened_at) =
@@ -211,7 +216,7 @@ async fn drive_to_end(
         eprintln!("run {run} goes on without this command; `squall attach {run}` makes its report");
         return Ok(None);
     }
-    let finished = record.and_then(|mut record| {
+    let made = record.and_then(|mut record| {
         let used = stores.iter().map(Counted::used).sum();
         let cost = cost_of(bases, &record, (opened_at, poll), used, estimated_usd);
         record.absent.iter().for_each(|line| eprintln!("missing: {line}"));
@@ -222,13 +227,10 @@ async fn drive_to_end(
         }
         let plan = errands.end(plan, &mut record)?;
         let place = Place { backend: "aws", regions: [bases.regions(), lost].concat(), cost };
-        begun.finish(&plan, bundle.sha256(), place, &record)
+        Ok(Made { begun, plan, plan_sha256: bundle.sha256(), place, record, page })
     });
     bases.close(&run).await;
-    if let Ok(finished) = &finished {
-        hand_over(page, finished);
-    }
-    finished.map(Some)
+    made.map(Some)
 }
 
 /// What is there to make runs on.

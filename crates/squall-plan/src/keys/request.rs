@@ -75,7 +75,8 @@ pub static EXPECT: Kind = Kind {
 /// A variable of `capture`, in full
 pub static CAPTURE: Kind = Kind {
     name: "capture",
-    doc: "Where a variable is found in a response: one of `json`, `header`, `cookie`, `regex`, `css`, `status` and `body`.",
+    doc: "Where a variable is found in a response: one of `json`, `header`, `cookie`, `regex`, `css`, `status`, `time` and \
+          `body`.",
     keys: &[
         key("json", Shape::Text, "A JSONPath into the body.", "$.items[0].id"),
         key("header", Shape::Text, "A header.", "Location"),
@@ -95,6 +96,13 @@ pub static CAPTURE: Kind = Kind {
             "value",
         ),
         key("status", Shape::Switch, "The status.", "true"),
+        key(
+            "time",
+            Shape::Switch,
+            "How many milliseconds it took, from the request's first byte to the response's last: what connecting took is \
+             left out.",
+            "true",
+        ),
         key("body", Shape::Switch, "The whole body, as text.", "true"),
         key(
             "matches",

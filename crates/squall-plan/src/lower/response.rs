@@ -125,10 +125,10 @@ impl Lowering<'_> {
     }
 
     fn source(&mut self, node: &Node, fields: &Fields<'_>) -> Option<Source> {
-        let found = fields.present(&["json", "header", "cookie", "regex", "css", "status", "body"]);
+        let found = fields.present(&["json", "header", "cookie", "regex", "css", "status", "time", "body"]);
         let [(kind, _)] = found.as_slice() else {
             let message =
-                "a capture has one of `json`, `header`, `cookie`, `regex`, `css`, `status` and `body`"
+                "a capture has one of `json`, `header`, `cookie`, `regex`, `css`, `status`, `time` and `body`"
                     .to_owned();
             let span = found.get(1).map_or(node.span.clone(), |(_, key)| key.span.clone());
             self.error(span, "conflict", message, None);
@@ -188,7 +188,11 @@ impl Lowering<'_> {
                     );
                     return None;
                 }
-                Some(if kind == "status" { Source::Status } else { Source::Body })
+                Some(match kind {
+                    "status" => Source::Status,
+                    "time" => Source::Time,
+                    _ => Source::Body,
+                })
             }
         })
     }

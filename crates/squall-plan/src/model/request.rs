@@ -281,6 +281,8 @@ pub enum Source {
     Css(Selection),
     /// It is the status.
     Status,
+    /// It is how long the answer took, connecting left out, in milliseconds.
+    Time,
     /// It is the whole body.
     Body,
 }

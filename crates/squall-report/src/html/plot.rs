@@ -75,14 +75,26 @@ impl Unit {
 
 /// From values to heights.
 #[derive(Debug, Clone, Copy)]
-enum Axis {
-    Linear { step: f64, max: f64 },
-    Logarithmic { from: i32, to: i32 },
+pub(super) enum Axis {
+    /// From zero, in steps.
+    Linear {
+        /// Between two lines of the grid.
+        step: f64,
+        /// Its end.
+        max: f64,
+    },
+    /// From one power of ten to another.
+    Logarithmic {
+        /// The lower one.
+        from: i32,
+        /// The higher one.
+        to: i32,
+    },
 }
 
 impl Axis {
     /// How far up a value is, between 0 and 1.
-    fn share(self, value: f64) -> f64 {
+    pub(super) fn share(self, value: f64) -> f64 {
         let share = match self {
             Self::Linear { max, .. } => value / max,
             Self::Logarithmic { from, to } => {
@@ -92,11 +104,11 @@ impl Axis {
         share.clamp(0.0, 1.0)
     }
 
-    fn y(self, value: f64) -> f64 {
+    pub(super) fn y(self, value: f64) -> f64 {
         SIZE.1 * (1.0 - self.share(value))
     }
 
-    fn ticks(self) -> Vec<f64> {
+    pub(super) fn ticks(self) -> Vec<f64> {
         match self {
             Self::Linear { step, max } => {
                 (0..=6).map(|number| f64::from(number) * step).filter(|tick| *tick <= max * 1.000_1).collect()

@@ -187,6 +187,8 @@ fn responses_are_looked_at_from_all_sides() {
     assert_eq!(captured("{ regex: 'x-([0-9])' }"), "GET /7");
     assert_eq!(captured("{ regex: '[a-z]-[0-9]', matches: all }"), "GET /%5B%22x-7%22%2C%22y-8%22%5D");
     assert_eq!(captured("{ status: true }"), "GET /200");
+    // In virtual time an answer takes ten milliseconds.
+    assert!(captured("{ time: true }").starts_with("GET /10"), "{}", captured("{ time: true }"));
     assert_eq!(captured("{ json: $.none, default: 5 }"), "GET /5");
     let failed = Some(Outcome::Expectation);
     check("capture: { v: { json: '$.l[*]', matches: only } }", failed);

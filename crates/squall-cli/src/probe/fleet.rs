@@ -1,0 +1,174 @@
+//! Rounds that are sent by a fleet, each as a run of its own.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use squall_fleet::{Clock, End, RunRecord, Time, sizing};
+use squall_probe::{Load, Round};
+use squall_seat::{SystemClock, machine_of};
+
+use super::drive::Sender;
+use super::history::Entry;
+use super::observe::{cached, ended_us, observed, outcomes};
+use super::subject::Subject;
+use crate::args::{AwsArgs, Progress};
+use crate::failure::Failure;
+use crate::fleet::Wishes;
+use crate::live::Watch;
+use crate::run::{Made, Order};
+use crate::signals::Wish;
+use crate::{aws, local, surroundings};
+
+/// Between the beginning of a run on this machine and its load, as long as nobody has measured it.
+const LOCAL_LEAD: Duration = Duration::from_millis(1_200);
+
+/// The same of a fleet on AWS.
+const AWS_LEAD: Duration = Duration::from_secs(8);
+
+/// Problems that are kept of a round.
+const PROBLEMS: usize = 5;
+
+/// Where rounds are sent from.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    /// Threads of this command.
+    Local,
+    /// A fleet on AWS, each run of which may cost so much.
+    Aws { fleet: AwsArgs, max_cost: Option<f64> },
+}
+
+/// Sends rounds to a subject.
+pub(super) struct FleetSender {
+    pub(super) subject: Subject,
+    pub(super) place: Place,
+    pub(super) folder: PathBuf,
+    /// How many generators send a round at least.
+    least: u32,
+    wish: Wish,
+    /// How long a run takes until its load begins.
+    lead: Duration,
+    begun: Time,
+}
+
+impl FleetSender {
+    pub(super) fn new(
+        subject: Subject,
+        (place, least): (Place, u32),
+        folder: PathBuf,
+    ) -> Result<Self, Failure> {
+        surroundings::raise_file_limit();
+        let lead = match place {
+            Place::Local => LOCAL_LEAD,
+            Place::Aws { .. } => AWS_LEAD,
+        };
+        let (wish, begun) = (Wish::watch()?, SystemClock.now());
+        Ok(Self { subject, place, folder, least, wish, lead, begun })
+    }
+
+    /// Waits until a run that begins now makes load after so long a pause.
+    fn wait(&self, idle_s: f64, since: Time) -> Result<(), Failure> {
+        let idle = Duration::try_from_secs_f64(idle_s.max(0.0)).unwrap_or(Duration::ZERO);
+        let rest = idle.saturating_sub(SystemClock.now().since(since)).saturating_sub(self.lead);
+        if !rest.is_zero() {
+            self.wish.wait(rest)?;
+        }
+        Ok(())
+    }
+
+    fn make(&self, round: &Round, number: usize) -> Result<Made, Failure> {
+        let generators = generators(round, self.least);
+        let each = match self.place {
+            Place::Local => machine_of(generators).connections,
+            Place::Aws { .. } => sizing::CONNECTIONS_OF_SEAT,
+        };
+        let order = Order {
+            loaded: self.subject.loaded(round, u64::from(generators) * u64::from(each))?,
+            generators: Some(generators),
+            wishes: Wishes::default(),
+            seed: None,
+            out: Some(self.folder.join(format!("round-{number}"))),
+            watch: Watch {
+                progress: Progress::None,
+                stopper: Some(self.wish.stopper.clone()),
+                ..Watch::default()
+            },
+        };
+        match &self.place {
+            Place::Local => local::make(order),
+            Place::Aws { fleet, max_cost } => aws::make(order, fleet, *max_cost)?
+                .ok_or_else(|| anyhow!("a round goes on without its orchestrator").into()),
+        }
+    }
+}
+
+impl Sender for FleetSender {
+    fn send(
+        &mut self,
+        round: &Round,
+        number: usize,
+        before_us: Option<i64>,
+    ) -> Result<Option<Entry>, Failure> {
+        let since = before_us.map_or(self.begun, Time);
+        self.wait(round.idle_s, since)?;
+        if self.is_interrupted() {
+            return Ok(None);
+        }
+        let began = SystemClock.now();
+        let made = self.make(round, number)?;
+        // All that is of use is in the history.
+        let _ = fs::remove_dir_all(self.folder.join(format!("round-{number}")));
+        let record = &made.record;
+        let epoch = match (&record.end, record.epoch) {
+            (End::Interrupted, _) => return Ok(None),
+            (End::Failed(reason) | End::Aborted(reason), _) => {
+                return Err(anyhow!("round {number} was not sent: {reason}").into());
+            }
+            (End::Finished | End::Detached, None) => {
+                return Err(anyhow!("round {number} was not sent: nobody began").into());
+            }
+            (End::Finished | End::Detached, Some(epoch)) => epoch,
+        };
+        self.lead = self.lead.min(epoch.since(began));
+        let idle_s = epoch.since(since).as_secs_f64();
+        let addresses = match self.place {
+            Place::Local => 1,
+            Place::Aws { .. } => addresses(record),
+        };
+        let problems = record.merged.problems().keys().chain(&record.problems).take(PROBLEMS);
+        Ok(Some(Entry {
+            round: round.clone(),
+            observed: observed(&self.subject, round, (&made.plan, record), (idle_s, addresses)),
+            ended_us: epoch.0.saturating_add_unsigned(ended_us(round, &record.merged)),
+            generators: record.seats.assigned,
+            outcomes: outcomes(&record.merged),
+            cached: cached(&made.plan, &record.merged),
+            cost_usd: made.place.cost.actual_usd.unwrap_or(0.0),
+            problems: problems.cloned().collect(),
+            again: false,
+        }))
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.wish.is_there()
+    }
+}
+
+/// How many generators can send a round: each needs something to send.
+fn generators(round: &Round, least: u32) -> u32 {
+    let most = match round.load {
+        Load::Burst { requests } => requests,
+        Load::Users { users, .. } => users,
+        Load::Rate { .. } => u32::MAX,
+    };
+    round.senders.max(least).clamp(1, most.max(1))
+}
+
+/// From how many addresses the service saw them come; 0 if no generator knows its own.
+fn addresses(record: &RunRecord) -> u32 {
+    let all: BTreeSet<&str> =
+        record.generators.iter().filter_map(|generator| generator.ready.source_ip.as_deref()).collect();
+    u32::try_from(all.len()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,168 @@
+//! What a probe says while it goes on, on standard error.
+
+use std::io::{IsTerminal, Write, stderr, stdin};
+
+use anyhow::anyhow;
+use squall_fleet::cost::{Expected, estimate, total};
+use squall_probe::{Connections, Load, Outlook, Round};
+use squall_report::{count, dollars, duration_ms, duration_s, significant};
+
+use super::fleet::{FleetSender, Place};
+use super::history::Entry;
+use crate::failure::Failure;
+use crate::size::generators;
+use crate::{aws, cost};
+
+/// Says what will be sent at most, and waits until somebody agrees, if somebody is there.
+pub(super) fn outlook(
+    outlook: &Outlook,
+    (kind, sender): (&str, &FleetSender),
+    senders: u32,
+    (done, yes): (usize, bool),
+) -> Result<bool, Failure> {
+    let Outlook { rounds, requests, peak_per_s, takes_s } = *outlook;
+    let place = match sender.place {
+        Place::Local => "on this machine",
+        Place::Aws { .. } => "on AWS",
+    };
+    eprintln!(
+        "probe {kind} will send {} at most\n  {} requests in {} rounds, up to {} a second, for about {}, from {} {place}",
+        sender.subject.in_words(),
+        count(requests),
+        count(u64::from(rounds)),
+        significant(peak_per_s),
+        duration_s(takes_s.ceil()),
+        generators(senders),
+    );
+    if let Some(cost) = costs(outlook, sender, senders)? {
+        eprintln!("  {cost}");
+    }
+    if done > 0 {
+        eprintln!("  {done} of these rounds were sent before it was interrupted");
+    }
+    if yes || !stdin().is_terminal() || !stderr().is_terminal() {
+        return Ok(true);
+    }
+    eprint!("Send this? [y/N] ");
+    stderr().flush()?;
+    let mut answer = String::new();
+    stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// What a fleet on AWS costs, if each round takes an equal part of the time.
+fn costs(outlook: &Outlook, sender: &FleetSender, senders: u32) -> Result<Option<String>, Failure> {
+    let Place::Aws { fleet, max_cost } = &sender.place else { return Ok(None) };
+    let rounds = f64::from(outlook.rounds.max(1));
+    let load =
+        Load::Rate { per_s: outlook.peak_per_s.max(1.0), seconds: (outlook.takes_s / rounds).max(1.0) };
+    let round = Round {
+        purpose: String::new(),
+        idle_s: 0.0,
+        warm_s: 0.0,
+        load,
+        connections: Connections::Kept,
+        senders,
+        keys: 0,
+    };
+    let plan = sender.subject.loaded(&round, u64::from(senders) * 1_000)?.plan;
+    let expected = Expected::of(&plan, aws::look(fleet)?.function, (senders, 0, 1), None);
+    let usd = total(&estimate(&expected)) * rounds;
+    if let Some(most) = max_cost.filter(|most| usd > *most) {
+        let what = anyhow!(
+            "the probe is estimated to cost {} at most, and --max-cost is {}",
+            dollars(usd),
+            dollars(most)
+        );
+        return Err(Failure::wrong(what).with_hint("take fewer --generators, or allow more with --max-cost"));
+    }
+    Ok(Some(format!("estimated cost: {} at most (prices of {})", dollars(usd), cost::prices())))
+}
+
+/// A round is about to be sent.
+pub(super) fn begins(number: usize, round: &Round) {
+    let pause = if round.idle_s >= 1.0 {
+        format!(" after {} of nothing", duration_s(round.idle_s))
+    } else {
+        String::new()
+    };
+    eprintln!("round {number}: {}{pause} …", round.purpose);
+}
+
+/// What became of it.
+pub(super) fn ended(number: usize, entry: &Entry) {
+    eprintln!("round {number}: {}", in_words(entry));
+}
+
+fn in_words(entry: &Entry) -> String {
+    let Seen { good, limited, failed, dropped, .. } = Seen::of(entry);
+    let parts = [(good, "good"), (limited, "limited"), (failed, "failed"), (dropped, "not sent")];
+    let parts = parts.into_iter().filter(|(number, name)| *number > 0 || *name == "good");
+    let mut words: Vec<String> = parts.map(|(number, name)| format!("{} {name}", count(number))).collect();
+    let time = |share: f64| quantile_ms(&entry.observed.good_us, share);
+    if let (Some(p50), Some(p99)) = (time(0.5), time(0.99)) {
+        words.push(format!("p50 {}", duration_ms(p50)));
+        words.push(format!("p99 {}", duration_ms(p99)));
+    }
+    if entry.observed.tainted {
+        let again = if entry.again { ", so once more" } else { "" };
+        words.push(format!("the generators set the pace{again}"));
+    }
+    words.join(", ")
+}
+
+/// What became of a round, in all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) good: u64,
+    pub(super) limited: u64,
+    pub(super) unavailable: u64,
+    /// With those that were unavailable.
+    pub(super) failed: u64,
+    pub(super) dropped: u64,
+}
+
+impl Seen {
+    pub(super) fn of(entry: &Entry) -> Self {
+        entry.observed.seconds.iter().fold(Self::default(), |sum, second| Self {
+            good: sum.good + second.good,
+            limited: sum.limited + second.limited,
+            unavailable: sum.unavailable + second.unavailable,
+            failed: sum.failed + second.failed + second.unavailable,
+            dropped: sum.dropped + second.dropped,
+        })
+    }
+}
+
+/// What this share of ascending pairs of microseconds and counts does not exceed, in milliseconds.
+pub(super) fn quantile_ms(pairs: &[(u64, u64)], share: f64) -> Option<f64> {
+    let count: u64 = pairs.iter().map(|(_, count)| count).sum();
+    let rank = (share * count as f64).ceil().max(1.0);
+    let mut seen = 0;
+    let found = pairs.iter().find(|(_, count)| {
+        seen += count;
+        seen as f64 >= rank
+    });
+    found.map(|(us, _)| *us as f64 / 1_000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use squall_probe::Second;
+
+    use super::super::history::tests::entry;
+    use super::*;
+
+    #[test]
+    fn a_round_is_told_in_a_line() {
+        let mut entry = entry("x");
+        entry.observed.seconds = vec![
+            Second { good: 5, unavailable: 1, ..Second::default() },
+            Second { good: 5, failed: 2, dropped: 1, ..Second::default() },
+        ];
+        entry.observed.good_us = vec![(10_000, 9), (50_000, 1)];
+        assert_eq!(in_words(&entry), "10 good, 3 failed, 1 not sent, p50 10.0ms, p99 50.0ms");
+        entry.observed = squall_probe::Observed { tainted: true, ..Default::default() };
+        assert_eq!(in_words(&entry), "0 good, the generators set the pace");
+    }
+}
