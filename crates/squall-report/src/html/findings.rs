@@ -101,7 +101,8 @@ fn named(name: &str) -> (String, &'static str) {
     (sentence(&what.replace('_', " ")), unit)
 }
 
-fn sentence(text: &str) -> String {
+/// With its first letter as sentences have it.
+pub(super) fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

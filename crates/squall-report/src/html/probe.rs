@@ -1,10 +1,14 @@
 //! What a probe has found out, as a page.
 
+use super::findings::sentence;
 use super::markup::Html;
 use super::tables::{facts, list, tall_table};
 use super::{PAGE_STYLE, POLICY, curve};
 use crate::numbers::duration_s;
 use crate::probe::{ProbeOutcome, ProbeResult, ROUND_HEAD, TAINTED_NOTE, from, round_row, sent, word};
+
+/// A part of the answer that is longer is a paragraph.
+const SHORT: usize = 40;
 
 /// The probe's result as a page of its own, which loads nothing and has no scripts.
 #[must_use]
@@ -71,9 +75,17 @@ fn answer(html: &mut Html, result: &ProbeResult) {
     if !result.headline.is_empty() {
         html.element("p", &[], |html| html.leaf("strong", &[], &result.headline));
     }
-    let findings: Vec<(&str, String)> =
-        result.findings.iter().map(|finding| (finding.name.as_str(), finding.value.clone())).collect();
-    facts(html, &findings);
+    let (short, long): (Vec<_>, Vec<_>) =
+        result.findings.iter().partition(|finding| finding.value.chars().count() <= SHORT);
+    let short: Vec<(&str, String)> =
+        short.into_iter().map(|finding| (finding.name.as_str(), finding.value.clone())).collect();
+    facts(html, &short);
+    for finding in long {
+        html.element("p", &[], |html| {
+            html.leaf("b", &[], &format!("{}: ", sentence(&finding.name)));
+            html.text(&finding.value);
+        });
+    }
     if !result.warnings.is_empty() {
         html.leaf("h3", &[], "What makes it doubtful");
         list(html, &result.warnings);
