@@ -142,7 +142,7 @@ impl<'a> Requests<'a> {
             longer > 0.0 && longer.ln() > slow.mean - slow.deviation
         };
         let level = self.groups.iter().filter(|group| group.is_at_level());
-        level.filter(is_alike).map(|group| group.count).sum()
+        level.filter(is_alike).fold(0.0, |sum, group| sum + group.count)
     }
 
     /// Every way to tell those that waited for an instance to start from the others, the likeliest first; those by which
