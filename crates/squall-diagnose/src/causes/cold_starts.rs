@@ -47,10 +47,7 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
         ),
     };
     let occasion = if requests.knows_connections {
-        format!(
-            "{} of the connections that were made belong to them",
-            super::percent(waited.matched.min(waited.slow.fresh))
-        )
+        format!("{} of the connections that were made belong to them", super::percent(waited.matched))
     } else {
         "they came when more was under way than before".to_owned()
     };
@@ -61,7 +58,7 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
         from_s: view.at(first),
         until_s: view.at(last + 1),
         summary: format!(
-            "{:.0} of {:.0} requests ({}) waited for an instance to start and took about {} longer{behind}; {occasion}, and of all that came at level load {:.0} were as slow.",
+            "{:.0} of {:.0} requests ({}) waited for an instance to start and took about {} longer{behind}; {occasion}, and of all that came on no such occasion {:.0} were as slow.",
             waited.count,
             requests.count(),
             super::percent(share),

@@ -232,6 +232,7 @@ fn few_cold_starts_are_told_from_a_long_tail_by_their_connections() {
         let count = found.evidence.number("count").unwrap();
         assert!((count / started - 1.0).abs() <= 0.03, "{count} instead of {started}");
         assert!(found.evidence.number("slow_share_with_new_connection").unwrap() > 0.9, "{found:#?}");
+        assert!(found.summary.contains("no such occasion 0 were"), "{}", found.summary);
     }
 }
 

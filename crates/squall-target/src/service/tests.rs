@@ -85,6 +85,15 @@ fn a_function_starts_an_instance_for_each_request_that_finds_none() {
     let truth = function.truth();
     assert_eq!((number(&truth, "cold_starts"), number(&truth, "throttled")), (26.0, 5.0));
     assert_eq!(truth.numbers["cold_start_s"].as_array().unwrap().last().unwrap(), 90.0);
+    let until_s: Vec<f64> = truth.numbers["cold_until_s"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(serde_json::Value::as_f64)
+        .collect();
+    assert!(until_s.len() == 26 && (90.3..91.5).contains(until_s.last().unwrap()), "{until_s:?}");
+    // One request found an instance that ran: of one nothing differs.
+    assert!(number(&truth, "warm_deviation_ms").abs() < 1e-9);
     assert_eq!(kinds(&truth), [Kind::ConcurrencyThrottled, Kind::ColdStarts]);
 }
 

@@ -11,6 +11,9 @@ use crate::view::View;
 /// Endpoints that are looked at; more are too few requests each.
 const MOST_ENDPOINTS: usize = 20;
 
+/// More groups of one endpoint are put together.
+const MOST_GROUPS: usize = 4_000;
+
 /// So many requests at level load say what is usual.
 const ENOUGH: f64 = 100.0;
 
@@ -139,7 +142,7 @@ impl<'a> Requests<'a> {
             longer > 0.0 && longer.ln() > slow.mean - slow.deviation
         };
         let level = self.groups.iter().filter(|group| group.is_at_level());
-        level.filter(is_alike).map(|group| group.count).sum()
+        level.filter(is_alike).fold(0.0, |sum, group| sum + group.count)
     }
 
     /// Every way to tell those that waited for an instance to start from the others, the likeliest first; those by which
@@ -268,8 +271,25 @@ impl<'a> Requests<'a> {
                 kept.count += group.count;
             }
         }
+        if groups.len() > MOST_GROUPS {
+            groups = coarser(&groups, &self.usual[place]);
+        }
         self.groups.extend(groups.into_iter().chain(alike.into_values()));
     }
+}
+
+/// Fewer groups, of requests that are nearly alike. Of quick ones it does not matter how quick they are.
+fn coarser(groups: &[Group], usual: &Usual) -> Vec<Group> {
+    let mut alike: BTreeMap<(u64, u64, bool), Group> = BTreeMap::new();
+    for group in groups {
+        let step = |value: f64, width: f64| (((value.ln() / width).round()) * width).exp();
+        let us = if group.us.ln() <= usual.median { usual.median.exp() } else { step(group.us, 0.04) };
+        let fresh = step(group.fresh, 0.1).min(1.0);
+        let key = (us.to_bits(), fresh.to_bits(), group.grew);
+        let kept = alike.entry(key).or_insert(Group { us, fresh, count: 0.0, ..*group });
+        kept.count += group.count;
+    }
+    alike.into_values().collect()
 }
 
 /// The ticks in which more was under way than ever before, or anything after a pause, and those around them.
@@ -287,4 +307,29 @@ fn growing(view: &View<'_>) -> Vec<bool> {
         }
     }
     growing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_groups_become_few_and_hold_as_many_requests() {
+        let usual = Usual::of(&[(50_000.0, 100.0), (60_000.0, 100.0)]).unwrap();
+        let group = |place: u32| Group {
+            endpoint: 0,
+            us: 1_000.0 * f64::from(place % 977 + 1),
+            count: 1.0,
+            fresh: 1.0 / f64::from(place % 101 + 1),
+            grew: place.is_multiple_of(2),
+        };
+        let many: Vec<Group> = (0..50_000).map(group).collect();
+        let few = coarser(&many, &usual);
+        let sum = |groups: &[Group], value: fn(&Group) -> f64| groups.iter().map(value).sum::<f64>();
+        assert!(few.len() < 8_000, "{}", few.len());
+        assert!((sum(&few, |group| group.count) - 50_000.0).abs() < 1e-6);
+        let fresh = |groups| sum(groups, |group| group.count * group.fresh);
+        assert!((fresh(&few) / fresh(&many) - 1.0).abs() < 0.02);
+        assert!(few.iter().all(|group| group.fresh <= 1.0));
+    }
 }
