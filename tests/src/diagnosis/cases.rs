@@ -36,7 +36,7 @@ impl Set {
     fn seed(self, number: u64) -> u64 {
         match self {
             Self::Development => number,
-            Self::HeldOut => number + 7_000_000,
+            Self::HeldOut => number + 11_000_000,
         }
     }
 }
