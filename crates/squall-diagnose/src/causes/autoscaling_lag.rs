@@ -47,7 +47,7 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     if let Some(first) = first {
         let interval = (lag.between.0 - from_s, lag.between.1 - from_s);
         evidence = evidence.with_interval("time_to_first_scale_event_s", first, interval);
-        evidence = evidence.with("first_scale_event_at_s", from_s + first);
+        evidence = evidence.with_interval("first_scale_event_at_s", from_s + first, lag.between);
     }
     if lag.recovered {
         let width = view.bins.first().map_or(1.0, |bin| bin.until_s - bin.from_s);
@@ -158,7 +158,7 @@ fn first_growth_of_capacity(view: &View<'_>, ticks: &std::ops::Range<usize>) -> 
         let (least, wanted) = (level(before), level(after).min(asked(after)));
         wanted <= least || asked(before) >= f64::midpoint(least, wanted)
     };
-    // A step is a good part of all that came to be served; less is noise of the service itself. Where next to nothing
+    // A step is a good part of all that came to be served, or of what was; less is noise of the service itself. Where next to nothing
     // was served, anything is.
     let levels: Vec<f64> = parts.iter().map(&level).collect();
     let least = levels.iter().copied().fold(f64::INFINITY, f64::min);
@@ -172,7 +172,7 @@ fn first_growth_of_capacity(view: &View<'_>, ticks: &std::ops::Range<usize>) -> 
     let pairs = parts.windows(2).filter(|pair| {
         let (before, after) = (level(&pair[0]), level(&pair[1]));
         let error = noise / (pair[0].len().min(pair[1].len()) as f64).sqrt();
-        let step = if before < 0.05 * most { 0.05 * most } else { 0.15 * (most - least) };
+        let step = if before < 0.05 * most { 0.05 * most } else { (0.15 * (most - least)).min(0.2 * before) };
         after > before * 1.05
             && after - before > (2.5 * error).max(step)
             && pair[0].end >= 4

@@ -15,6 +15,10 @@ use crate::service::{Answer, Ask, Metric, Service, micros, seconds};
 /// Events whose instants are kept.
 const KEPT: usize = 1_000;
 
+/// So many requests that are hurt, none so long after the one before, are an overload.
+const SPELL: u64 = 10;
+const SPELL_US: u64 = 5_000_000;
+
 /// What can be set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,6 +85,9 @@ pub(crate) struct Pods {
     ready_s: Vec<f64>,
     refused: u64,
     hurt: Option<Span>,
+    /// Requests that were hurt soon after each other: by chance a few are at any load.
+    spell: Option<Span>,
+    overloaded_us: Option<u64>,
 }
 
 impl Model for Pods {
@@ -104,12 +111,24 @@ impl Model for Pods {
             ready_s: Vec::new(),
             refused: 0,
             hurt: None,
+            spell: None,
+            overloaded_us: None,
             parameters,
         }
     }
 }
 
 impl Pods {
+    /// A request is hurt at an instant.
+    fn hurts(&mut self, at_us: u64) {
+        Span::note(&mut self.hurt, at_us, at_us);
+        self.spell = self.spell.filter(|spell| at_us <= spell.until_us.saturating_add(SPELL_US));
+        Span::note(&mut self.spell, at_us, at_us);
+        if let Some(spell) = self.spell.filter(|spell| spell.times >= SPELL) {
+            self.overloaded_us.get_or_insert(spell.from_us);
+        }
+    }
+
     /// What happens by itself until an instant.
     fn advance(&mut self, at_us: u64) {
         loop {
@@ -173,14 +192,15 @@ impl Service for Pods {
         let room = self.ready as usize * parameters.queue as usize;
         let answer = if self.pool.start_us(at_us) > at_us && self.pool.waiting(at_us) >= room {
             self.refused += 1;
-            Span::note(&mut self.hurt, at_us, at_us);
-            Answer::refusal(at_us + parameters.times.of(3.0, &mut self.dice), 503, "no pod has room")
+            let refused_at_us = at_us + parameters.times.of(3.0, &mut self.dice);
+            self.hurts(at_us);
+            Answer::refusal(refused_at_us, 503, "no pod has room")
         } else {
             let takes_us = parameters.times.draw(&mut self.dice);
             let start_us = self.pool.serve(at_us, takes_us);
             self.work.note(start_us, start_us + takes_us);
-            if start_us - at_us > parameters.times.median_us() {
-                Span::note(&mut self.hurt, at_us, at_us);
+            if start_us - at_us > self.parameters.times.median_us() {
+                self.hurts(at_us);
             }
             Answer::ok(start_us + takes_us)
         };
@@ -188,7 +208,8 @@ impl Service for Pods {
     }
 
     fn truth(&self) -> Truth {
-        let from_s = self.hurt.map_or(0.0, |hurt| seconds(hurt.from_us));
+        let from_us = self.overloaded_us.or(self.hurt.map(|hurt| hurt.from_us));
+        let from_s = from_us.map_or(0.0, seconds);
         // Pods that were ready before anybody was hurt helped nobody.
         let first = |instants: &[f64]| instants.iter().copied().find(|at_s| *at_s >= from_s);
         let kind =

@@ -371,3 +371,18 @@ fn settings_are_checked_and_nonsense_does_no_harm() {
         }
     }
 }
+
+#[test]
+fn a_few_requests_that_wait_by_chance_are_no_overload_of_pods() {
+    let mut pods = service("pods", &json!({}));
+    // Sixteen at a time: of thirty at once some wait for longer than another one takes.
+    for n in 0..30 {
+        pods.ask(1_000_000, &Ask::of(0, n));
+    }
+    load(pods.as_mut(), 2.0, 60.0, 20.0);
+    load(pods.as_mut(), 60.0, 240.0, 600.0);
+    let truth = pods.truth();
+    assert!(truth.findings[0].from_s < 2.0, "{truth:?}");
+    assert!((60.0..65.0).contains(&number(&truth, "overloaded_from_s")), "{truth:?}");
+    assert!(number(&truth, "time_to_first_scale_event_s") > 15.0, "{truth:?}");
+}
