@@ -1,7 +1,7 @@
 //! What a probe has found out, as a page.
 
 use super::markup::Html;
-use super::tables::{facts, list, tall_table};
+use super::tables::{list, tall_table};
 use super::{PAGE_STYLE, POLICY, curve};
 use crate::numbers::duration_s;
 use crate::probe::{ProbeOutcome, ProbeResult, ROUND_HEAD, TAINTED_NOTE, from, round_row, sent, word};
@@ -71,9 +71,12 @@ fn answer(html: &mut Html, result: &ProbeResult) {
     if !result.headline.is_empty() {
         html.element("p", &[], |html| html.leaf("strong", &[], &result.headline));
     }
-    let findings: Vec<(&str, String)> =
-        result.findings.iter().map(|finding| (finding.name.as_str(), finding.value.clone())).collect();
-    facts(html, &findings);
+    html.element("dl", &[("class", "words")], |html| {
+        for finding in &result.findings {
+            html.leaf("dt", &[], &finding.name);
+            html.leaf("dd", &[], &finding.value);
+        }
+    });
     if !result.warnings.is_empty() {
         html.leaf("h3", &[], "What makes it doubtful");
         list(html, &result.warnings);
