@@ -27,6 +27,9 @@ const HALVINGS: usize = 8;
 /// So often a rate is tried again that breaks the threshold less each time.
 const REPEATS: usize = 6;
 
+/// After so many steps in a row in which the generators set the pace, more are in vain.
+const TAINTED: usize = 4;
+
 /// After so many steps noise is called noise.
 const PATIENCE: usize = 14;
 
@@ -300,6 +303,11 @@ impl Capacity {
             let rate = self.least_certain(found, &known).clamp(self.start_per_s / 256.0, self.most_per_s);
             let kept = found.kept();
             let verdict = self.step(walk, found, rate, false)?;
+            let last = found.steps.iter().rev().take(TAINTED);
+            if last.filter(|step| step.verdict.tainted).count() == TAINTED {
+                // The generators have other things to do.
+                return Ok(());
+            }
             if let Some(kept) = kept.filter(|_| verdict.hardly_answers) {
                 self.is_alive(walk, found, kept)?;
             }

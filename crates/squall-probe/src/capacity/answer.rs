@@ -117,8 +117,10 @@ impl Capacity {
             untold.push("anything: no step has ended yet".to_owned());
         }
         if let Some(capacity) = capacity.filter(|capacity| capacity.width() > 2.5 * self.precision) {
+            let tainted = found.steps.last().is_some_and(|step| step.verdict.tainted);
+            let why = if tainted { ": the generators set the pace" } else { "" };
             untold.push(format!(
-                "the limit more closely than {} to {} a second",
+                "the limit more closely than {} to {} a second{why}",
                 digits(capacity.low),
                 digits(capacity.high)
             ));

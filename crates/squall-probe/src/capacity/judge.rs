@@ -58,7 +58,8 @@ pub(super) fn judge(threshold: &Threshold, done: &Done) -> Verdict {
         hardly_answers: good < 0.1 * (good + bad) || good + bad <= 0.0,
         limit: (broken > 0.5 && is_over && got_through > 0.0).then_some(got_through),
         may_pass: passes(done, &under_way) || !is_over,
-        tainted: observed.tainted || too_few(done),
+        // What generators do late makes a service look worse, never better.
+        tainted: too_few(done) || (observed.tainted && broken > 0.5),
         drains_s: 1.0 + drains_s.min(LONGEST_PAUSE_S),
     }
 }
@@ -120,7 +121,7 @@ fn too_few(done: &Done) -> bool {
     // What waits for answers holds whoever would send more: only where answers are quick is it the generators.
     let under_way = done.under_way().last().copied().unwrap_or(0.0);
     let waits = under_way > done.rate();
-    due < 0.9 * asked - 2.0 || (done.observed.dropped() as f64 > 0.01 * due && !waits)
+    due < 0.95 * asked - 2.0 || (done.observed.dropped() as f64 > 0.01 * due && !waits)
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ fn a_limit_above_what_generators_can_make_is_said_to_be_there() {
     let (_, step, answer) = ask(&mut lab, &Capacity::default());
     assert_eq!((step, answer.capacity_per_s), (Step::Enough, None));
     let kept = answer.at_least_per_s.unwrap();
-    assert!((450.0..=900.0).contains(&kept), "{kept}");
+    assert!((450.0..=910.0).contains(&kept), "{kept}");
     assert!(answer.untold[0].contains("the generators cannot make"), "{:?}", answer.untold);
 }
 
@@ -127,6 +127,28 @@ fn a_service_that_fails_or_turns_all_away_is_left_alone() {
         assert!(matches!(&step, Step::Stop(why) if why.contains(word)), "{step:?}");
         assert!(history.len() == 1 && claims_nothing(&answer), "{answer:?}");
         assert!(answer.untold[0].contains(word), "{:?}", answer.untold);
+    }
+}
+
+/// As on a machine that others use: now and then the generators are late, which is no fault of the service.
+#[test]
+fn generators_that_are_late_now_and_then_do_not_keep_a_probe_from_its_end() {
+    for often in [2, 3, 1] {
+        let mut lab = Lab::of("fixed", 5, &json!({ "workers": 8, "work_ms": 40.0, "noise": 0.05 }));
+        let probe = Capacity { threshold: within(200.0), ..Capacity::default() };
+        let mut history = Vec::new();
+        while let Step::Send(round) = probe.next(&history) {
+            let mut observed = lab.send(&round);
+            observed.tainted |= history.len() % often == 0;
+            history.push(Done { round, observed });
+        }
+        let answer = probe.answer(&history);
+        assert!(history.len() < 35, "{often}: {answer:?}");
+        if let Some(found) = answer.capacity_per_s {
+            assert!(found.low * 0.97 < 199.8 && 199.8 < found.high * 1.03, "{often}: {answer:?}");
+        }
+        // Where they are always late, no rate is known to be too high.
+        assert!(often == 1 || answer.capacity_per_s.is_some(), "{often}: {answer:?}");
     }
 }
 
