@@ -102,7 +102,7 @@ fn named(name: &str) -> (String, &'static str) {
 }
 
 /// With its first letter as sentences have it.
-pub(super) fn sentence(text: &str) -> String {
+fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

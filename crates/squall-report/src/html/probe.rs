@@ -1,14 +1,10 @@
 //! What a probe has found out, as a page.
 
-use super::findings::sentence;
 use super::markup::Html;
-use super::tables::{facts, list, tall_table};
+use super::tables::{list, tall_table};
 use super::{PAGE_STYLE, POLICY, curve};
 use crate::numbers::duration_s;
 use crate::probe::{ProbeOutcome, ProbeResult, ROUND_HEAD, TAINTED_NOTE, from, round_row, sent, word};
-
-/// A part of the answer that is longer is a paragraph.
-const SHORT: usize = 40;
 
 /// The probe's result as a page of its own, which loads nothing and has no scripts.
 #[must_use]
@@ -75,17 +71,12 @@ fn answer(html: &mut Html, result: &ProbeResult) {
     if !result.headline.is_empty() {
         html.element("p", &[], |html| html.leaf("strong", &[], &result.headline));
     }
-    let (short, long): (Vec<_>, Vec<_>) =
-        result.findings.iter().partition(|finding| finding.value.chars().count() <= SHORT);
-    let short: Vec<(&str, String)> =
-        short.into_iter().map(|finding| (finding.name.as_str(), finding.value.clone())).collect();
-    facts(html, &short);
-    for finding in long {
-        html.element("p", &[], |html| {
-            html.leaf("b", &[], &format!("{}: ", sentence(&finding.name)));
-            html.text(&finding.value);
-        });
-    }
+    html.element("dl", &[("class", "words")], |html| {
+        for finding in &result.findings {
+            html.leaf("dt", &[], &finding.name);
+            html.leaf("dd", &[], &finding.value);
+        }
+    });
     if !result.warnings.is_empty() {
         html.leaf("h3", &[], "What makes it doubtful");
         list(html, &result.warnings);
