@@ -196,7 +196,7 @@ fn cold_start(seeds: std::ops::Range<u64>) {
             Queueing::None => String::new(),
             Queueing::Bounded => format!("per instance {}; ", beside(answer.per_instance, case.per_instance)),
             Queueing::Unlimited => {
-                format!("per second {}; ", beside(answer.started_per_s, 1.0 / case.start_every_s))
+                format!("at once {:?}, a second {:?}; ", answer.started_at_once, answer.started_per_s)
             }
         };
         let shares =

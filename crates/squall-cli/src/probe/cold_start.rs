@@ -40,7 +40,7 @@ fn view(answer: &ColdStartAnswer) -> Parts {
         findings.push(finding("started at once", estimate(at_once, CurveUnit::Number)));
     }
     if let Some(rate) = &answer.started_per_s {
-        findings.push(finding("started", estimate(rate, CurveUnit::PerSecond)));
+        findings.push(finding("started after that", estimate(rate, CurveUnit::PerSecond)));
     }
     findings.extend(answer.bursts.iter().filter_map(|point| Some(finding(&burst(point), took(point)?))));
     findings.push(finding("what to do", answer.advice.clone()));

@@ -143,8 +143,9 @@ impl<'a> Found<'a> {
         let soon = pairs.iter().filter(|pair| pair.0 as f64 > kinds.cut_us && (pair.0 as f64) < at_once_us);
         let soon = soon.map(|pair| pair.1 as f64).sum::<f64>();
         if 1.0 / share > LONG_QUEUE || soon < 0.45 * instances {
-            let at_once = Estimate::between(1.0, 1.0, soon.max(1.0));
-            let per_s = scale_out(pairs, (earliest - warm_us).max(0.0), warm_us);
+            let first = soon.max(1.0);
+            let at_once = Estimate::between((first - 1.0).max(1.0), first, first + 1.0);
+            let per_s = scale_out(pairs, first, (earliest - warm_us).max(0.0), warm_us);
             return Some(Queues { policy: Queueing::Unlimited, per_instance: None, at_once, per_s });
         }
         let deepest = quantile(&pair.then.done.observed.good_us, 0.995)? / warm_us;
@@ -164,9 +165,9 @@ fn middle(estimates: impl Iterator<Item = Estimate>) -> Option<Estimate> {
     Estimate::between(low, value, high)
 }
 
-/// How many instances are added a second, if instance `j` is there after `cold + j / rate` and each takes one request
-/// after the other: the rate at which as many would be done by the time as were.
-fn scale_out(pairs: &[(u64, u64)], cold_us: f64, warm_us: f64) -> Option<Estimate> {
+/// How many instances are added a second, if the first are there after `cold`, the `j`th after them `j / rate` later, and each
+/// takes one request after the other: the rate at which as many would be done by the time as were.
+fn scale_out(pairs: &[(u64, u64)], first: f64, cold_us: f64, warm_us: f64) -> Option<Estimate> {
     let all = count(pairs) as f64;
     let done = |every_us: f64, by_us: f64| -> f64 {
         let (mut sum, mut from_us) = (0.0, cold_us);
@@ -174,7 +175,8 @@ fn scale_out(pairs: &[(u64, u64)], cold_us: f64, warm_us: f64) -> Option<Estimat
             if from_us + warm_us > by_us {
                 break;
             }
-            sum += ((by_us - from_us) / warm_us).floor();
+            let own = if sum == 0.0 { first } else { 1.0 };
+            sum += own * ((by_us - from_us) / warm_us).floor();
             from_us += every_us;
         }
         sum
@@ -182,6 +184,9 @@ fn scale_out(pairs: &[(u64, u64)], cold_us: f64, warm_us: f64) -> Option<Estimat
     let at = |share: f64| -> Option<f64> {
         let by_us = quantile(pairs, share)?;
         let (mut low, mut high) = (1e3_f64, 1e9_f64);
+        if done(high, by_us * 1.01) >= share * all {
+            return Some(0.0);
+        }
         for _ in 0..60 {
             let every_us = (low * high).sqrt();
             if done(every_us, by_us * 1.01) >= share * all { low = every_us } else { high = every_us }
