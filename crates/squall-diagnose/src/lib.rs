@@ -21,6 +21,6 @@ mod view;
 
 pub use diagnose::diagnose;
 pub use finding::{Confidence, Evidence, Finding, Kind};
+pub use observed::{Calls, Class, Endpoint, Observed, Signal, Tick};
 pub use stats::hinge::{Hinge, hinge};
 pub use stats::usl::{Scalability, scalability};
-pub use observed::{Calls, Class, Endpoint, Observed, Signal, Tick};
