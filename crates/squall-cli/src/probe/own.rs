@@ -7,8 +7,7 @@ use serde_json::json;
 use squall_plan::{Bundle, Inputs};
 use squall_probe::{Own, OwnAnswer, OwnPoint};
 use squall_report::{Curve, CurveMark, CurveUnit, count, significant};
-use squall_target::Host;
-use squall_target::service::Profile;
+use squall_target::{Server, ServerOptions};
 
 use super::drive::Limits;
 use super::fleet::Place;
@@ -28,16 +27,15 @@ pub(super) const NAME: &str = "self";
 const TRUTH_MS: f64 = 0.0;
 
 /// The target, and what is asked of it.
-pub(super) fn asking(args: &OwnArgs) -> Result<(Host, Asking<Own>), Failure> {
-    let profile = Profile::named("healthy").map_err(Failure::wrong)?;
-    let exact = json!({ "read_ms": TRUTH_MS, "noise": 0.0, "slow_share": 0.0, "error_share": 0.0 });
-    let target = Host::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), profile, 1, &exact)
-        .context("cannot start a target")?;
+pub(super) fn asking(args: &OwnArgs) -> Result<(Server, Asking<Own>), Failure> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let options = ServerOptions { delays: false, ..ServerOptions::default() };
+    let target = Server::start(address, options).context("cannot start a target")?;
     let text = json!({
         "name": NAME,
         "target": format!("http://{}", target.address()),
         "load": { "rate": "500/s", "duration": "1s" },
-        "scenarios": { "probe": { "steps": [ { "get": "/" } ] } },
+        "scenarios": { "probe": { "steps": [ { "get": "/healthz" } ] } },
     });
     let bundle = Bundle::new(NAME, text.to_string(), Inputs::default());
     let probe = settings(&args.settings, [("truth_us", Some(json!(TRUTH_MS * 1_000.0)))])?;
