@@ -244,29 +244,39 @@ fn wrong_settings_are_told_before_anything_is_sent() {
     );
 }
 
-#[test]
-fn a_fleet_finds_the_same() {
+/// Asks with four generators of a fleet.
+fn ask_a_fleet(arguments: &[&str]) -> Value {
     let aws = Aws::start();
     aws.deploy();
-    let ask = |arguments: &[&str]| {
-        let fleet = ["--backend", "aws", "--generators", "4", "--output", "json"];
-        let ran = aws.run(&[&["probe"], arguments, &fleet].concat());
-        let result = answered(&ran);
-        assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
-        assert!(ran.stderr.contains("estimated cost: $"), "{}", ran.stderr);
-        assert_eq!(result["probe"]["backend"], "aws");
-        assert_eq!(number(&result, "/probe/generators"), 4);
-        result
-    };
+    let fleet = ["--backend", "aws", "--generators", "4", "--output", "json"];
+    let ran = aws.run(&[&["probe"], arguments, &fleet].concat());
+    let result = answered(&ran);
+    assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("estimated cost: $"), "{}", ran.stderr);
+    assert_eq!(result["probe"]["backend"], "aws");
+    assert_eq!(number(&result, "/probe/generators"), 4);
+    result
+}
+
+#[test]
+fn a_fleet_finds_the_capacity() {
     let fixed = host("fixed", 3, &json!({ "workers": 3, "work_ms": 30, "noise": 0.05, "queue": 500 }));
-    let result = ask(&[&["capacity", &url(&fixed)], &SHORT[..]].concat());
+    let result = ask_a_fleet(&[&["capacity", &url(&fixed)], &SHORT[..]].concat());
     check_near(&result, "capacity_per_s", 100.0, 0.1);
     assert_eq!(number(&result, "/sent/requests"), fixed.counts().total);
+}
+
+#[test]
+fn a_fleet_finds_the_limit() {
     let gateway = host("gateway", 5, &json!({ "burst": 20, "refill_per_s": 15, "work_ms": 5 }));
-    let result = ask(&[&["throttle", &url(&gateway)], &LIMIT[..]].concat());
+    let result = ask_a_fleet(&[&["throttle", &url(&gateway)], &LIMIT[..]].concat());
     check_near(&result, "refill_per_s", 15.0, 0.1);
-    let function = host("lambda", 7, &json!({ "keep_alive_s": 20, "work_ms": 100, "concurrency": 100 }));
-    let gaps = ["--set", "sizes=[1,20]", "--set", "shortest_gap_s=10", "--set", "longest_gap_s=40"];
-    let result = ask(&[&["cold-start", &url(&function)], &gaps[..]].concat());
-    check_near(&result, "keep_alive_s", 20.0, 0.1);
+}
+
+#[test]
+fn a_fleet_finds_how_long_instances_are_kept() {
+    let function = host("lambda", 7, &json!({ "keep_alive_s": 12, "work_ms": 100, "concurrency": 100 }));
+    let gaps = ["--set", "sizes=[1,20]", "--set", "shortest_gap_s=8", "--set", "longest_gap_s=20"];
+    let result = ask_a_fleet(&[&["cold-start", &url(&function)], &gaps[..]].concat());
+    check_near(&result, "keep_alive_s", 12.0, 0.1);
 }

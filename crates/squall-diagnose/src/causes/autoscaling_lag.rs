@@ -70,6 +70,8 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
         }
         (None, _) => format!("it had recovered after {:.0} s", until_s - from_s),
     };
+    let turned_away =
+        if unserved < 0.0005 { String::new() } else { format!(" and {} unserved", super::percent(unserved)) };
     Some(Finding {
         kind: Kind::AutoscalingLag,
         confidence: Confidence::new(score),
@@ -77,8 +79,7 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
         from_s,
         until_s,
         summary: format!(
-            "From {from_s:.0} s on more was asked for than could be served, up to {slowest:.1} times the calm response time and {} unserved; under the same load {after}.",
-            super::percent(unserved)
+            "From {from_s:.0} s on more was asked for than could be served, up to {slowest:.1} times the calm response time{turned_away}; under the same load {after}."
         ),
         evidence: evidence.refuted_by("a number of instances that did not change, or the same stretch in a second run at the same load"),
         advice: "Scale earlier: a lower target, more instances to begin with, or on a schedule; and make instances ready faster.".to_owned(),
