@@ -41,7 +41,7 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let events: f64 = later.iter().sum();
     let by_breaking = ramp(spread[0].min(spread[1]), 0.1, 0.3)
         * ramp(events, 5.0, 10.0)
-        * ramp(later.len() as f64, 4.0, 10.0)
+        * ramp(later.len() as f64, 3.0, 7.0)
         * ramp(ratio(resets + names + tls, view.requests()), 0.0015, 0.004);
     let by_failure = by_failure.max(by_breaking * if names + tls > 0.0 { 1.0 } else { 0.7 });
     let score = 0.95 * by_failure.max(0.85 * by_time);
