@@ -1,5 +1,5 @@
 //! Prints how often causes are named rightly, on services in virtual time whose trouble is known.
-//! `cargo run --release --package squall-tests --example diagnosis [-- SEEDS [HEALTHY]]`
+//! `cargo run --release --package squall-tests --example diagnosis [-- SEEDS HEALTHY [CASE…]]`
 
 use std::collections::BTreeMap;
 
@@ -18,13 +18,16 @@ const ESTIMATES: [(&str, &str, &str, f64); 6] = [
 ];
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).filter_map(|argument| argument.parse::<u64>().ok());
-    let seeds = arguments.next().unwrap_or(20);
-    let healthy = arguments.next().unwrap_or(300);
+    let (numbers, names): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|argument| argument.parse::<u64>().is_ok());
+    let mut numbers = numbers.iter().filter_map(|number| number.parse::<u64>().ok());
+    let seeds = numbers.next().unwrap_or(20);
+    let healthy = numbers.next().unwrap_or(300);
+    let is_asked = |name: &&str| names.is_empty() || names.iter().any(|asked| asked == name);
     for set in SETS {
         println!("\n{set:?}: {seeds} seeds a profile, {healthy} healthy");
         let mut table = Table::default();
-        for name in cases() {
+        for name in cases().into_iter().filter(is_asked) {
             let count = if name == "healthy" { healthy } else { seeds };
             (0..count).for_each(|seed| table.run(name, seed, set));
         }

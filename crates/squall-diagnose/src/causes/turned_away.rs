@@ -195,7 +195,15 @@ fn likelier(view: &View<'_>, found: &TurnedAway, away: &[f64]) -> f64 {
             takes_s: takes_us / 1e6,
         }
     });
-    number_over_bucket(&stretches.collect::<Vec<_>>(), found.level)
+    number_over_bucket(&stretches.collect::<Vec<_>>(), found.level, chance_in_arrivals(view))
+}
+
+/// How much chance there is in when arrivals come: the variance of their changes from tick to tick over what it is when they
+/// come at random, 1 at most.
+fn chance_in_arrivals(view: &View<'_>) -> f64 {
+    let scheduled: Vec<f64> = view.observed.ticks.iter().map(|tick| tick.scheduled).collect();
+    let step = noise(&scheduled);
+    ratio(step * step, mean(&scheduled)).min(1.0)
 }
 
 /// How sure it is that a rate decides, and that a number at a time does.
@@ -217,8 +225,10 @@ fn decide(view: &View<'_>, found: &TurnedAway, away: &[f64]) -> (f64, f64) {
         0.55 * no_burst.max(gradual).max(0.9 * against) + 0.45 * against.max(ceiling(view, found, away));
     let by_number = number * (1.0 - burst) * (1.0 - 0.8 * even);
     let by_rate = burst.max(0.5 + 0.4 * even).min(1.0 - by_number);
-    // How many were turned away when says most.
-    let told = ramp(found.likelier.abs(), 15.0, 60.0);
+    // How many were turned away when says most, but little where arrivals are even: then both models turn nearly the same
+    // away, and neither is exact.
+    let even_arrivals = 1.0 - chance_in_arrivals(view);
+    let told = ramp(found.likelier.abs(), 15.0 + 45.0 * even_arrivals, 60.0 + 120.0 * even_arrivals);
     if found.likelier > 0.0 {
         let by_number = by_number.max(by_number + (0.9 - by_number) * told);
         (by_rate.min(1.0 - by_number), by_number)
