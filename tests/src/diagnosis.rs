@@ -57,7 +57,8 @@ impl Course {
     /// When arrivals are due, as a generator has them come.
     fn schedule(&self) -> ArrivalSchedule {
         let rate = |at_s: f64| Rate::parse(&format!("{:.3}/s", self.at(at_s))).unwrap_or(Rate::ZERO);
-        let ends = self.points.iter().map(|point| point.0).filter(|at_s| *at_s > 0.0 && *at_s < self.length_s);
+        let ends =
+            self.points.iter().map(|point| point.0).filter(|at_s| *at_s > 0.0 && *at_s < self.length_s);
         let mut from_s = 0.0;
         let mut stages = Vec::new();
         for end_s in ends.chain([self.length_s]) {

@@ -24,7 +24,7 @@ pub fn short_cases() -> Vec<(Case, Kind)> {
 fn short_case(profile: &'static str) -> (Case, Kind) {
     let (kind, settings, length_s, points) =
         course_of(profile).unwrap_or((Kind::Healthy, json!({}), 40.0, vec![(0.0, 80.0)]));
-    let course = Course { length_s, points, think_s: None, arrivals: Arrivals::Poisson };
+    let course = Course { length_s, points, think_s: None, arrivals: Arrivals::Even };
     (Case { profile, settings, before: None, course, seed: SEED }, kind)
 }
 

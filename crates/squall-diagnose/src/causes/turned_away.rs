@@ -148,9 +148,28 @@ fn burst(view: &View<'_>, admitted: &[f64], level: f64, endpoints: &[usize]) -> 
         burst += level * response.mean_us().unwrap_or(0.0) / 1e6;
     }
     if burst > 0.0 && !idle {
-        burst += unseen(admitted, level, since) * view.step_s;
+        let within = |tick: usize| above(admitted, level, tick) - (admitted[tick] - level).max(0.0);
+        let chance = chance_in_arrivals(view);
+        let inside = within(since - 1) + within(since);
+        burst += (unseen(admitted, level, since) + inside.max(inside * (1.0 - chance))) * view.step_s;
     }
     (burst, (until - since) as f64 * view.step_s)
+}
+
+/// How much of what was let through in a tick was above the level while it was above it, where load grows in it: halfway
+/// between what a step in the tick and what a straight line through its neighbours would make of it.
+fn above(admitted: &[f64], level: f64, tick: usize) -> f64 {
+    let now = admitted[tick];
+    let before = tick.checked_sub(1).map_or(now, |before| admitted[before]);
+    let after = admitted.get(tick + 1).copied().unwrap_or(now);
+    if before >= level || after <= level {
+        return (now - level).max(0.0);
+    }
+    let step = ratio(now - before, after - before).clamp(0.0, 1.0) * (after - level);
+    let (begin, end) = (f64::midpoint(before, now) - level, f64::midpoint(now, after) - level);
+    let line =
+        if begin >= 0.0 || end <= 0.0 { (now - level).max(0.0) } else { end * end / (end - begin) / 2.0 };
+    f64::midpoint(step, line)
 }
 
 /// How much lower the sum was within a tick than at its end, where it was lowest: of a walk at random that is looked at in
