@@ -31,10 +31,21 @@ pub(crate) fn run(
     seed: u64,
     length_s: f64,
     rate: impl Fn(f64) -> f64,
+    answer: impl FnMut(f64, usize, &mut Chance) -> Answer,
+) -> Observed {
+    run_on(3, seed, length_s, rate, answer)
+}
+
+/// The same of the first so many endpoints, up to three.
+pub(crate) fn run_on(
+    count: usize,
+    seed: u64,
+    length_s: f64,
+    rate: impl Fn(f64) -> f64,
     mut answer: impl FnMut(f64, usize, &mut Chance) -> Answer,
 ) -> Observed {
     let mut chance = Chance::new(seed);
-    let mut recorder = Recorder::new(3);
+    let mut recorder = Recorder::new(count);
     let (mut at_s, mut ends) = (0.0, Vec::new());
     let highest = (0..1_000).map(|place| rate(length_s * f64::from(place) / 1e3)).fold(0.0, f64::max);
     let us = |at_s: f64| (at_s * 1e6) as i64;
@@ -46,7 +57,7 @@ pub(crate) fn run(
         if chance.uniform() > rate(at_s) / highest {
             continue;
         }
-        let endpoint = (chance.uniform() * 3.0) as usize % 3;
+        let endpoint = (chance.uniform() * count as f64) as usize % count;
         recorder.arrival_scheduled(LoadId(0), us(at_s));
         recorder.arrival_started(LoadId(0), us(at_s));
         let answered = answer(at_s, endpoint, &mut chance);
@@ -71,7 +82,7 @@ pub(crate) fn run(
     let interval = recorder.take().into_interval();
     let mut merged = Merged::default();
     merged.merge(Snapshot { run: String::new(), nonce: "a".to_owned(), sequence: 0, interval });
-    Observed::new(endpoints(), &merged, length_s)
+    Observed::new(endpoints().drain(..count).collect(), &merged, length_s)
 }
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
