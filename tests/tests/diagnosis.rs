@@ -96,7 +96,8 @@ fn a_service_that_is_well_is_so_whatever_its_instruments_say() {
 
 #[test]
 fn cold_starts_are_named_where_requests_share_connections() {
-    let first = |seed| case("lambda, few connections", seed, Set::Development).expect("a case").judge().first();
+    let first =
+        |seed| case("lambda, few connections", seed, Set::Development).expect("a case").judge().first();
     let right = (0..4).filter(|seed| first(*seed) == "cold_starts");
     assert!(right.count() >= 3);
 }

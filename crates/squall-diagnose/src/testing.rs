@@ -18,6 +18,9 @@ pub(crate) struct Answer {
     pub connecting_s: Option<f64>,
 }
 
+/// A status that is no failure, for it is expected.
+pub(crate) const EXPECTED: u16 = 410;
+
 pub(crate) fn ok(takes_s: f64) -> Answer {
     Answer { outcome: Outcome::Status(200), takes_s, connecting_s: None }
 }
@@ -65,7 +68,7 @@ pub(crate) fn run_on(
         let takes_s = answered.takes_s + answered.connecting_s.unwrap_or(0.0);
         sample.ended_us = us(at_s + takes_s);
         sample.outcome = answered.outcome;
-        sample.failed = answered.outcome != Outcome::Status(200);
+        sample.failed = ![Outcome::Status(200), Outcome::Status(EXPECTED)].contains(&answered.outcome);
         sample.connection = ConnectionUse::Reused;
         if let Some(connecting_s) = answered.connecting_s {
             sample.connection = ConnectionUse::New;

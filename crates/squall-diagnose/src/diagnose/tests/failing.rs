@@ -1,7 +1,7 @@
 //! Requests that fail at any load, and other runs of which little can be said.
 
 use super::*;
-use crate::testing::run_on;
+use crate::testing::{EXPECTED, run_on};
 
 /// What is surer than low.
 fn sure(observed: &Observed) -> Vec<Kind> {
@@ -137,6 +137,16 @@ fn a_limit_that_turns_away_from_the_first_request_on_is_a_rate() {
         assert!((refill / 30.0 - 1.0).abs() < 0.05, "{refill}");
         assert_eq!(sure(&observed), [Kind::RateLimited], "{:?}", named(&observed));
     }
+}
+
+#[test]
+fn a_status_that_is_expected_is_no_failure() {
+    let observed = run(2, 150.0, rises, |_, endpoint, chance| {
+        let takes_s = around(0.03, 0.15, chance);
+        if endpoint == 1 { failed(EXPECTED, takes_s) } else { ok(takes_s) }
+    });
+    check(&observed, Kind::Healthy);
+    assert_eq!(sure(&observed), [Kind::Healthy], "{:?}", named(&observed));
 }
 
 #[test]
