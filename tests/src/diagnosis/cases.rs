@@ -47,8 +47,12 @@ impl Set {
 pub fn cases() -> Vec<&'static str> {
     let profiles = Profile::ALL.iter().map(|profile| profile.name);
     let pairs = PAIRS.iter().map(|(name, _, _)| *name);
-    profiles.chain(["lambda, few at a time"]).chain(pairs).collect()
+    let ways = ["lambda, few at a time", "lambda, few connections", "healthy, few connections"];
+    profiles.chain(ways).chain(pairs).collect()
 }
+
+/// What cases are called whose requests share connections.
+const SHARING: &str = ", few connections";
 
 /// One of them; `None` if there is no such profile.
 #[must_use]
@@ -67,7 +71,15 @@ pub fn case(name: &str, number: u64, set: Set) -> Option<Case> {
     if let Some((_, front, _)) = known {
         let (before, settings, course) = pair(name, draw, chance)?;
         let course = Course { arrivals, ..course };
-        return Some(Case { profile: profile.name, settings, before: Some((*front, before)), course, seed });
+        let before = Some((*front, before));
+        return Some(Case {
+            profile: profile.name,
+            settings,
+            before,
+            course,
+            shares_connections: false,
+            seed,
+        });
     }
     let (settings, course) = functions(name, draw, chance)
         .or_else(|| capacities(name, draw, chance))
@@ -75,7 +87,8 @@ pub fn case(name: &str, number: u64, set: Set) -> Option<Case> {
         .unwrap_or_else(|| (json!({}), rising(chance, rate, length_s)));
     let settings = if profile.parameters(&settings).is_ok() { settings } else { Value::Null };
     let course = Course { arrivals, ..course };
-    Some(Case { profile: profile.name, settings, before: None, course, seed })
+    let shares_connections = name.ends_with(SHARING);
+    Some(Case { profile: profile.name, settings, before: None, course, shares_connections, seed })
 }
 
 /// What is drawn for every case.
@@ -90,7 +103,7 @@ pub(super) struct Draw {
 /// Functions and what stands before them.
 fn functions(name: &str, draw: Draw, chance: &mut Chance) -> Option<(Value, Course)> {
     let Draw { set, noise, length_s, rate } = draw;
-    Some(match name {
+    Some(match name.strip_suffix(SHARING).unwrap_or(name) {
         "healthy" => {
             let read_ms = set.draw(chance, (10.0, 60.0), (4.0, 200.0));
             let settings = json!({ "noise": noise, "read_ms": read_ms, "write_ms": read_ms * 2.0 });

@@ -25,7 +25,7 @@ fn short_case(profile: &'static str) -> (Case, Kind) {
     let (kind, settings, length_s, points) =
         course_of(profile).unwrap_or((Kind::Healthy, json!({}), 40.0, vec![(0.0, 80.0)]));
     let course = Course { length_s, points, think_s: None, arrivals: Arrivals::Even };
-    (Case { profile, settings, before: None, course, seed: SEED }, kind)
+    (Case { profile, settings, before: None, course, shares_connections: false, seed: SEED }, kind)
 }
 
 /// The trouble, what brings it on soon, for how long, and arrivals a second from when on; `None` where there is none.

@@ -1,3 +1,6 @@
+mod failing;
+mod telemetry;
+
 use squall_metrics::Outcome;
 
 use super::*;
@@ -299,6 +302,45 @@ fn slow_requests_that_have_nothing_to_do_with_instances_are_no_cold_starts() {
             let named = named(&observed);
             let cold = named.iter().find(|(kind, _)| *kind == Kind::ColdStarts);
             assert!(cold.is_none_or(|(_, share)| *share < Confidence::MEDIUM), "{named:?}");
+        }
+    }
+}
+
+/// The same over a few connections that all share.
+fn shared(seed: u64, rate: impl Fn(f64) -> f64, warm: (f64, f64), cold: (f64, f64)) -> (Observed, f64) {
+    let (mut observed, started) = function(seed, rate, warm, cold);
+    let calls = observed.ticks.iter_mut().flat_map(|tick| &mut tick.calls);
+    calls.for_each(|calls| calls.new_connections = 0.0);
+    (observed, started)
+}
+
+#[test]
+fn cold_starts_are_told_where_connections_are_shared() {
+    let found = (0..8).filter(|seed| {
+        let (observed, started) = shared(*seed, steps(60.0), (0.12, 0.2), (0.45, 0.2));
+        let first = diagnose(&observed).remove(0);
+        let is_sure = first.kind == Kind::ColdStarts && first.confidence.share() >= Confidence::MEDIUM;
+        if is_sure {
+            let count = first.evidence.number("count").unwrap();
+            assert!((count / started - 1.0).abs() <= 0.1, "{seed}: {count} instead of {started}");
+            assert_eq!(first.evidence.number("slow_share_with_new_connection"), None);
+        }
+        is_sure
+    });
+    assert!(found.count() >= 7);
+}
+
+#[test]
+fn a_long_tail_is_no_cold_start_where_connections_are_shared() {
+    for seed in 0..6 {
+        for share in [0.002, 0.005, 0.02] {
+            let observed = run(seed, 150.0, steps(60.0), |_, _, chance| {
+                let slow = if chance.uniform() < share { around(0.5, 0.2, chance) } else { 0.0 };
+                ok(around(0.12, 0.2, chance) + slow)
+            });
+            let named = named(&observed);
+            let cold = named.iter().find(|(kind, _)| *kind == Kind::ColdStarts);
+            assert!(cold.is_none_or(|(_, share)| *share < Confidence::MEDIUM), "{seed} {share}: {named:?}");
         }
     }
 }
