@@ -4,22 +4,14 @@ use squall_probe::{ColdPoint, ColdStart, ColdStartAnswer, Queueing, Spread, When
 use squall_report::{Curve, CurveMark, CurveUnit, duration_ms, duration_s, percent, significant};
 
 use super::result::{Parts, axis, estimate, finding, series};
-use super::{Asking, asked, limits, place, settings};
+use super::{Asking, asked, settings};
 use crate::args::ColdStartArgs;
 use crate::failure::Failure;
 
 pub(super) fn asking(args: &ColdStartArgs) -> Result<Asking<ColdStart>, Failure> {
     let send = &args.send;
-    Ok(Asking {
-        kind: "cold-start",
-        probe: settings(&send.settings, [])?,
-        subject: asked(&args.url, send, (String::new(), Vec::new()))?,
-        place: place(send)?,
-        senders: send.generators.get(),
-        least: send.generators.get(),
-        limits: limits(send),
-        view,
-    })
+    let subject = asked(&args.url, send, (String::new(), Vec::new()))?;
+    Asking::new("cold-start", (settings(&send.talk.settings, [])?, subject), send, view)
 }
 
 fn view(answer: &ColdStartAnswer) -> Parts {
