@@ -4,6 +4,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use squall_tests::aws::Aws;
+use squall_tests::proxy::Deed;
 use squall_tests::python::python;
 use squall_tests::script::tls::{Certificate, config};
 use squall_tests::script::{Act, Script, Server};
@@ -217,6 +219,49 @@ fn a_round_that_fails_is_sent_again_by_who_resumes() {
     assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
     let text = std::fs::read_to_string(folder(&place).join("probe.json")).unwrap();
     check_near(&serde_json::from_str(&text).unwrap(), "capacity_per_s", 100.0, 0.1);
+}
+
+#[test]
+fn a_fleet_that_is_lost_in_a_round_is_asked_again_by_who_resumes() {
+    let aws = Aws::behind_a_proxy();
+    aws.deploy();
+    let service = host("fixed", 3, &json!({ "workers": 3, "work_ms": 30, "noise": 0.05, "queue": 500 }));
+    let url = url(&service);
+    let asked = ["probe", "capacity", &url, "--backend", "aws", "--generators", "2", "--output", "json"];
+    let mut child = aws.spawn(&[&asked[..], &SHORT].concat());
+    let told = super::until_round(&mut child, 3);
+    let before = service.counts().total;
+    while service.counts().total < before + 5 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // In the middle of its load nothing of it can be reached any more.
+    aws.proxy().set(|_| Deed::Answer(403));
+    let ran = super::ended(child, told);
+    let result = answered(&ran);
+    println!("{}", result["ending"]);
+    assert_eq!(result["ending"]["outcome"], "failed", "{}", ran.stderr);
+    assert_eq!(ran.code, number_of(&result["ending"]["exit_code"]));
+    assert!(result["ending"]["reason"].as_str().unwrap().starts_with("round 3 failed: "), "{result:#}");
+    assert_eq!(number(&result, "/sent/rounds"), 2);
+    aws.proxy().set(|_| Deed::Pass);
+    let id = result["probe"]["id"].as_str().unwrap();
+    // The run that was lost is over once its lease has run out; who comes before that is told so, and comes again.
+    let mut ran = aws.run(&["probe", "resume", id]);
+    let mut tries = 0;
+    while ran.stderr.contains("is under way on stack") && tries < 30 {
+        tries += 1;
+        std::thread::sleep(Duration::from_secs(2));
+        ran = aws.run(&["probe", "resume", id]);
+    }
+    println!("{tries} tries before");
+    assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("2 of these rounds were sent before"));
+    let text = std::fs::read_to_string(folder(&aws.place).join("probe.json")).unwrap();
+    check_near(&serde_json::from_str(&text).unwrap(), "capacity_per_s", 100.0, 0.1);
+}
+
+fn number_of(code: &Value) -> i32 {
+    code.as_i64().and_then(|code| i32::try_from(code).ok()).unwrap()
 }
 
 /// Interrupts a probe in one round, kills it in a later one, and goes on to its end.

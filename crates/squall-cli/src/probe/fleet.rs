@@ -119,9 +119,10 @@ impl Sender for FleetSender {
             return Ok(None);
         }
         let began = SystemClock.now();
-        let made = self.make(round, number)?;
+        let made = self.make(round, number);
         // All that is of use is in the history.
         let _ = fs::remove_dir_all(self.folder.join(format!("round-{number}")));
+        let made = made?;
         let record = &made.record;
         let epoch = match (&record.end, record.epoch) {
             (End::Interrupted, _) => return Ok(None),
