@@ -97,14 +97,15 @@ impl Table {
                 found.collect::<Vec<_>>().join(", ")
             ));
         }
-        self.estimate(&judged);
+        self.estimate(&judged, case.shares_connections);
     }
 
-    fn estimate(&mut self, judged: &Judged) {
+    fn estimate(&mut self, judged: &Judged, shares_connections: bool) {
         for (finding, number, truth, allowed) in ESTIMATES {
             if let Some(Estimate { value, interval, truth }) = judged.estimate(finding, number, truth) {
                 let error = if number.ends_with("_at_s") { value - truth } else { value / truth - 1.0 };
                 let number = match (finding, judged.are_starts_apart()) {
+                    ("cold_starts", _) if shares_connections => "cold starts, few connections",
                     ("cold_starts", true) => "cold starts, apart",
                     ("cold_starts", false) => "cold starts, not apart",
                     _ => number,

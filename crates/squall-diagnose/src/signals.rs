@@ -114,11 +114,15 @@ impl Series {
         self.0.iter().copied().filter(move |(t, _)| (from_s..=until_s).contains(t))
     }
 
+    /// How far apart the values usually are.
+    pub(crate) fn apart_s(&self) -> f64 {
+        median(&self.0.windows(2).map(|pair| pair[1].0 - pair[0].0).collect::<Vec<_>>())
+    }
+
     /// From 0 to 1, of how much of a stretch anything was said: a value holds for a while, which is two and a half times what
     /// is usual between two values, and no more than that of a minute.
     pub(crate) fn covers(&self, from_s: f64, until_s: f64) -> f64 {
-        let apart: Vec<f64> = self.0.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
-        let holds_s = 2.5 * median(&apart).clamp(1.0, 60.0);
+        let holds_s = 2.5 * self.apart_s().clamp(1.0, 60.0);
         let next = self.0.iter().skip(1).map(|point| point.0).chain([f64::INFINITY]);
         let known = self.0.iter().zip(next).map(|((t, _), next)| {
             let (begin, end) = (t.max(from_s), next.min(t + holds_s).min(until_s));
