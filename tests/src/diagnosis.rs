@@ -7,10 +7,14 @@ mod telemetry;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::time::Duration;
 
 use serde_json::Value;
 use squall_diagnose::{Endpoint, Finding, Observed, diagnose};
 use squall_metrics::{ConnectionUse, LoadId, Merged, Outcome, Phase, Recorder, Sample, SeriesId, Snapshot};
+use squall_plan::schedule::ArrivalSchedule;
+use squall_plan::units::Rate;
+use squall_plan::{Arrivals, OpenLoad, RateStage, Share, Users, WhenFull};
 use squall_target::service::{self, Ask, Profile, Service, Truth};
 
 pub use cases::{SETS, Set, case, cases};
@@ -33,6 +37,8 @@ pub struct Course {
     pub points: Vec<(f64, f64)>,
     /// What users wait between requests; none if arrivals decide.
     pub think_s: Option<f64>,
+    /// How arrivals are spread.
+    pub arrivals: Arrivals,
 }
 
 impl Course {
@@ -49,6 +55,29 @@ impl Course {
 
     fn most(&self) -> f64 {
         self.points.iter().map(|point| point.1).fold(0.0, f64::max)
+    }
+
+    /// When arrivals are due, as a generator has them come.
+    fn schedule(&self) -> ArrivalSchedule {
+        let rate = |at_s: f64| Rate::parse(&format!("{:.3}/s", self.at(at_s))).unwrap_or(Rate::ZERO);
+        let ends =
+            self.points.iter().map(|point| point.0).filter(|at_s| *at_s > 0.0 && *at_s < self.length_s);
+        let mut from_s = 0.0;
+        let mut stages = Vec::new();
+        for end_s in ends.chain([self.length_s]) {
+            let duration = Duration::from_secs_f64(end_s - from_s);
+            stages.push(RateStage { duration, rate: rate(end_s) });
+            from_s = end_s;
+        }
+        ArrivalSchedule::new(&OpenLoad {
+            start_rate: rate(0.0),
+            stages,
+            arrivals: self.arrivals,
+            max_users: 1,
+            when_full: WhenFull::Drop,
+            users: Users::Reuse,
+            graceful_stop: Duration::ZERO,
+        })
     }
 }
 
@@ -242,7 +271,7 @@ pub fn observe(service: &mut dyn Service, course: &Course, seed: u64, shares_con
     let mut run = Run::new(service, seed);
     run.shares_connections = shares_connections;
     match course.think_s {
-        None => run.arrivals(course),
+        None => run.arrivals(course, seed),
         Some(think_s) => run.users(course, think_s),
     }
     run.observed(course)
@@ -282,19 +311,10 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Arrivals at random, by thinning: as many as there are at most, of which some are left out.
-    fn arrivals(&mut self, course: &Course) {
-        let most = course.most();
-        let mut at_s = 0.0;
-        loop {
-            at_s -= (1.0 - self.chance.uniform()).ln() / most;
-            if at_s >= course.length_s {
-                break;
-            }
-            if self.chance.uniform() * most > course.at(at_s) {
-                continue;
-            }
-            let at_us = micros(at_s);
+    /// Requests that come when they are due, whatever becomes of the others.
+    fn arrivals(&mut self, course: &Course, seed: u64) {
+        for arrival in course.schedule().arrivals(Share::WHOLE, seed) {
+            let at_us = arrival.at_us;
             while let Some(Reverse((_, connection))) = self.used.pop_if_before(at_us) {
                 self.free.push(connection);
             }

@@ -5,13 +5,19 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Child, Command};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command};
 
 use serde_json::{Value, json};
 use squall_target::Host;
 use squall_target::service::Profile;
 use squall_tests::aws::{Aws, number};
 use squall_tests::{Place, Ran};
+
+#[path = "probes/input.rs"]
+mod input;
+#[path = "probes/log.rs"]
+mod log;
 
 fn host(profile: &str, seed: u64, settings: &Value) -> Host {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -22,11 +28,20 @@ fn url(host: &Host) -> String {
     format!("http://{}/", host.address())
 }
 
-/// The answer that was printed as JSON.
+/// The answer that was printed as JSON, in the form that its schema says.
 fn answered(ran: &Ran) -> Value {
     assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
-    serde_json::from_str(&ran.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {}\n{}", ran.stdout, ran.stderr))
+    let result = serde_json::from_str(&ran.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}\n{}", ran.stdout, ran.stderr));
+    let wrong: Vec<String> = schema().iter_errors(&result).map(|error| error.to_string()).collect();
+    assert!(wrong.is_empty(), "{wrong:?}: {result:#}");
+    result
+}
+
+fn schema() -> jsonschema::Validator {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schemas/probe.schema.json");
+    let schema: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    jsonschema::validator_for(&schema).unwrap()
 }
 
 fn probe(place: &Place, arguments: &[&str]) -> (Ran, Value) {
@@ -85,6 +100,10 @@ fn capacity_is_found_and_told_in_every_form() {
     let rounds = number(&result, "/sent/rounds");
     let history = fs::read_to_string(folder.join("history.jsonl")).unwrap();
     assert_eq!(history.lines().count() as u64, rounds);
+    // The answer of another kind of probe has another form.
+    let mut other = result.clone();
+    other["probe"]["kind"] = json!("throttle");
+    assert!(schema().is_valid(&result) && !schema().is_valid(&other));
     let names = fs::read_dir(&folder).unwrap().count();
     assert_eq!(names, 4, "order, history, answer and page, and nothing of the rounds");
 }
@@ -175,12 +194,22 @@ fn a_probe_that_was_interrupted_goes_on_with_what_it_knows() {
 
 /// Sends a signal once a round has begun, and waits for the end.
 fn end_in_round(mut child: Child, round: usize, name: &str) -> Ran {
+    let told = until_round(&mut child, round);
+    signal(&child, name);
+    ended(child, told)
+}
+
+/// What is told until a round has begun, and whoever tells the rest.
+fn until_round(child: &mut Child, round: usize) -> (String, BufReader<ChildStderr>) {
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut told = String::new();
     while !told.contains(&format!("round {round}:")) {
         assert!(stderr.read_line(&mut told).unwrap() > 0, "{told}");
     }
-    signal(&child, name);
+    (told, stderr)
+}
+
+fn ended(child: Child, (told, stderr): (String, BufReader<ChildStderr>)) -> Ran {
     let rest = stderr.lines().map(|line| line.unwrap() + "\n").collect::<String>();
     let mut ran = Ran::from(child.wait_with_output().unwrap());
     ran.stderr = told + &rest;

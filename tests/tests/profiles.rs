@@ -73,7 +73,6 @@ fn plan(case: &Case, address: &str) -> String {
         "target: http://{address}
 load:
   model: open
-  arrivals: poisson
   max_users: 1500
   start_rate: {begin}/s
   stages:

@@ -21,7 +21,8 @@ pub(crate) use self::ceilings::CeilingArgs;
 pub(crate) use self::doctor::DoctorArgs;
 pub(crate) use self::preview::PreviewArgs;
 pub(crate) use self::probe::{
-    CapacityArgs, ColdStartArgs, OwnArgs, ProbeArgs, Question, ResumeArgs, SendArgs, TalkArgs, ThrottleArgs,
+    CapacityArgs, ColdStartArgs, FunctionArg, OwnArgs, ProbeArgs, Question, ResumeArgs, SendArgs, TalkArgs,
+    ThrottleArgs,
 };
 pub(crate) use self::run::{AttachArgs, RunArgs, StatusArgs, StopArgs};
 use crate::url;

@@ -17,6 +17,11 @@ impl Failure {
         Self { exit: ExitCode::Wrong, error: error.into(), hint: None }
     }
 
+    /// What the command exits with because of it.
+    pub(crate) fn exit(&self) -> ExitCode {
+        self.exit
+    }
+
     /// What went wrong, with its causes.
     pub(crate) fn words(&self) -> String {
         format!("{:#}", self.error)

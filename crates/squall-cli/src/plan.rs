@@ -141,7 +141,7 @@ pub(crate) fn schema(of: SchemaOf) -> Result<ExitCode, Failure> {
     let schema = match of {
         SchemaOf::Plan => squall_plan::schema::schema(),
         SchemaOf::Result => squall_report::schema(),
-        SchemaOf::Probe => squall_report::probe_schema(),
+        SchemaOf::Probe => crate::probe::schema(),
     };
     println!("{}", serde_json::to_string_pretty(&schema)?);
     Ok(ExitCode::Passed)

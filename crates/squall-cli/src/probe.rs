@@ -5,6 +5,7 @@ mod cold_start;
 mod drive;
 mod fleet;
 mod history;
+mod log;
 mod observe;
 mod own;
 mod result;
@@ -22,8 +23,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use squall_fleet::{Clock, Time};
-use squall_probe::Probe;
-use squall_report::{ExitCode, probe_html, probe_terminal, probe_to_json};
+use squall_probe::{CapacityAnswer, ColdStartAnswer, OwnAnswer, Probe, ThrottleAnswer};
+use squall_report::{ExitCode, answer_schema, probe_html, probe_schema, probe_terminal, probe_to_json};
 use squall_seat::SystemClock;
 use squall_target::service::Profile;
 
@@ -35,6 +36,7 @@ use self::subject::{Asked, Subject};
 use crate::args::{Args, Backend, Command, Output, ProbeArgs, Question, ResumeArgs, SendArgs, TalkArgs};
 use crate::failure::Failure;
 use crate::run::{run_id, write};
+use crate::signals::Wish;
 use crate::{aws, surroundings, url};
 
 /// Where probes are kept.
@@ -72,9 +74,14 @@ struct Asking<P: Probe> {
     senders: u32,
     least: u32,
     limits: Limits,
+    /// Adds to an answer what others than the service know, once all is sent.
+    join: Option<Join<P>>,
     /// Makes parts of a report of an answer.
     view: fn(&P::Answer) -> Parts,
 }
+
+/// Adds to the answer of a probe, after so much was sent; the user may not want to wait.
+type Join<P> = Box<dyn FnOnce(&P, &History, &Wish, &mut <P as Probe>::Answer)>;
 
 pub(crate) fn command(args: &ProbeArgs, given: &[OsString]) -> Result<ExitCode, Failure> {
     if let Question::Resume(args) = &args.question {
@@ -115,6 +122,16 @@ fn resume(args: &ResumeArgs) -> Result<ExitCode, Failure> {
     }
 }
 
+/// JSON Schema of what is found out.
+pub(crate) fn schema() -> Value {
+    probe_schema(&[
+        ("cold-start", answer_schema::<ColdStartAnswer>()),
+        ("throttle", answer_schema::<ThrottleAnswer>()),
+        ("capacity", answer_schema::<CapacityAnswer>()),
+        (own::NAME, answer_schema::<OwnAnswer>()),
+    ])
+}
+
 fn talk_of(question: &Question) -> Option<&TalkArgs> {
     match question {
         Question::ColdStart(args) => Some(&args.send.talk),
@@ -146,7 +163,7 @@ fn investigate<P: Probe>(
     kept: &Kept,
     (yes, output): (bool, Output),
 ) -> Result<ExitCode, Failure> {
-    let Asking { kind, probe, subject, place, senders, least, limits, view } = asking;
+    let Asking { kind, probe, subject, place, senders, least, limits, join, view } = asking;
     let mut history = History::open(&kept.folder)?;
     let mut sender = FleetSender::new(subject, (place, least), kept.folder.clone())?;
     if !told::outlook(&probe.outlook(), (kind, &sender), senders, (history.entries.len(), yes))? {
@@ -156,14 +173,17 @@ fn investigate<P: Probe>(
     fs::create_dir_all(&kept.folder)
         .with_context(|| format!("cannot make directory `{}`", kept.folder.display()))?;
     write(&kept.folder, ORDER, &serde_json::to_string_pretty(&kept.order)?)?;
-    let ending = drive(&probe, &mut sender, &mut history, limits)?;
+    let ending = drive(&probe, &mut sender, &mut history, limits);
     if kind == own::NAME
         && ending == Ending::Enough
         && let Err(failure) = own::calibrated(&sender.subject)
     {
         eprintln!("warning: nothing was kept: {}", failure.words());
     }
-    let answer = probe.answer(&history.done);
+    let mut answer = probe.answer(&history.done);
+    if let Some(join) = join.filter(|_| ending != Ending::Interrupted) {
+        join(&probe, &history, &sender.wish, &mut answer);
+    }
     let parts = view(&answer);
     let ending = match ending {
         Ending::Enough if !parts.is_known => Ending::Stopped("what was asked could not be told".to_owned()),
@@ -187,7 +207,11 @@ fn investigate<P: Probe>(
             probe_terminal(&result, surroundings::style())
         ));
     }
-    if ending == Ending::Interrupted {
+    if let Ending::Failed { reason, hint, .. } = &ending {
+        eprintln!("error: {reason}");
+        hint.iter().for_each(|hint| eprintln!("hint: {hint}"));
+    }
+    if matches!(ending, Ending::Interrupted | Ending::Failed { .. }) {
         eprintln!("`squall probe resume {}` goes on", kept.order.id);
     }
     Ok(result::exit_code(&ending))

@@ -7,6 +7,7 @@
 
 mod answer;
 mod kinds;
+mod log;
 mod queueing;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ use crate::walk::{Spent, Walk};
 
 pub use answer::{ColdPoint, ColdStartAnswer, GapPoint, Spread, When};
 use kinds::Kinds;
+pub use log::{Beside, ColdStartLog, Invocation, LoggedRound, RoundTime, StartPoint};
 pub use queueing::Queueing;
 
 /// A pause that every instance survives.

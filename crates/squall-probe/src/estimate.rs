@@ -1,9 +1,10 @@
 //! Numbers with what is known of their error.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A number, and the interval that holds it with 90 %.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Estimate {
     /// The likeliest.
     pub value: f64,

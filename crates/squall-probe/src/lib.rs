@@ -23,7 +23,10 @@ mod throttle;
 mod walk;
 
 pub use capacity::{Capacity, CapacityAnswer, CapacityPoint, Knee, LatencyLimit, Threshold};
-pub use cold_start::{ColdPoint, ColdStart, ColdStartAnswer, GapPoint, Queueing, Spread, When};
+pub use cold_start::{
+    Beside, ColdPoint, ColdStart, ColdStartAnswer, ColdStartLog, GapPoint, Invocation, LoggedRound, Queueing,
+    RoundTime, Spread, StartPoint, When,
+};
 pub use estimate::Estimate;
 pub use own::{Own, OwnAnswer, OwnPoint};
 pub use probe::{Done, Outlook, Probe, Step};

@@ -1,6 +1,7 @@
 //! What the generators themselves can do, and by how much they err: rounds of growing rate to a target nearby of which it
 //! is known how long it takes.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::estimate::{Estimate, bounded, digits, quantile};
@@ -53,7 +54,7 @@ impl Default for Own {
 }
 
 /// What the generators can do.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OwnAnswer {
     /// How many microseconds an answer is measured longer than it takes, without load, as a median.
     pub error_us: Option<Estimate>,
@@ -76,7 +77,7 @@ pub struct OwnAnswer {
 }
 
 /// A rate, and what became of it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OwnPoint {
     /// Requests a second that were asked for.
     pub rate_per_s: f64,

@@ -1,5 +1,6 @@
 //! What is sent in one go, and what became of it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What is sent in one go.
@@ -23,7 +24,7 @@ pub struct Round {
 }
 
 /// How requests follow each other.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Load {
     /// All at once.

@@ -1,5 +1,6 @@
 //! The way of a probe, written as if each round were answered at once.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::probe::{Done, Step};
@@ -15,7 +16,7 @@ pub(crate) struct Walk<'a> {
 }
 
 /// What was sent in all.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Spent {
     /// Rounds.
     pub rounds: u32,

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::cost::dollars;
 use crate::numbers::{count, duration_ms, duration_s, percent, significant, to_ascii};
@@ -32,8 +33,8 @@ pub struct ProbeResult {
     pub findings: Vec<ProbeFinding>,
     /// What makes it doubtful.
     pub warnings: Vec<String>,
-    /// The answer as it was computed: `cold-start`, `throttle`, `capacity` and `self` have different ones.
-    pub answer: serde_json::Value,
+    /// The answer as it was computed: each kind of probe has its own.
+    pub answer: Value,
     /// What is drawn of it.
     pub curves: Vec<Curve>,
     /// What was sent.
@@ -74,6 +75,8 @@ pub enum ProbeOutcome {
     Stopped,
     /// The user has ended it.
     Interrupted,
+    /// A round could not be sent, or not to its end.
+    Failed,
 }
 
 /// How it ended, and why.
@@ -132,6 +135,12 @@ pub struct ProbeRound {
     pub p99_ms: Option<f64>,
     /// Whether the generators, not the service, set the pace.
     pub tainted: bool,
+    /// How many answers seemed cold; null unless that was compared with the function's log.
+    #[serde(default)]
+    pub cold: Option<f64>,
+    /// How many instances were started, by the function's log; null unless it was read.
+    #[serde(default)]
+    pub inits: Option<u64>,
 }
 
 /// Something over something else.
@@ -224,10 +233,35 @@ pub fn probe_to_json(result: &ProbeResult) -> String {
     serde_json::to_string_pretty(result).unwrap_or_default()
 }
 
-/// JSON Schema of `probe.json`.
+/// Writes the schema of what a kind of probe answers.
+pub type AnswerSchema = fn(&mut SchemaGenerator) -> Schema;
+
+/// The schema of such an answer.
 #[must_use]
-pub fn probe_schema() -> serde_json::Value {
-    schemars::schema_for!(ProbeResult).to_value()
+pub fn answer_schema<A: JsonSchema>() -> AnswerSchema {
+    SchemaGenerator::subschema_for::<A>
+}
+
+/// JSON Schema of `probe.json`, of whose `answer` the kind of probe says the form.
+#[must_use]
+pub fn probe_schema(answers: &[(&str, AnswerSchema)]) -> Value {
+    let mut generator = SchemaGenerator::default();
+    let forms: Vec<Value> = answers
+        .iter()
+        .map(|(kind, schema)| {
+            let is_kind =
+                json!({ "properties": { "probe": { "properties": { "kind": { "const": kind } } } } });
+            let answer = schema(&mut generator).to_value();
+            json!({ "if": is_kind, "then": { "properties": { "answer": answer } } })
+        })
+        .collect();
+    let kinds: Vec<&str> = answers.iter().map(|(kind, _)| *kind).collect();
+    let mut schema = generator.into_root_schema_for::<ProbeResult>().to_value();
+    if let Some(kind) = schema.pointer_mut("/$defs/ProbeFacts/properties/kind") {
+        kind["enum"] = json!(kinds);
+    }
+    schema["allOf"] = json!(forms);
+    schema
 }
 
 /// The probe's result as text.
@@ -273,6 +307,7 @@ pub(crate) fn word(result: &ProbeResult) -> (&'static str, &'static str) {
         ProbeOutcome::Answered => ("ANSWERED", "32"),
         ProbeOutcome::Stopped => ("STOPPED", "31"),
         ProbeOutcome::Interrupted => ("INTERRUPTED", "33"),
+        ProbeOutcome::Failed => ("FAILED", "31"),
     }
 }
 
@@ -301,14 +336,17 @@ pub(crate) fn sent(sent: &ProbeSent) -> String {
     format!("{} round{round_s}, {} request{request_s}{outcomes}{cost}", count(rounds), count(sent.requests))
 }
 
-/// What a table of rounds says of one.
-pub(crate) const ROUND_HEAD: [&str; 8] =
-    ["Round", "Pause", "Good", "Limited", "Failed", "Dropped", "p50", "p99"];
+/// What a table of rounds can say of one.
+const ROUND_HEAD: [&str; 10] =
+    ["Round", "Pause", "Good", "Limited", "Failed", "Dropped", "p50", "p99", "Cold", "Inits"];
+
+/// What a cell says of nothing.
+const NOTHING: &str = "–";
 
 /// The cells of a round.
-pub(crate) fn round_row(round: &ProbeRound) -> [String; 8] {
-    let time = |ms: Option<f64>| ms.map_or("–".to_owned(), duration_ms);
-    let number = |number: u64| if number == 0 { "–".to_owned() } else { count(number) };
+fn round_row(round: &ProbeRound) -> [String; 10] {
+    let time = |ms: Option<f64>| ms.map_or(NOTHING.to_owned(), duration_ms);
+    let number = |number: u64| if number == 0 { NOTHING.to_owned() } else { count(number) };
     let tainted = if round.tainted { " *" } else { "" };
     [
         format!("{}{tainted}", round.purpose),
@@ -319,7 +357,18 @@ pub(crate) fn round_row(round: &ProbeRound) -> [String; 8] {
         number(round.dropped),
         time(round.p50_ms),
         time(round.p99_ms),
+        round.cold.map_or(NOTHING.to_owned(), |cold| CurveUnit::Number.write(cold.round())),
+        round.inits.map_or(NOTHING.to_owned(), count),
     ]
+}
+
+/// The table of rounds: its head and its rows, without columns in which nothing stands.
+pub(crate) fn round_table(rounds: &[ProbeRound]) -> (Vec<&'static str>, Vec<Vec<String>>) {
+    let rows: Vec<[String; 10]> = rounds.iter().map(round_row).collect();
+    let says = |column: usize| column < 3 || rows.iter().any(|row| row[column] != NOTHING);
+    let columns: Vec<usize> = (0..ROUND_HEAD.len()).filter(|column| says(*column)).collect();
+    let of = |row: &[String; 10]| columns.iter().map(|column| row[*column].clone()).collect();
+    (columns.iter().map(|column| ROUND_HEAD[*column]).collect(), rows.iter().map(of).collect())
 }
 
 /// What the mark of a round means.
@@ -328,18 +377,18 @@ pub(crate) const TAINTED_NOTE: &str = "* The generators, not the service, set th
 fn rounds(result: &ProbeResult) -> Vec<String> {
     let left_out = result.rounds.len().saturating_sub(MAX_ROUNDS_SHOWN);
     let shown = &result.rounds[left_out..];
-    let row = |cells: &[String; 8]| {
-        let [purpose, pause, numbers @ ..] = cells;
+    let row = |cells: &[&str]| {
+        let [purpose, pause, numbers @ ..] = cells else { return String::new() };
         let purpose: String = purpose.chars().take(30).collect();
         let numbers: String = numbers.iter().map(|cell| format!(" {cell:>7}")).collect();
         format!(" {purpose:<30} {pause:>7}{numbers}")
     };
-    let head = ROUND_HEAD.map(str::to_owned);
+    let (head, rows) = round_table(shown);
     let mut lines = vec![row(&head)];
     if left_out > 0 {
         lines.push(format!(" … {left_out} rounds before these are in probe.json"));
     }
-    lines.extend(shown.iter().map(|round| row(&round_row(round))));
+    lines.extend(rows.iter().map(|cells| row(&cells.iter().map(String::as_str).collect::<Vec<_>>())));
     if shown.iter().any(|round| round.tainted) {
         lines.push(format!(" {TAINTED_NOTE}"));
     }

@@ -4,6 +4,7 @@
 #![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small numbers of things")]
 
 use serde_json::{Value, json};
+use squall_plan::Arrivals;
 use squall_target::service::Profile;
 
 use super::pairs::{PAIRS, pair};
@@ -65,9 +66,11 @@ pub fn case(name: &str, number: u64, set: Set) -> Option<Case> {
     let noise = set.draw(chance, (0.08, 0.15), (0.05, 0.2));
     let length_s = set.draw(chance, (150.0, 300.0), (120.0, 600.0));
     let rate = set.draw(chance, (40.0, 90.0), (25.0, 150.0));
+    let arrivals = chance.one_of(&[Arrivals::Even, Arrivals::Poisson]);
     let draw = Draw { set, noise, length_s, rate };
     if let Some((_, front, _)) = known {
         let (before, settings, course) = pair(name, draw, chance)?;
+        let course = Course { arrivals, ..course };
         let before = Some((*front, before));
         return Some(Case {
             profile: profile.name,
@@ -83,6 +86,7 @@ pub fn case(name: &str, number: u64, set: Set) -> Option<Case> {
         .or_else(|| troubles(name, draw, chance))
         .unwrap_or_else(|| (json!({}), rising(chance, rate, length_s)));
     let settings = if profile.parameters(&settings).is_ok() { settings } else { Value::Null };
+    let course = Course { arrivals, ..course };
     let shares_connections = name.ends_with(SHARING);
     Some(Case { profile: profile.name, settings, before: None, course, shares_connections, seed })
 }
@@ -213,7 +217,7 @@ fn troubles(name: &str, draw: Draw, chance: &mut Chance) -> Option<(Value, Cours
 }
 
 pub(super) fn course(length_s: f64, points: Vec<(f64, f64)>) -> Course {
-    Course { length_s, points, think_s: None }
+    Course { length_s, points, think_s: None, arrivals: Arrivals::Even }
 }
 
 /// A ramp, a step, or steps.

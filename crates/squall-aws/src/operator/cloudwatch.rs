@@ -7,7 +7,7 @@ use time::format_description::well_known::{Rfc2822, Rfc3339};
 use tokio::time::{Instant, timeout_at};
 
 use super::metrics::{Metric, PERIOD_S, metrics};
-use super::reports::Reports;
+use super::reports::{LoggedInvocation, Reports};
 use crate::Connection;
 use crate::json::{Answer, Call, ask};
 
@@ -54,6 +54,17 @@ pub struct ToldSeries {
     pub points: Vec<(f64, f64)>,
 }
 
+/// What the log of a function says of its invocations.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Logged {
+    /// Those of which there is a report, by when they began.
+    pub invocations: Vec<LoggedInvocation>,
+    /// Whether those are all that the log has by now.
+    pub is_whole: bool,
+    /// The clock of AWS minus this machine's, to half a second.
+    pub clock_offset_s: Option<f64>,
+}
+
 impl CloudWatch {
     /// Of these things.
     #[must_use]
@@ -78,8 +89,8 @@ impl CloudWatch {
             let AwsResource::Lambda { function, log_group } = resource else { continue };
             let offset_s = told.clock_offset_s.unwrap_or(0.0);
             let range = (from_s + offset_s, until_s + offset_s);
-            match self.reports(log_group, range, deadline).await {
-                Ok((reports, is_whole)) => {
+            match self.reports(log_group, range, (deadline, &now)).await {
+                Ok((reports, is_whole, _)) => {
                     let starts = reports.starts();
                     let series = |name: &str, unit: &str, points| ToldSeries {
                         name: format!("{function} {name}"),
@@ -150,28 +161,41 @@ impl CloudWatch {
         Err("there is more than could be read".to_owned())
     }
 
-    /// The reports in a log, and whether those are all.
-    async fn reports(
+    /// The invocations that a log has reports of which were written between two times, in seconds since 1970. Whatever has no
+    /// answer until `deadline` is left out.
+    pub async fn invocations(
         &self,
         log_group: &str,
         range: (f64, f64),
         deadline: Instant,
-    ) -> Result<(Reports, bool), String> {
-        let (mut reports, mut is_whole) = (Reports::default(), true);
+        now: impl Fn() -> f64,
+    ) -> Result<Logged, String> {
+        let (reports, is_whole, clock_offset_s) = self.reports(log_group, range, (deadline, &now)).await?;
+        Ok(Logged { invocations: reports.invocations(), is_whole, clock_offset_s })
+    }
+
+    /// The reports in a log, whether those are all, and how its clock is set.
+    async fn reports(
+        &self,
+        log_group: &str,
+        range: (f64, f64),
+        time: (Instant, &impl Fn() -> f64),
+    ) -> Result<(Reports, bool, Option<f64>), String> {
+        let (mut reports, mut is_whole, mut offset_s) = (Reports::default(), true, None);
         for pattern in PATTERNS {
-            is_whole &= self.lines(log_group, pattern, range, deadline, &mut reports).await?;
+            let seen = (&mut reports, &mut offset_s);
+            is_whole &= self.lines((log_group, pattern), range, time, seen).await?;
         }
-        Ok((reports, is_whole))
+        Ok((reports, is_whole, offset_s))
     }
 
     /// Takes up the lines of one form; whether those are all.
     async fn lines(
         &self,
-        log_group: &str,
-        pattern: &str,
+        (log_group, pattern): (&str, &str),
         (from_s, until_s): (f64, f64),
-        deadline: Instant,
-        reports: &mut Reports,
+        (deadline, now): (Instant, &impl Fn() -> f64),
+        (reports, clock_offset_s): (&mut Reports, &mut Option<f64>),
     ) -> Result<bool, String> {
         #[expect(clippy::cast_possible_truncation, reason = "what is too large is cut")]
         let [start_ms, end_ms] = [from_s, until_s].map(|time_s| (time_s * 1e3) as i64);
@@ -189,11 +213,13 @@ impl CloudWatch {
                 version: "1.1",
                 body: body.clone(),
             };
+            let asked_s = now();
             let answer = match self.ask(&call, deadline).await {
                 Ok(answer) => answer,
                 Err(_) if page > 0 => return Ok(false),
                 Err(problem) => return Err(problem),
             };
+            *clock_offset_s = offset_s(&answer, asked_s, now()).or(*clock_offset_s);
             let events = answer.body.get("events").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
             for event in events {
                 let message = event.get("message").and_then(Value::as_str);
@@ -304,6 +330,19 @@ mod tests {
         assert!(asked[1].contains(r#""NextToken":"t1""#), "{}", asked[1]);
         assert!(asked[2].contains(r#""startTime":90000,"endTime":130000"#), "{}", asked[2]);
         assert!(asked[3].contains(r#""nextToken":"t2""#), "{}", asked[3]);
+    }
+
+    #[tokio::test]
+    async fn invocations_are_read_of_the_log_alone() {
+        let logs = r#"{"events":[{"timestamp":100150,"message":"REPORT RequestId: a\tDuration: 50 ms\tInit Duration: 100 ms"}]}"#;
+        let server = Scripted::start(vec![(200, logs), (200, EMPTY)]);
+        let cloudwatch = CloudWatch::new(&server.connection, Vec::new());
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let logged =
+            cloudwatch.invocations("/aws/lambda/f", (90.0, 130.0), deadline, || 100.0).await.unwrap();
+        let expected = [LoggedInvocation { began_s: 100.0, init_ms: Some(100.0) }];
+        assert_eq!((&logged.invocations[..], logged.is_whole), (&expected[..], true));
+        assert!(server.asked()[0].contains("/aws/lambda/f"));
     }
 
     #[tokio::test]

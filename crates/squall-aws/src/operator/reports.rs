@@ -4,6 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
+/// An invocation that a report was read of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LoggedInvocation {
+    /// When it began, its environment's start included, in seconds since 1970 by the clock of AWS.
+    pub began_s: f64,
+    /// How many milliseconds the environment took to start, if one was started for it.
+    pub init_ms: Option<f64>,
+}
+
 /// What is known of an invocation, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[expect(clippy::struct_field_names, reason = "units stand last")]
@@ -13,6 +22,13 @@ struct Report {
     duration_ms: f64,
     /// How long the environment took to start, if one was started for it.
     init_ms: Option<f64>,
+}
+
+impl Report {
+    /// When the invocation began, its environment's start included.
+    fn began_ms(&self) -> f64 {
+        self.ended_ms - self.duration_ms - self.init_ms.unwrap_or(0.0)
+    }
 }
 
 /// The invocations that reports have been read of, each request id once.
@@ -47,11 +63,20 @@ impl Reports {
         true
     }
 
+    /// Each of them, by when it began.
+    pub(super) fn invocations(&self) -> Vec<LoggedInvocation> {
+        let of =
+            |report: &Report| LoggedInvocation { began_s: report.began_ms() / 1e3, init_ms: report.init_ms };
+        let mut all: Vec<LoggedInvocation> = self.by_request.values().map(of).collect();
+        all.sort_by(|one, other| one.began_s.total_cmp(&other.began_s));
+        all
+    }
+
     pub(super) fn starts(&self) -> Starts {
         let mut starts = Starts::default();
         let mut seconds: BTreeMap<i64, (u32, u32)> = BTreeMap::new();
         for report in self.by_request.values() {
-            let began_ms = report.ended_ms - report.duration_ms - report.init_ms.unwrap_or(0.0);
+            let began_ms = report.began_ms();
             #[expect(
                 clippy::cast_possible_truncation,
                 reason = "times of a log are far from the ends of time"
@@ -141,6 +166,9 @@ mod tests {
         assert_eq!(starts.init, [(10.0, 120.25), (10.5, 90.0)]);
         assert_eq!(starts.cold, [(10.0, 2.0)]);
         assert_eq!(starts.all, [(10.0, 3.0)]);
+        let each: Vec<(f64, Option<f64>)> =
+            reports.invocations().iter().map(|one| (one.began_s, one.init_ms)).collect();
+        assert_eq!(each, [(10.0, Some(120.25)), (10.497, None), (10.5, Some(90.0))]);
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub(crate) enum Question {
     #[command(after_help = "Examples:
   squall probe cold-start https://abc.lambda-url.eu-west-1.on.aws/
   squall probe cold-start http://127.0.0.1:8080/ --set 'sizes=[1,20]' --set longest_gap_s=120
+  squall probe cold-start https://abc.lambda-url.eu-west-1.on.aws/ --lambda checkout --region eu-west-1
   squall probe cold-start https://api.example.com/f --backend aws --generators 4")]
     ColdStart(ColdStartArgs),
     /// When requests are turned away: the rate and the burst that are let through, whether by address, by key or in all, whether
@@ -98,6 +99,13 @@ pub(crate) struct TalkArgs {
 pub(crate) struct ColdStartArgs {
     /// What is asked.
     pub(crate) url: String,
+    /// The function on AWS Lambda that answers, by its name or its ARN: true init times are read from its log, with the
+    /// credentials and the region that other commands for AWS take.
+    #[arg(long, value_name = "NAME", value_parser = function)]
+    pub(crate) lambda: Option<FunctionArg>,
+    /// How long reports in its log are waited for that are late.
+    #[arg(long, value_name = "D", value_parser = duration, default_value = "60s", requires = "lambda")]
+    pub(crate) log_wait: Duration,
     #[command(flatten)]
     pub(crate) send: SendArgs,
 }
@@ -152,4 +160,59 @@ pub(crate) struct ResumeArgs {
     /// Begin without asking.
     #[arg(long, short)]
     pub(crate) yes: bool,
+}
+
+/// A function on AWS Lambda.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FunctionArg {
+    pub(crate) name: String,
+    /// Where it is, if its ARN was given.
+    pub(crate) region: Option<String>,
+}
+
+/// `checkout`, or `arn:aws:lambda:eu-west-1:123456789012:function:checkout`, with or without a version.
+fn function(text: &str) -> Result<FunctionArg, String> {
+    let is_word = |text: &str| {
+        let is_of_it = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        (1..=140).contains(&text.len()) && text.bytes().all(is_of_it)
+    };
+    let parts: Vec<&str> = text.split(':').collect();
+    let (name, region) = match parts[..] {
+        [name] => (name, None),
+        ["arn", _, "lambda", region, _, "function", name]
+        | ["arn", _, "lambda", region, _, "function", name, _] => (name, Some(region)),
+        _ => ("", None),
+    };
+    if !is_word(name) || region.is_some_and(|region| !is_word(region)) {
+        return Err("a function has a name such as `checkout`, or an ARN such as \
+                    `arn:aws:lambda:eu-west-1:123456789012:function:checkout`"
+            .to_owned());
+    }
+    Ok(FunctionArg { name: name.to_owned(), region: region.map(str::to_owned) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_is_named_by_its_name_or_its_arn() {
+        let of = |text: &str| function(text).ok().map(|found| (found.name, found.region.unwrap_or_default()));
+        let checkout = |region: &str| Some(("checkout".to_owned(), region.to_owned()));
+        assert_eq!(of("checkout"), checkout(""));
+        let arn = "arn:aws:lambda:eu-west-1:123456789012:function:checkout";
+        assert_eq!(of(arn), checkout("eu-west-1"));
+        assert_eq!(of(&format!("{arn}:live")), checkout("eu-west-1"));
+        let wrong = [
+            "",
+            "a b",
+            "a/b",
+            "checkout:live",
+            "arn:aws:sqs:eu-west-1:1:checkout",
+            "arn:aws:lambda::1:function:a",
+        ];
+        for wrong in wrong {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
+    }
 }

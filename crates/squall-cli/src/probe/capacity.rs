@@ -30,6 +30,7 @@ pub(super) fn asking(args: &CapacityArgs) -> Result<Asking<Capacity>, Failure> {
         senders,
         least: senders,
         limits: limits(send),
+        join: None,
         view,
     })
 }
@@ -103,7 +104,14 @@ fn view(answer: &CapacityAnswer) -> Parts {
     }
     findings.push(finding("what to do", answer.advice.clone()));
     let is_known = answer.capacity_per_s.is_some() || answer.at_least_per_s.is_some();
-    Parts { is_known, headline, findings, warnings: answer.untold.clone(), curves: curves(answer) }
+    Parts {
+        is_known,
+        headline,
+        findings,
+        warnings: answer.untold.clone(),
+        curves: curves(answer),
+        ..Parts::default()
+    }
 }
 
 fn curves(answer: &CapacityAnswer) -> Vec<Curve> {

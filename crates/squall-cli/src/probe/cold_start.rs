@@ -3,22 +3,37 @@
 use squall_probe::{ColdPoint, ColdStart, ColdStartAnswer, Queueing, Spread, When};
 use squall_report::{Curve, CurveMark, CurveUnit, duration_ms, duration_s, percent, significant};
 
+use super::log::{self, FunctionLog};
 use super::result::{Parts, axis, estimate, finding, series};
-use super::{Asking, asked, limits, place, settings};
-use crate::args::ColdStartArgs;
+use super::{Asking, Join, asked, limits, place, settings};
+use crate::args::{Backend, ColdStartArgs};
 use crate::failure::Failure;
 
 pub(super) fn asking(args: &ColdStartArgs) -> Result<Asking<ColdStart>, Failure> {
-    let send = &args.send;
+    let mut send = args.send.clone();
+    let log = FunctionLog::open(args)?;
+    if log.is_some() && send.backend == Backend::Local {
+        // It is where the function is.
+        send.aws.region.clear();
+    }
     Ok(Asking {
         kind: "cold-start",
         probe: settings(&send.settings, [])?,
-        subject: asked(&args.url, send, (String::new(), Vec::new()))?,
-        place: place(send)?,
+        subject: asked(&args.url, &send, (String::new(), Vec::new()))?,
+        place: place(&send)?,
         senders: send.generators.get(),
         least: send.generators.get(),
-        limits: limits(send),
+        limits: limits(&send),
+        join: log.map(joining),
         view,
+    })
+}
+
+fn joining(log: FunctionLog) -> Join<ColdStart> {
+    Box::new(move |probe, history, wish, answer| {
+        let (joined, problems) = log.read(probe, history, wish);
+        answer.log = joined;
+        answer.untold.extend(problems);
     })
 }
 
@@ -43,10 +58,12 @@ fn view(answer: &ColdStartAnswer) -> Parts {
         findings.push(finding("started after that", estimate(rate, CurveUnit::PerSecond)));
     }
     findings.extend(answer.bursts.iter().filter_map(|point| Some(finding(&burst(point), took(point)?))));
+    findings.extend(answer.log.iter().flat_map(log::findings));
     findings.push(finding("what to do", answer.advice.clone()));
     let is_known = answer.warm_ms.is_some() || answer.cold_ms.is_some() || answer.keep_alive_s.is_some();
     let warnings = answer.untold.clone();
-    Parts { is_known, headline: headline(answer), findings, warnings, curves: curves(answer) }
+    let starts = answer.log.as_ref().map(log::starts).unwrap_or_default();
+    Parts { is_known, headline: headline(answer), findings, warnings, curves: curves(answer), starts }
 }
 
 fn headline(answer: &ColdStartAnswer) -> String {
@@ -57,6 +74,7 @@ fn headline(answer: &ColdStartAnswer) -> String {
     match (added, kept) {
         (Some(added), Some(kept)) => format!("{}, and {kept}.", upper(&added)),
         (Some(one), None) | (None, Some(one)) => format!("{}.", upper(&one)),
+        (None, None) if answer.warm_ms.is_none() => "Whether there are cold starts is not known.".to_owned(),
         (None, None) => "No cold start was seen.".to_owned(),
     }
 }
@@ -128,5 +146,6 @@ fn curves(answer: &ColdStartAnswer) -> Vec<Curve> {
         marks: Vec::new(),
     };
     let has_points = |curve: &Curve| curve.series.iter().any(|series| !series.points.is_empty());
-    [gaps, bursts].into_iter().filter(has_points).collect()
+    let log = answer.log.as_ref().map(log::curve);
+    [gaps, bursts].into_iter().chain(log).filter(has_points).collect()
 }

@@ -1,10 +1,15 @@
 //! Round after round, until a probe knows enough, cannot go on, or may not.
 
 use squall_probe::{Load, Probe, Round, Step};
+use squall_report::ExitCode;
 
 use super::history::{Entry, History};
 use super::told;
 use crate::failure::Failure;
+
+/// What may be wrong where no request gets through TLS.
+const TLS: &str = "; see that it speaks TLS there, or ask with http://, and that its certificate is of this name and of an \
+                   authority that is trusted: a plan for `squall probe capacity` may say `http: { roots: platform }`";
 
 /// Sends rounds.
 pub(super) trait Sender {
@@ -38,36 +43,53 @@ pub(super) enum Ending {
     Stopped(String),
     /// The user has ended it.
     Interrupted,
+    /// A round failed, not the service: why, what can be done about it, and what the command exits with.
+    Failed { reason: String, hint: Option<String>, exit: ExitCode },
 }
 
-/// Sends what a probe wants, and keeps what becomes of it.
+impl Ending {
+    fn failed(number: usize, failure: &Failure) -> Self {
+        Self::Failed {
+            reason: format!("round {number} failed: {}", failure.words()),
+            hint: failure.hint().map(str::to_owned),
+            exit: failure.exit(),
+        }
+    }
+}
+
+/// Sends what a probe wants, and keeps what becomes of it. A round that fails is as if it had not been sent: what is known
+/// is told, and who goes on sends it again.
 pub(super) fn drive<P: Probe>(
     probe: &P,
     sender: &mut dyn Sender,
     history: &mut History,
     limits: Limits,
-) -> Result<Ending, Failure> {
+) -> Ending {
     loop {
         if sender.is_interrupted() {
-            return Ok(Ending::Interrupted);
+            return Ending::Interrupted;
         }
         let round = match probe.next(&history.done) {
             Step::Send(round) => round,
-            Step::Enough => return Ok(Ending::Enough),
-            Step::Stop(reason) => return Ok(Ending::Stopped(why(reason, history))),
+            Step::Enough => return Ending::Enough,
+            Step::Stop(reason) => return Ending::Stopped(why(reason, history)),
         };
         if let Some(beyond) = limits.beyond(&round, history.requests()) {
-            return Ok(Ending::Stopped(beyond));
+            return Ending::Stopped(beyond);
         }
         let number = history.entries.len() + 1;
         told::begins(number, &round);
         let before_us = history.entries.last().map(|entry| entry.ended_us);
-        let Some(mut entry) = sender.send(&round, number, before_us)? else {
-            return Ok(Ending::Interrupted);
+        let mut entry = match sender.send(&round, number, before_us) {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return Ending::Interrupted,
+            Err(failure) => return Ending::failed(number, &failure),
         };
         entry.again = entry.observed.tainted && history.tries() < limits.tries;
         told::ended(number, &entry);
-        history.add(entry)?;
+        if let Err(failure) = history.add(entry) {
+            return Ending::failed(number, &failure);
+        }
     }
 }
 
@@ -95,12 +117,12 @@ impl Limits {
     }
 }
 
-/// What the probe says, and what the last round says of it.
+/// What the probe says, what the last round says of it, and what may mend it.
 fn why(reason: String, history: &History) -> String {
-    match history.entries.last().and_then(|entry| entry.problems.first()) {
-        Some(problem) => format!("{reason} ({problem})"),
-        None => reason,
-    }
+    let Some(last) = history.entries.last() else { return reason };
+    let problem = last.problems.first().map_or(String::new(), |problem| format!(" ({problem})"));
+    let mend = if last.outcomes.contains_key("tls") { TLS } else { "" };
+    format!("{reason}{problem}{mend}")
 }
 
 #[cfg(test)]
@@ -143,6 +165,7 @@ mod tests {
         sent: Vec<f64>,
         last: Vec<Option<i64>>,
         ends_in: Option<usize>,
+        breaks_in: Option<usize>,
         fails_in: usize,
     }
 
@@ -155,6 +178,9 @@ mod tests {
         ) -> Result<Option<Entry>, Failure> {
             if self.ends_in == Some(number) {
                 return Ok(None);
+            }
+            if self.breaks_in == Some(number) {
+                return Err(Failure::from(anyhow::anyhow!("the fleet is gone")).with_hint("find it"));
             }
             if let Load::Rate { per_s, .. } = round.load {
                 self.sent.push(per_s);
@@ -177,9 +203,9 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("squall-{folder}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let mut history = History::open(&folder).unwrap();
-        let ending = drive(&Counts(rounds), fake, &mut history, limits).unwrap();
+        let ending = drive(&Counts(rounds), fake, &mut history, limits);
         let length = history.entries.len();
-        if ending != Ending::Interrupted {
+        if !matches!(ending, Ending::Interrupted | Ending::Failed { .. }) {
             std::fs::remove_dir_all(folder).unwrap();
         }
         (ending, length)
@@ -196,7 +222,7 @@ mod tests {
     const NONE: Limits = Limits { per_s: None, requests: None, tries: 0 };
 
     fn fake() -> Fake {
-        Fake { sent: Vec::new(), last: Vec::new(), ends_in: None, fails_in: usize::MAX }
+        Fake { sent: Vec::new(), last: Vec::new(), ends_in: None, breaks_in: None, fails_in: usize::MAX }
     }
 
     #[test]
@@ -207,6 +233,21 @@ mod tests {
         assert_eq!(run(&mut fake, "goes-on", 5, NONE), (Ending::Enough, 5));
         assert_eq!(fake.sent, [1.0, 2.0, 3.0, 4.0, 5.0]);
         assert_eq!(fake.last, [None, Some(5), Some(5), Some(5), Some(5)]);
+    }
+
+    #[test]
+    fn a_round_that_fails_is_sent_again_by_who_goes_on() {
+        let mut fake = Fake { breaks_in: Some(3), ..fake() };
+        let (ending, length) = run(&mut fake, "breaks", 5, NONE);
+        let failed = Ending::Failed {
+            reason: "round 3 failed: the fleet is gone".to_owned(),
+            hint: Some("find it".to_owned()),
+            exit: ExitCode::Error,
+        };
+        assert_eq!((ending, length), (failed, 2));
+        fake.breaks_in = None;
+        assert_eq!(run(&mut fake, "breaks", 5, NONE), (Ending::Enough, 5));
+        assert_eq!(fake.sent, [1.0, 2.0, 3.0, 4.0, 5.0]);
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(super) struct FleetSender {
     pub(super) folder: PathBuf,
     /// How many generators send a round at least.
     least: u32,
-    wish: Wish,
+    pub(super) wish: Wish,
     /// How long a run takes until its load begins.
     lead: Duration,
     begun: Time,
@@ -124,10 +124,10 @@ impl Sender for FleetSender {
         let epoch = match (&record.end, record.epoch) {
             (End::Interrupted, _) => return Ok(None),
             (End::Failed(reason) | End::Aborted(reason), _) => {
-                return Err(anyhow!("round {number} was not sent: {reason}").into());
+                return Err(anyhow!("{reason}").into());
             }
             (End::Finished | End::Detached, None) => {
-                return Err(anyhow!("round {number} was not sent: nobody began").into());
+                return Err(anyhow!("nobody began").into());
             }
             (End::Finished | End::Detached, Some(epoch)) => epoch,
         };
@@ -138,10 +138,12 @@ impl Sender for FleetSender {
             Place::Aws { .. } => addresses(record),
         };
         let problems = record.merged.problems().keys().chain(&record.problems).take(PROBLEMS);
+        let lasted_us = ended_us(round, &record.merged);
         Ok(Some(Entry {
             round: round.clone(),
             observed: observed(&self.subject, round, (&made.plan, record), (idle_s, addresses)),
-            ended_us: epoch.0.saturating_add_unsigned(ended_us(round, &record.merged)),
+            ended_us: epoch.0.saturating_add_unsigned(lasted_us),
+            here_us: record.epoch_here.map(|Time(us)| (us, us.saturating_add_unsigned(lasted_us))),
             generators: record.seats.assigned,
             outcomes: outcomes(&record.merged),
             cached: cached(&made.plan, &record.merged),

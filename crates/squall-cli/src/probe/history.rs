@@ -24,6 +24,9 @@ pub(super) struct Entry {
     pub(super) observed: squall_probe::Observed,
     /// When the last request of it had ended, in microseconds since 1970.
     pub(super) ended_us: i64,
+    /// When its first request was sent and its last one had ended, by the clock of this machine; if that is known.
+    #[serde(default)]
+    pub(super) here_us: Option<(i64, i64)>,
     /// How many generators sent it.
     pub(super) generators: u32,
     /// How many requests ended in which way.
@@ -125,6 +128,7 @@ pub(super) mod tests {
             },
             observed: Observed { idle_s: 0.1 + 0.2, good_us: vec![(1, 2)], ..Observed::default() },
             ended_us: 5,
+            here_us: Some((3, 5)),
             generators: 1,
             outcomes: BTreeMap::from([("200".to_owned(), 2)]),
             cached: 0,

@@ -29,7 +29,7 @@ pub(super) fn observed(
     (idle_s, addresses): (f64, u32),
 ) -> Observed {
     let merged = &record.merged;
-    let seconds = seconds(subject, round, merged);
+    let seconds = seconds(subject, (round, plan.most_users()), merged);
     let outcomes = merged.outcomes();
     let own = outcomes.get(&Outcome::Generator).copied().unwrap_or(0);
     let (good_us, limited_us) = match subject {
@@ -126,7 +126,7 @@ fn seconds_of(values: Option<&Sparse>) -> Vec<(f64, u64)> {
 }
 
 /// Each second of the load. What ended before the epoch belongs to its first.
-fn seconds(subject: &Subject, round: &Round, merged: &Merged) -> Vec<Second> {
+fn seconds(subject: &Subject, (round, users): (&Round, u64), merged: &Merged) -> Vec<Second> {
     let mut seconds: Vec<Second> = Vec::new();
     for (&at, measured) in merged.seconds() {
         let at = usize::try_from(at).unwrap_or(0);
@@ -150,6 +150,7 @@ fn seconds(subject: &Subject, round: &Round, merged: &Merged) -> Vec<Second> {
             seconds.resize(seconds.len().max(1), Second::default());
             if let Some(first) = seconds.first_mut() {
                 first.scheduled = u64::from(requests);
+                first.dropped += u64::from(requests).saturating_sub(users);
             }
         }
         // Users send as soon as they can: whatever has ended was due about then.

@@ -48,6 +48,7 @@ pub(super) fn asking(args: &OwnArgs) -> Result<(Server, Asking<Own>), Failure> {
         least: 1,
         // Where they set the pace is what is looked for.
         limits: Limits { per_s: None, requests: None, tries: 0 },
+        join: None,
         view,
     };
     Ok((target, asking))
@@ -102,7 +103,14 @@ fn view(answer: &OwnAnswer) -> Parts {
     findings.push(finding("requests", count(answer.spent.requests)));
     findings.push(finding("what to do", answer.advice.clone()));
     let is_known = answer.per_core_per_s.is_some() || answer.at_least_per_s.is_some();
-    Parts { is_known, headline, findings, warnings: answer.untold.clone(), curves: curves(answer) }
+    Parts {
+        is_known,
+        headline,
+        findings,
+        warnings: answer.untold.clone(),
+        curves: curves(answer),
+        ..Parts::default()
+    }
 }
 
 fn curves(answer: &OwnAnswer) -> Vec<Curve> {

@@ -29,6 +29,15 @@ pub(super) struct Parts {
     pub(super) findings: Vec<ProbeFinding>,
     pub(super) warnings: Vec<String>,
     pub(super) curves: Vec<Curve>,
+    /// What was counted of starts in rounds, by their places among those that count.
+    pub(super) starts: Vec<(usize, Starts)>,
+}
+
+/// Starts in a round: answers that seemed cold, and inits by the function's log.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Starts {
+    pub(super) cold: Option<f64>,
+    pub(super) inits: u64,
 }
 
 /// Whose result it is.
@@ -73,11 +82,15 @@ pub(super) fn of(
                 Ending::Enough => ProbeOutcome::Answered,
                 Ending::Stopped(_) => ProbeOutcome::Stopped,
                 Ending::Interrupted => ProbeOutcome::Interrupted,
+                Ending::Failed { .. } => ProbeOutcome::Failed,
             },
             reason: match ending {
                 Ending::Enough => None,
                 Ending::Stopped(reason) => Some(reason.clone()),
                 Ending::Interrupted => Some(format!("interrupted; `squall probe resume {id}` goes on")),
+                Ending::Failed { reason, .. } => {
+                    Some(format!("{reason}; `squall probe resume {id}` goes on"))
+                }
             },
             exit_code: exit_code(ending).code(),
         },
@@ -92,7 +105,7 @@ pub(super) fn of(
             outcomes,
             cost_usd: history.entries.iter().map(|entry| entry.cost_usd).sum(),
         },
-        rounds: history.entries.iter().map(round).collect(),
+        rounds: rounds(history, &parts.starts),
     })
 }
 
@@ -102,7 +115,18 @@ pub(super) fn exit_code(ending: &Ending) -> ExitCode {
         Ending::Enough => ExitCode::Passed,
         Ending::Stopped(_) => ExitCode::Invalid,
         Ending::Interrupted => ExitCode::Interrupted,
+        Ending::Failed { exit, .. } => *exit,
     }
+}
+
+fn rounds(history: &History, starts: &[(usize, Starts)]) -> Vec<ProbeRound> {
+    let mut place = 0;
+    let mut told = |entry: &Entry| {
+        let own = starts.iter().find(|(at, _)| !entry.again && *at == place).map(|(_, starts)| *starts);
+        place += usize::from(!entry.again);
+        ProbeRound { cold: own.and_then(|own| own.cold), inits: own.map(|own| own.inits), ..round(entry) }
+    };
+    history.entries.iter().map(&mut told).collect()
 }
 
 fn round(entry: &Entry) -> ProbeRound {
@@ -118,6 +142,8 @@ fn round(entry: &Entry) -> ProbeRound {
         p50_ms: quantile_ms(&entry.observed.good_us, 0.5),
         p99_ms: quantile_ms(&entry.observed.good_us, 0.99),
         tainted: entry.observed.tainted,
+        cold: None,
+        inits: None,
     }
 }
 

@@ -135,8 +135,9 @@ impl Asked {
     fn load(&self, round: &Round, connections: u64) -> Value {
         let graceful_stop = written(self.timeout + Duration::from_secs(1));
         match round.load {
+            // Each has a connection of its own: those for whom there is none are not sent.
             Load::Burst { requests } => json!({
-                "users": requests,
+                "users": u64::from(requests).min(connections).max(1),
                 "duration": written(self.timeout + Duration::from_secs(1)),
                 "iterations_per_user": 1,
                 "graceful_stop": graceful_stop,
@@ -264,6 +265,8 @@ mod tests {
         let loaded = |load, connections| {
             asked(&["k1", "{{ env.PATH }}", "k3"]).loaded(&round(load, connections, 3), 1_000).unwrap()
         };
+        let burst = loaded(Load::Burst { requests: 5_000 }, Connections::New).plan;
+        assert_eq!(burst.most_users(), 1_000, "no more than can have a connection");
         let burst = loaded(Load::Burst { requests: 100 }, Connections::New).plan;
         let Planned::Closed(load) = &burst.loads[0].load else { panic!("a burst is of users") };
         assert_eq!((load.start_users, load.iterations), (100, Some(Iterations::PerUser(1))));

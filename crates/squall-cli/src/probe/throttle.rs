@@ -23,6 +23,7 @@ pub(super) fn asking(args: &ThrottleArgs) -> Result<Asking<Throttle>, Failure> {
         // Which rounds several send is what tells whether a limit is one of each address.
         least: 1,
         limits: limits(send),
+        join: None,
         view,
     })
 }
@@ -55,7 +56,14 @@ fn view(answer: &ThrottleAnswer) -> Parts {
     findings.push(finding("what to do", answer.advice.clone()));
     let is_known = answer.kind.is_some() || (!is_limited(answer) && answer.kept_per_s.is_some());
     let warnings = answer.untold.clone();
-    Parts { is_known, headline: headline(answer), findings, warnings, curves: curves(answer) }
+    Parts {
+        is_known,
+        headline: headline(answer),
+        findings,
+        warnings,
+        curves: curves(answer),
+        ..Parts::default()
+    }
 }
 
 /// Whether any request was turned away.
@@ -73,6 +81,9 @@ fn headline(answer: &ThrottleAnswer) -> String {
         }
         (Some(LimitKind::Concurrency), _, Some(most)) => {
             format!("It takes {} requests at a time.", significant(most.value.round()))
+        }
+        _ if is_limited(answer) && answer.curve.iter().all(|point| point.good == 0) => {
+            "Every request is turned away, from the first one on: no limit was found.".to_owned()
         }
         _ if is_limited(answer) => "It turns requests away, and when is not known.".to_owned(),
         (None, ..) if answer.kept_per_s.is_some() => "No limit was found.".to_owned(),

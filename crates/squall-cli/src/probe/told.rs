@@ -1,17 +1,24 @@
 //! What a probe says while it goes on, on standard error.
 
 use std::io::{IsTerminal, Write, stderr, stdin};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use squall_fleet::cost::{Expected, estimate, total};
 use squall_probe::{Connections, Load, Outlook, Round};
 use squall_report::{count, dollars, duration_ms, duration_s, significant};
 
+use super::drive::Sender;
 use super::fleet::{FleetSender, Place};
 use super::history::Entry;
 use crate::failure::Failure;
 use crate::size::generators;
 use crate::{aws, cost};
+
+/// How often it is looked whether somebody wants to end instead of answering.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Says what will be sent at most, and waits until somebody agrees, if somebody is there.
 pub(super) fn outlook(
@@ -45,9 +52,29 @@ pub(super) fn outlook(
     }
     eprint!("Send this? [y/N] ");
     stderr().flush()?;
-    let mut answer = String::new();
-    stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    Ok(answered(sender)?.is_some_and(|answer| matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes")))
+}
+
+/// The line that somebody writes; `None` if they want to end instead.
+fn answered(sender: &FleetSender) -> Result<Option<String>, Failure> {
+    let (tell, told) = channel();
+    // Who reads cannot be told to end, so it does so by itself: with a line, or with the process.
+    thread::Builder::new().name("answer".to_owned()).spawn(move || {
+        let mut answer = String::new();
+        let read = stdin().read_line(&mut answer).map(|_| answer.trim().to_owned());
+        let _ = tell.send(read);
+    })?;
+    loop {
+        match told.recv_timeout(LOOK) {
+            Ok(answer) => return Ok(Some(answer?)),
+            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            Err(RecvTimeoutError::Timeout) if sender.is_interrupted() => {
+                eprintln!();
+                return Ok(None);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
 }
 
 /// What a fleet on AWS costs, if each round takes an equal part of the time.

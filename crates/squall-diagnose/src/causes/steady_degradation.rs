@@ -43,8 +43,8 @@ fn course(view: &View<'_>) -> Option<Course> {
     let levels = [level(0..third), level(third..2 * third), level(2 * third..points.len())];
     let rises = [levels[1] - levels[0], levels[2] - levels[1]];
     let even = ramp(rises[0].min(rises[1]) / (levels[2] - levels[0]).max(1e-9), 0.02, 0.2);
-    // What takes many times as long within a run waits in a queue, of which too much is asked.
-    let no_queue = ramp(levels[2] - levels[0], QUEUES.ln(), MAY_QUEUE.ln());
+    // What takes many times as long as when all is calm waits in a queue, of which too much is asked.
+    let no_queue = ramp(levels[2] - view.calm.p50.max(1.0).ln(), QUEUES.ln(), MAY_QUEUE.ln());
     let score =
         no_queue * ramp(growth, 0.12, 0.35) * ramp(trend.tau, 0.25, 0.5) * even * ramp(length_s, 20.0, 60.0);
     Some(Course { trend, from_s: first.0, until_s: last.0, levels: (levels[0], levels[2]), score })

@@ -418,7 +418,7 @@ fn a_queue_that_grows_for_too_much_is_asked_is_no_degradation() {
         let observed = run(
             seed,
             180.0,
-            |_| 46.0,
+            |at_s| if at_s < 60.0 { 20.0 } else { 43.0 },
             |at_s, _, chance| ok(servers.serve(at_s, around(0.1, 0.1, chance), 1e6).unwrap_or(0.0)),
         );
         let found = named(&observed);

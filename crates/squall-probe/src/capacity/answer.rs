@@ -1,5 +1,6 @@
 //! What is said of capacity.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_diagnose::{Scalability, hinge, scalability};
 
@@ -8,7 +9,7 @@ use crate::estimate::{Estimate, digits, quantile};
 use crate::walk::Spent;
 
 /// How much a service can take.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CapacityAnswer {
     /// The highest rate that keeps the threshold.
     pub capacity_per_s: Option<Estimate>,
@@ -30,7 +31,7 @@ pub struct CapacityAnswer {
 }
 
 /// A rate, and what became of it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CapacityPoint {
     /// Requests a second that were asked for.
     pub rate_per_s: f64,
@@ -51,7 +52,7 @@ pub struct CapacityPoint {
 }
 
 /// Where throughput stops to grow.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Knee {
     /// The rate from which on no more is answered.
     pub rate_per_s: Estimate,

@@ -1,8 +1,10 @@
 //! What is said of cold starts.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::kinds::Kinds;
+use super::log::ColdStartLog;
 use super::queueing::{Queueing, Queues};
 use super::{ColdStart, Found, Sent};
 use crate::estimate::{Estimate, above, count, digits, quantile, together};
@@ -10,7 +12,7 @@ use crate::probe::Step;
 use crate::walk::Spent;
 
 /// How bad cold starts are.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ColdStartAnswer {
     /// After how many seconds without requests an instance is gone.
     pub keep_alive_s: Option<Estimate>,
@@ -38,6 +40,9 @@ pub struct ColdStartAnswer {
     pub bursts: Vec<ColdPoint>,
     /// Which share was cold after each pause, ascending.
     pub gaps: Vec<GapPoint>,
+    /// What the function's own log says, where it was read.
+    #[serde(default)]
+    pub log: Option<ColdStartLog>,
     /// What was sent.
     pub spent: Spent,
     /// What could not be told, and why.
@@ -47,7 +52,7 @@ pub struct ColdStartAnswer {
 }
 
 /// How answers are distributed.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Spread {
     /// How many there were.
     pub count: u64,
@@ -64,7 +69,7 @@ pub struct Spread {
 }
 
 /// When a burst came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum When {
     /// For the first time: after fewer, or after nothing.
@@ -92,7 +97,7 @@ impl When {
 }
 
 /// Bursts of a size, and what became of them.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ColdPoint {
     /// How many requests came at once.
     pub size: u32,
@@ -110,7 +115,7 @@ pub struct ColdPoint {
 }
 
 /// A pause, and how many instances did not survive it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GapPoint {
     /// How long it was.
     pub gap_s: f64,
@@ -121,7 +126,7 @@ pub struct GapPoint {
 }
 
 impl Spread {
-    fn of(pairs: &[(u64, u64)]) -> Option<Self> {
+    pub(super) fn of(pairs: &[(u64, u64)]) -> Option<Self> {
         let at = |share| quantile(pairs, share).map(|us| us / 1_000.0);
         let (p50_ms, p99_ms) = (at(0.5)?, at(0.99)?);
         Some(Self {
@@ -176,7 +181,7 @@ impl<'a> Found<'a> {
     }
 
     /// Answers of instances that had to be started, and of nothing else.
-    fn cold_us(&self, queues: Option<&Queues>) -> Vec<(u64, u64)> {
+    pub(super) fn cold_us(&self, queues: Option<&Queues>) -> Vec<(u64, u64)> {
         let Some(kinds) = self.kinds().filter(|kinds| self.has_cold(kinds)) else { return Vec::new() };
         let alone = self.bursts.iter().filter(|sent| self.waits_for_none(sent));
         let cold = |pair: &&(u64, u64)| pair.0 as f64 > kinds.cut_us;
@@ -307,6 +312,7 @@ impl ColdStart {
             started_per_s: queues.and_then(|queues| queues.per_s),
             bursts: found.points(&self.sizes),
             gaps,
+            log: None,
             spent,
             untold: Vec::new(),
             advice: String::new(),
@@ -360,6 +366,14 @@ impl ColdStart {
             } else {
                 "the queueing policy: only requests that take long, and about as long each time, show who waits for whom; ask for something that takes a second".to_owned()
             });
+        }
+        let beyond = found.bursts.iter().filter(|sent| sent.done.observed.dropped() > 0);
+        if let Some(sent) = beyond.max_by_key(|sent| sent.size) {
+            let sent_at_once = u64::from(sent.size).saturating_sub(sent.done.observed.dropped());
+            untold.push(format!(
+                "bursts of {}: the generators cannot send more than {sent_at_once} at once",
+                sent.size
+            ));
         }
         let limited =
             found.bursts.iter().fold(0, |sum: u64, sent| sum.saturating_add(sent.done.observed.limited()));

@@ -4,6 +4,7 @@
 //! those that are answered in the time of one is the share of instances. What the burst before it did is told by how soon
 //! so many were there.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::kinds::Kinds;
@@ -17,7 +18,7 @@ const SLOW_US: f64 = 50_000.0;
 const LONG_QUEUE: f64 = 16.0;
 
 /// What becomes of a request that finds all instances at work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Queueing {
     /// It gets an instance of its own (AWS).

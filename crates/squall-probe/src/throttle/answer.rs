@@ -1,5 +1,6 @@
 //! What is said of a limit.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Throttle;
@@ -10,7 +11,7 @@ use crate::round::Load;
 use crate::walk::Spent;
 
 /// When a service turns requests away.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ThrottleAnswer {
     /// What is limited.
     pub kind: Option<LimitKind>,
@@ -43,7 +44,7 @@ pub struct ThrottleAnswer {
 }
 
 /// What is limited.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitKind {
     /// Requests a second, with a burst beyond.
@@ -53,7 +54,7 @@ pub enum LimitKind {
 }
 
 /// Who shares a limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// All.
@@ -71,7 +72,7 @@ pub enum Scope {
 }
 
 /// What `Retry-After` is worth.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RetryAfter {
     /// Whether refusals name it; `None` if there were none.
     pub is_named: Option<bool>,
@@ -82,7 +83,7 @@ pub struct RetryAfter {
 }
 
 /// A burst or a rate, and what became of it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ThrottlePoint {
     /// What was sent.
     pub load: Load,

@@ -123,7 +123,7 @@ impl Throttle {
                 found.rough = flow.value();
                 return self.classify(walk, found, done, at_once);
             }
-            if done.observed.tainted {
+            if done.observed.tainted || done.observed.dropped() > done.observed.scheduled() / 20 {
                 found.untold.push(format!(
                     "the limit: the generators cannot make {} a second, and less is not turned away",
                     digits(rate)

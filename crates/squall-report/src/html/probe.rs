@@ -4,7 +4,7 @@ use super::markup::Html;
 use super::tables::{list, tall_table};
 use super::{PAGE_STYLE, POLICY, curve};
 use crate::numbers::duration_s;
-use crate::probe::{ProbeOutcome, ProbeResult, ROUND_HEAD, TAINTED_NOTE, from, round_row, sent, word};
+use crate::probe::{ProbeOutcome, ProbeResult, TAINTED_NOTE, from, round_table, sent, word};
 
 /// The probe's result as a page of its own, which loads nothing and has no scripts.
 #[must_use]
@@ -55,7 +55,7 @@ fn answer(html: &mut Html, result: &ProbeResult) {
     let (name, _) = word(result);
     let class = match result.ending.outcome {
         ProbeOutcome::Answered => "verdict good",
-        ProbeOutcome::Stopped => "verdict bad",
+        ProbeOutcome::Stopped | ProbeOutcome::Failed => "verdict bad",
         ProbeOutcome::Interrupted => "verdict doubtful",
     };
     html.element("h1", &[], |html| {
@@ -88,5 +88,6 @@ fn rounds(html: &mut Html, result: &ProbeResult) {
     if result.rounds.iter().any(|round| round.tainted) {
         html.leaf("p", &[("class", "muted")], TAINTED_NOTE);
     }
-    tall_table(html, &ROUND_HEAD, result.rounds.iter().map(|round| round_row(round).to_vec()));
+    let (head, rows) = round_table(&result.rounds);
+    tall_table(html, &head, rows);
 }

@@ -61,6 +61,29 @@ fn a_terminal_tells_the_answer_before_the_rounds() {
 }
 
 #[test]
+fn columns_say_something_and_starts_are_beside_each_other() {
+    let rounds = [
+        ProbeRound { cold: Some(3.2), inits: Some(4), good: 5, ..ProbeRound::default() },
+        ProbeRound { cold: Some(-0.0), inits: Some(0), ..ProbeRound::default() },
+    ];
+    let (head, rows) = round_table(&rounds);
+    assert_eq!(head, ["Round", "Pause", "Good", "Cold", "Inits"]);
+    assert_eq!(rows.iter().map(|row| row[2..].join(" ")).collect::<Vec<_>>(), ["5 3 4", "– 0 0"]);
+    let (head, _) = round_table(&sample().rounds);
+    assert_eq!(head, ["Round", "Pause", "Good", "Limited", "p50", "p99"]);
+}
+
+#[test]
+fn the_form_of_an_answer_is_that_of_its_kind() {
+    let schema = probe_schema(&[("a", answer_schema::<CurveMark>()), ("b", answer_schema::<CurveAxis>())]);
+    assert_eq!(schema["$defs"]["ProbeFacts"]["properties"]["kind"]["enum"], json!(["a", "b"]));
+    let forms = schema["allOf"].as_array().unwrap();
+    assert_eq!(forms[0]["if"]["properties"]["probe"]["properties"]["kind"]["const"], "a");
+    assert_eq!(forms[1]["then"]["properties"]["answer"]["$ref"], "#/$defs/CurveAxis");
+    assert!(schema["$defs"]["CurveAxis"].is_object() && schema["$defs"]["CurveMark"].is_object());
+}
+
+#[test]
 fn a_page_draws_what_is_in_the_file_and_nothing_of_it_is_markup() {
     let page = crate::probe_html(&sample());
     assert!(!page.contains("<b>") && page.contains("&lt;b&gt;"));
