@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use squall_plan::Arrivals;
-use squall_tests::diagnosis::{Estimate, Judged, SETS, Set, TELEMETRY, case, cases};
+use squall_tests::diagnosis::{Case, Estimate, Judged, SETS, Set, TELEMETRY, case, cases};
 
 /// Estimates that are compared with the truth: finding, number in its evidence, number of the truth, and the error that is
 /// allowed: of instants in seconds, of all else as a share.
@@ -98,17 +98,18 @@ impl Table {
                 found.collect::<Vec<_>>().join(", ")
             ));
         }
-        self.estimate(&judged, case.course.arrivals);
+        self.estimate(&judged, &case);
     }
 
-    fn estimate(&mut self, judged: &Judged, arrivals: Arrivals) {
+    fn estimate(&mut self, judged: &Judged, case: &Case) {
         for (finding, number, truth, allowed) in ESTIMATES {
             if let Some(Estimate { value, interval, truth }) = judged.estimate(finding, number, truth) {
                 let error = if number.ends_with("_at_s") { value - truth } else { value / truth - 1.0 };
                 let number = match (finding, number) {
+                    ("cold_starts", _) if case.shares_connections => "cold starts, few connections",
                     ("cold_starts", _) if judged.are_starts_apart() => "cold starts, apart",
                     ("cold_starts", _) => "cold starts, not apart",
-                    (_, "burst") if arrivals == Arrivals::Even => "burst, even arrivals",
+                    (_, "burst") if case.course.arrivals == Arrivals::Even => "burst, even arrivals",
                     (_, "burst") => "burst, arrivals at random",
                     _ => number,
                 };

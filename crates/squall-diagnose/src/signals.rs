@@ -88,6 +88,9 @@ fn words(name: &str) -> Vec<String> {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Series(Vec<(f64, f64)>);
 
+/// What was longer ago is forgotten.
+const RECENT_S: f64 = 60.0;
+
 /// A value that grew: after the first instant, and by the second at the latest.
 pub(crate) type Growth = (f64, f64);
 
@@ -114,11 +117,15 @@ impl Series {
         self.0.iter().copied().filter(move |(t, _)| (from_s..=until_s).contains(t))
     }
 
+    /// How far apart the values usually are.
+    pub(crate) fn apart_s(&self) -> f64 {
+        median(&self.0.windows(2).map(|pair| pair[1].0 - pair[0].0).collect::<Vec<_>>())
+    }
+
     /// From 0 to 1, of how much of a stretch anything was said: a value holds for a while, which is two and a half times what
     /// is usual between two values, and no more than that of a minute.
     pub(crate) fn covers(&self, from_s: f64, until_s: f64) -> f64 {
-        let apart: Vec<f64> = self.0.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
-        let holds_s = 2.5 * median(&apart).clamp(1.0, 60.0);
+        let holds_s = 2.5 * self.apart_s().clamp(1.0, 60.0);
         let next = self.0.iter().skip(1).map(|point| point.0).chain([f64::INFINITY]);
         let known = self.0.iter().zip(next).map(|((t, _), next)| {
             let (begin, end) = (t.max(from_s), next.min(t + holds_s).min(until_s));
@@ -136,17 +143,18 @@ impl Series {
         })
     }
 
-    /// Whenever the value grew by more than a twentieth within a stretch, each time beyond what it had grown to.
+    /// Whenever the value grew by more than a twentieth within a stretch, each time beyond the most before: what goes away and
+    /// comes back has not grown.
     pub(crate) fn growths(&self, from_s: f64, until_s: f64) -> Vec<Growth> {
         let begin = self.0.iter().rposition(|(t, _)| *t <= from_s).unwrap_or(0);
         let (mut before, mut found) = (self.0[begin], Vec::new());
-        let mut level = before.1;
+        let recent = self.range(before.0 - RECENT_S, before.0);
+        let mut level = recent.map_or(before.1, |(_, most)| most);
         for &(t, value) in self.0[begin..].iter().skip(1).take_while(|(t, _)| *t <= until_s) {
             if value > level * 1.05 + 0.5 {
                 found.push((before.0, t));
             }
-            // What goes away and comes back grows again.
-            level = if value < level * 0.95 - 0.5 { value } else { level.max(value) };
+            level = level.max(value);
             before = (t, value);
         }
         found
@@ -218,6 +226,8 @@ mod tests {
         assert_eq!(series.points(), [(0.0, 2.0), (3.0, 2.0), (9.0, 4.0), (12.0, 4.0)]);
         assert_eq!(series.growths(1.0, 20.0), [(3.0, 9.0)]);
         assert_eq!(series.growths(9.0, 20.0), []);
+        let back = Series::of(&[(0.0, 5.0), (10.0, 3.0), (20.0, 5.0), (30.0, 6.0)]).unwrap();
+        assert_eq!(back.growths(12.0, 40.0), [(20.0, 30.0)]);
         assert_eq!(series.range(1.0, 9.0), Some((2.0, 4.0)));
         assert_eq!(series.range(13.0, 15.0), None);
         assert_eq!(in_role(&[signal("pods", &[(1.0, 2.0)])], Role::Replicas), []);

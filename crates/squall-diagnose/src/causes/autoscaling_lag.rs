@@ -3,7 +3,7 @@
 use super::episodes::{Episode, episodes, is_bad};
 use crate::bins::Bin;
 use crate::finding::{Confidence, Evidence, Finding, Kind};
-use crate::signals::{Growth, Role, became_more, in_role, weigh};
+use crate::signals::{Role, became_more, in_role, weigh};
 use crate::stats::changes::stretches_beyond;
 use crate::stats::robust::{deviation, mean, median, ramp, ratio};
 use crate::view::View;
@@ -18,8 +18,7 @@ struct Lag {
     /// What was served in a second while there was too little, before and after it grew.
     levels: (f64, f64),
     recovered: bool,
-    /// When instruments say that there were more that serve: after the first instant, and by the second at the latest.
-    ready: Vec<Growth>,
+    ready: Vec<Ready>,
     score: f64,
 }
 
@@ -73,8 +72,8 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     if let Some(told_s) = told_s {
         evidence = evidence.with("replicas_grew_at_s", told_s);
     }
-    if let Some((_, ready_s)) = lag.ready.first() {
-        evidence = evidence.with("more_were_ready_at_s", *ready_s);
+    if let Some(ready) = lag.ready.first().filter(|ready| ready.is_exact) {
+        evidence = evidence.with("more_were_ready_at_s", ready.by_s);
     }
     if says.abs() > 0.01 {
         evidence = evidence.with("instruments_say", says);
@@ -149,7 +148,7 @@ fn lag(view: &View<'_>, episode: Episode) -> Option<Lag> {
     let (first_event_s, between) = match (event, exact(&ready)) {
         (Some(event), None) => (Some(event.at_s), event.between),
         (Some(event), _) if fits(&event, &ready) => (Some(event.at_s), event.between),
-        (_, Some(&(after_s, by_s))) => (Some(f64::midpoint(after_s, by_s)), (after_s, by_s)),
+        (_, Some(Ready { after_s, by_s, .. })) => (Some(f64::midpoint(*after_s, *by_s)), (*after_s, *by_s)),
         (None, None) => (None, (0.0, 0.0)),
     };
     Some(Lag { episode, first_event_s, between, levels, recovered, ready, score })
@@ -163,31 +162,52 @@ struct Event {
     is_clear: bool,
 }
 
+/// When instruments say that more served.
+#[derive(Debug, Clone, Copy)]
+struct Ready {
+    /// After that,
+    after_s: f64,
+    /// and by then.
+    by_s: f64,
+    /// Whether that says when it was, and not only that it may have been.
+    is_exact: bool,
+}
+
 /// When instruments say that more served, from when on there was too little.
-fn ready(view: &View<'_>, episode: &Episode) -> Vec<Growth> {
+fn ready(view: &View<'_>, episode: &Episode) -> Vec<Ready> {
     let (from_s, until_s) = (episode.from_s, episode.until_s + AFTER_S);
     let all = in_role(&view.observed.signals, Role::Ready);
-    let growths = all.iter().flat_map(|series| series.growths(from_s, until_s));
-    let mut ready: Vec<Growth> = growths
-        .map(|(after_s, by_s)| (if by_s - after_s < OFTEN_S { by_s - LOOKS_S } else { after_s }, by_s))
-        .map(|(after_s, by_s)| (after_s.max(from_s), by_s))
+    let growths = all.iter().flat_map(|series| {
+        // Whoever looked later does not know whether there were more already.
+        let first_s = series.points().first().map_or(from_s, |point| point.0);
+        let unseen = (first_s > from_s).then_some((f64::NEG_INFINITY, first_s));
+        let early_s = if series.apart_s() < OFTEN_S { LOOKS_S } else { 0.0 };
+        let growths = series.growths(from_s, until_s).into_iter();
+        unseen.into_iter().chain(growths.map(move |(after_s, by_s)| (after_s - early_s, by_s)))
+    });
+    let mut ready: Vec<Ready> = growths
+        .map(|(after_s, by_s)| Ready {
+            after_s: after_s.max(from_s),
+            by_s,
+            is_exact: by_s - after_s <= FAR_S,
+        })
         .collect();
-    ready.sort_by(|one, other| one.1.total_cmp(&other.1));
+    ready.sort_by(|one, other| one.by_s.total_cmp(&other.by_s));
     ready
 }
 
 /// The first of these, if it says when that was.
-fn exact(ready: &[Growth]) -> Option<&Growth> {
-    ready.first().filter(|(after_s, by_s)| by_s - after_s <= FAR_S)
+fn exact(ready: &[Ready]) -> Option<&Ready> {
+    ready.first().filter(|ready| ready.is_exact)
 }
 
 /// Whether instruments say that more served from then on; a second or two are within the error.
-fn fits(event: &Event, ready: &[Growth]) -> bool {
-    ready.iter().any(|(after_s, by_s)| (after_s - 2.0..=by_s + 2.0).contains(&event.at_s))
+fn fits(event: &Event, ready: &[Ready]) -> bool {
+    ready.iter().any(|ready| (ready.after_s - 2.0..=ready.by_s + 2.0).contains(&event.at_s))
 }
 
 /// The first event that instruments agree to, clear or not; if there is none, the first that is clear.
-fn agreed(mut events: Vec<Event>, ready: &[Growth]) -> Option<Event> {
+fn agreed(mut events: Vec<Event>, ready: &[Ready]) -> Option<Event> {
     let clear = events.iter().position(|event| event.is_clear);
     let agreed = events.iter().position(|event| event.is_clear && fits(event, ready));
     let first = exact(ready).map(std::slice::from_ref).unwrap_or_default();

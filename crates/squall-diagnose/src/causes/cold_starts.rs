@@ -22,6 +22,9 @@ const UNLIKE: f64 = 0.3;
 /// By so much another way to tell slow ones must be surer than the likeliest one.
 const MUCH_SURER: f64 = 0.15;
 
+/// Where connections say nothing, so many more may have waited.
+const MISSED: f64 = 0.2;
+
 pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let requests = Requests::of(view)?;
     let (waited, score) = surest(view, &requests)?;
@@ -205,7 +208,10 @@ fn instances(view: &View<'_>, requests: &Requests<'_>, waited: &Waited) -> Insta
     match queue(requests, waited) {
         Queue::None => {
             let own = waited.count * (1.0 - waited.reused);
-            let interval = ((own - waited.error).max(0.0), (own + waited.error).max(waited.count));
+            // Where connections say nothing some come on no occasion that is seen, and are taken for usual ones.
+            let missed = if requests.knows_connections { 0.0 } else { MISSED * own };
+            let most = (own + waited.error + missed).max(waited.count);
+            let interval = ((own - waited.error).max(0.0), most);
             Instances { count: own, interval }
         }
         Queue::Likely => Instances { count: (busy * waited.count).sqrt().min(waited.count), interval },

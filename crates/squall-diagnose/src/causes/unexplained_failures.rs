@@ -19,6 +19,9 @@ const LEAST_S: f64 = 15.0;
 const SOME: f64 = 0.02;
 const SOME_FAILED: f64 = 20.0;
 
+/// More endpoints are not named in a sentence.
+const MOST_NAMED: usize = 5;
+
 /// Fewer stretches do not show that the share is the same in all of them.
 const LEAST_BINS: usize = 8;
 
@@ -68,7 +71,7 @@ pub(crate) fn find(view: &View<'_>) -> Option<(Finding, Vec<Failing>)> {
     let (failed, requests) = (sum(|failing| failing.failed), sum(|failing| failing.requests));
     let endpoints: Vec<usize> = failing.iter().map(|failing| failing.endpoint).collect();
     let names = view.names(&endpoints);
-    let who = if names.is_empty() { "all endpoints".to_owned() } else { names.join(", ") };
+    let who = who(&names);
     let how = how(worst.class);
     let is_always = failing.iter().all(Failing::is_always);
     let summary = if is_always {
@@ -103,6 +106,16 @@ pub(crate) fn find(view: &View<'_>) -> Option<(Finding, Vec<Failing>)> {
         advice: advice.to_owned(),
     };
     Some((finding, failing))
+}
+
+/// The first few of them.
+fn who(names: &[String]) -> String {
+    let named = names.get(..MOST_NAMED).unwrap_or(names).join(", ");
+    match names.len().saturating_sub(MOST_NAMED) {
+        0 if named.is_empty() => "all endpoints".to_owned(),
+        0 => named,
+        more => format!("{named} and {more} others"),
+    }
 }
 
 fn how(class: Class) -> &'static str {

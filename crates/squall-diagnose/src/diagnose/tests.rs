@@ -412,6 +412,22 @@ fn what_becomes_slower_under_the_same_load_is_told() {
 }
 
 #[test]
+fn a_queue_that_grows_for_too_much_is_asked_is_no_degradation() {
+    for seed in 0..3 {
+        let mut servers = Servers::new(4);
+        let observed = run(
+            seed,
+            180.0,
+            |at_s| if at_s < 60.0 { 20.0 } else { 43.0 },
+            |at_s, _, chance| ok(servers.serve(at_s, around(0.1, 0.1, chance), 1e6).unwrap_or(0.0)),
+        );
+        let found = named(&observed);
+        let degrades = found.iter().find(|(kind, _)| *kind == Kind::SteadyDegradation);
+        assert!(degrades.is_none_or(|(_, share)| *share < Confidence::MEDIUM), "{seed}: {found:?}");
+    }
+}
+
+#[test]
 fn gaps_at_the_same_load_are_restarts() {
     for seed in 0..3 {
         let observed = run(

@@ -58,6 +58,37 @@ fn replicas_that_grow_make_scaling_surer_and_replicas_that_do_not_make_it_doubtf
 }
 
 #[test]
+fn instruments_that_missed_the_first_growth_do_not_move_it() {
+    let observed = scaling(1);
+    let grows = |t: f64| {
+        if t < 95.0 {
+            2.0
+        } else if t < 125.0 {
+            6.0
+        } else {
+            9.0
+        }
+    };
+    let without = |gap: std::ops::Range<f64>, mut signal: Signal| {
+        signal.points.retain(|(t, _)| !gap.contains(t));
+        signal
+    };
+    let each_second = signal("pods ready", 1.0, |t| grows((t / 15.0).floor() * 15.0));
+    let all = [
+        without(85.0..120.0, signal("pods ready", 5.0, grows)),
+        without(0.0..120.0, signal("pods ready", 5.0, grows)),
+        without(82.0..115.0, each_second.clone()),
+        each_second,
+        signal("pods ready", 5.0, grows),
+    ];
+    for signal in all {
+        let found = check(&with(&observed, vec![signal.clone()]), Kind::AutoscalingLag);
+        let first = found.evidence.number("first_scale_event_at_s").unwrap();
+        assert!((first - 95.0).abs() <= 1.0, "{first} {signal:?}");
+    }
+}
+
+#[test]
 fn instruments_that_say_something_else_change_nothing() {
     let observed = scaling(1);
     let none = named(&observed);
