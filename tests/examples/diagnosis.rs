@@ -1,9 +1,12 @@
 //! Prints how often causes are named rightly, on services in virtual time whose trouble is known.
-//! `cargo run --release --package squall-tests --example diagnosis [-- SEEDS [HEALTHY]]`
+//! `cargo run --release --package squall-tests --example diagnosis [-- SEEDS [HEALTHY [FIRST]]
+//! [NAME…]]`: seeds from the first on, of the cases whose names have such parts. The last table compares the same runs
+//! without what the services' own instruments said, with a part of it, and with all.
 
 use std::collections::BTreeMap;
 
-use squall_tests::diagnosis::{Estimate, Judged, SETS, Set, case, cases};
+use squall_plan::Arrivals;
+use squall_tests::diagnosis::{Case, Estimate, Judged, SETS, Set, TELEMETRY, case, cases};
 
 /// Estimates that are compared with the truth: finding, number in its evidence, number of the truth, and the error that is
 /// allowed: of instants in seconds, of all else as a share.
@@ -17,15 +20,21 @@ const ESTIMATES: [(&str, &str, &str, f64); 6] = [
 ];
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).filter_map(|argument| argument.parse::<u64>().ok());
-    let seeds = arguments.next().unwrap_or(20);
-    let healthy = arguments.next().unwrap_or(300);
+    let (numbers, names): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|argument| argument.parse::<u64>().is_ok());
+    let mut numbers = numbers.iter().filter_map(|number| number.parse::<u64>().ok());
+    let seeds = numbers.next().unwrap_or(20);
+    let healthy = numbers.next().unwrap_or(300);
+    let first = numbers.next().unwrap_or(0);
     for set in SETS {
-        println!("\n{set:?}: {seeds} seeds a profile, {healthy} healthy");
+        println!("\n{set:?}: {seeds} seeds a profile from {first} on, {healthy} healthy");
         let mut table = Table::default();
         for name in cases() {
-            let count = if name == "healthy" { healthy } else { seeds };
-            (0..count).for_each(|seed| table.run(name, seed, set));
+            if !names.is_empty() && !names.iter().any(|part| name.contains(part.as_str())) {
+                continue;
+            }
+            let count = if name.starts_with("healthy") { healthy } else { seeds };
+            (first..first + count).for_each(|seed| table.run(name, seed, set));
         }
         table.print();
     }
@@ -44,16 +53,18 @@ struct Table {
     /// Errors, whether the interval holds the truth, and whether the error is allowed; of one of two causes apart.
     estimates: BTreeMap<String, Vec<(f64, Option<bool>, bool)>>,
     wrong: Vec<String>,
+    told: Told,
 }
 
 impl Table {
     fn run(&mut self, name: &str, seed: u64, set: Set) {
         let Some(case) = case(name, seed, set) else { return };
-        let judged = case.judge();
+        let [judged, partial, whole] = case.judge_with(TELEMETRY);
+        self.told.run(name, [&judged, &partial, &whole]);
         let right = judged.right();
         let expected = right.first().cloned().unwrap_or_default();
         let first = judged.first();
-        if name == "healthy" {
+        if name.starts_with("healthy") {
             let quiet = judged
                 .found
                 .iter()
@@ -87,16 +98,19 @@ impl Table {
                 found.collect::<Vec<_>>().join(", ")
             ));
         }
-        self.estimate(&judged);
+        self.estimate(&judged, &case);
     }
 
-    fn estimate(&mut self, judged: &Judged) {
+    fn estimate(&mut self, judged: &Judged, case: &Case) {
         for (finding, number, truth, allowed) in ESTIMATES {
             if let Some(Estimate { value, interval, truth }) = judged.estimate(finding, number, truth) {
                 let error = if number.ends_with("_at_s") { value - truth } else { value / truth - 1.0 };
-                let number = match (finding, judged.are_starts_apart()) {
-                    ("cold_starts", true) => "cold starts, apart",
-                    ("cold_starts", false) => "cold starts, not apart",
+                let number = match (finding, number) {
+                    ("cold_starts", _) if case.shares_connections => "cold starts, few connections",
+                    ("cold_starts", _) if judged.are_starts_apart() => "cold starts, apart",
+                    ("cold_starts", _) => "cold starts, not apart",
+                    (_, "burst") if case.course.arrivals == Arrivals::Even => "burst, even arrivals",
+                    (_, "burst") => "burst, arrivals at random",
                     _ => number,
                 };
                 let held = interval.map(|(low, high)| (low..=high).contains(&truth));
@@ -143,6 +157,71 @@ impl Table {
                 format!("{held}/{of}")
             );
         }
+        self.told.print();
         self.wrong.iter().for_each(|wrong| println!("  {wrong}"));
+    }
+}
+
+/// The same runs with nothing, some and all of what the service's own instruments said.
+#[derive(Default)]
+struct Told {
+    /// By name, and each for no, partial and whole telemetry.
+    runs: BTreeMap<String, [Tally; 3]>,
+    scale_events: [Vec<f64>; 3],
+    /// Findings that are wrong and not doubtful.
+    wrong: [u64; 3],
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    runs: u64,
+    right_first: u64,
+    /// How sure the first right cause was, added up.
+    confidence: f64,
+}
+
+impl Told {
+    fn run(&mut self, name: &str, judged: [&Judged; 3]) {
+        let right = judged[0].right();
+        let label = format!("{name}: {}", right.join(" + "));
+        for (place, judged) in judged.into_iter().enumerate() {
+            let also = judged.also();
+            let is_known = |kind: &str| right.iter().chain(&also).any(|known| known == kind);
+            let (first, expected) = (judged.first(), right.first().map_or("", String::as_str));
+            let tally = &mut self.runs.entry(label.clone()).or_default()[place];
+            tally.runs += 1;
+            let is_right = is_known(first) || expected == "healthy" && first == "nothing";
+            tally.right_first += u64::from(is_right);
+            let own = judged.found.iter().find(|found| found.kind.name() == expected);
+            tally.confidence += own.map_or(0.0, |found| found.confidence.share());
+            let wrong = judged.named().filter(|named| *named != "healthy" && !is_known(named));
+            self.wrong[place] += wrong.count() as u64;
+            let event = judged.estimate("autoscaling_lag", "first_scale_event_at_s", "first_scale_event_s");
+            self.scale_events[place].extend(event.map(|event| (event.value - event.truth).abs()));
+        }
+    }
+
+    fn print(&self) {
+        println!("\n{:<60} {:>20} {:>20} {:>20}", "telemetry", "none", "partial", "whole");
+        println!("right first, and how sure the right cause was");
+        for (name, tallies) in &self.runs {
+            let cells = tallies.map(|tally| {
+                let sure = tally.confidence / tally.runs.max(1) as f64;
+                format!("{}/{} {sure:.3}", tally.right_first, tally.runs)
+            });
+            println!("{name:<60} {:>20} {:>20} {:>20}", cells[0], cells[1], cells[2]);
+        }
+        let [none, partial, whole] = self.wrong;
+        println!("{:<60} {none:>20} {partial:>20} {whole:>20}", "findings that are wrong, above low");
+        let cells = [0, 1, 2].map(|place| {
+            let mut errors = self.scale_events[place].clone();
+            errors.sort_by(f64::total_cmp);
+            let middle = errors.get(errors.len() / 2).copied().unwrap_or(0.0);
+            let within = errors.iter().filter(|error| **error <= 1.0).count();
+            let worst = errors.last().copied().unwrap_or(0.0);
+            format!("{within}/{} {middle:.2} {worst:.2}", errors.len())
+        });
+        let of = "first scale event: within 1 s, median and worst error in s";
+        println!("{of:<60} {:>20} {:>20} {:>20}", cells[0], cells[1], cells[2]);
     }
 }

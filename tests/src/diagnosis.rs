@@ -3,17 +3,24 @@
 mod cases;
 mod pairs;
 mod short;
+mod telemetry;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::time::Duration;
 
 use serde_json::Value;
 use squall_diagnose::{Endpoint, Finding, Observed, diagnose};
 use squall_metrics::{ConnectionUse, LoadId, Merged, Outcome, Phase, Recorder, Sample, SeriesId, Snapshot};
+use squall_plan::schedule::ArrivalSchedule;
+use squall_plan::units::Rate;
+use squall_plan::{Arrivals, OpenLoad, RateStage, Share, Users, WhenFull};
 use squall_target::service::{self, Ask, Profile, Service, Truth};
 
 pub use cases::{SETS, Set, case, cases};
 pub use short::short_cases;
+use telemetry::Looks;
+pub use telemetry::{TELEMETRY, Telemetry};
 
 /// A request that takes longer is given up.
 const TIMEOUT_US: u64 = 10_000_000;
@@ -30,6 +37,8 @@ pub struct Course {
     pub points: Vec<(f64, f64)>,
     /// What users wait between requests; none if arrivals decide.
     pub think_s: Option<f64>,
+    /// How arrivals are spread.
+    pub arrivals: Arrivals,
 }
 
 impl Course {
@@ -47,6 +56,29 @@ impl Course {
     fn most(&self) -> f64 {
         self.points.iter().map(|point| point.1).fold(0.0, f64::max)
     }
+
+    /// When arrivals are due, as a generator has them come.
+    fn schedule(&self) -> ArrivalSchedule {
+        let rate = |at_s: f64| Rate::parse(&format!("{:.3}/s", self.at(at_s))).unwrap_or(Rate::ZERO);
+        let ends =
+            self.points.iter().map(|point| point.0).filter(|at_s| *at_s > 0.0 && *at_s < self.length_s);
+        let mut from_s = 0.0;
+        let mut stages = Vec::new();
+        for end_s in ends.chain([self.length_s]) {
+            let duration = Duration::from_secs_f64(end_s - from_s);
+            stages.push(RateStage { duration, rate: rate(end_s) });
+            from_s = end_s;
+        }
+        ArrivalSchedule::new(&OpenLoad {
+            start_rate: rate(0.0),
+            stages,
+            arrivals: self.arrivals,
+            max_users: 1,
+            when_full: WhenFull::Drop,
+            users: Users::Reuse,
+            graceful_stop: Duration::ZERO,
+        })
+    }
 }
 
 /// A service with its settings, and what is asked of it.
@@ -60,6 +92,8 @@ pub struct Case {
     pub before: Option<(&'static str, Value)>,
     /// What is asked.
     pub course: Course,
+    /// Whether requests share a few connections, as over HTTP/2.
+    pub shares_connections: bool,
     /// What chance is made of.
     pub seed: u64,
 }
@@ -140,8 +174,18 @@ impl Case {
     /// If the settings do not fit the profile.
     #[must_use]
     pub fn judge(&self) -> Judged {
+        let [judged] = self.judge_with([Telemetry::None]);
+        judged
+    }
+
+    /// Asks once, and looks at what was measured, each time with so much of what the service's own instruments said.
+    ///
+    /// # Panics
+    /// If the settings do not fit the profile.
+    #[must_use]
+    pub fn judge_with<const N: usize>(&self, telemetry: [Telemetry; N]) -> [Judged; N] {
         let mut service = self.service();
-        let observed = observe(&mut *service, &self.course, self.seed);
+        let observed = observe(&mut *service, &self.course, self.seed, self.shares_connections);
         let mut truth = service.truth();
         // Nobody has seen those that were not answered by the end.
         let ends = truth.numbers.get("cold_until_s").and_then(Value::as_array);
@@ -152,7 +196,10 @@ impl Case {
                 .count()
         });
         truth.numbers.extend(seen.map(|seen| ("cold_starts_seen".to_owned(), seen.into())));
-        Judged { truth, found: diagnose(&observed) }
+        telemetry.map(|telemetry| {
+            let found = diagnose(&telemetry.of(&observed, self.seed));
+            Judged { truth: truth.clone(), found }
+        })
     }
 
     /// What was measured, to be looked at.
@@ -161,7 +208,7 @@ impl Case {
     /// If the settings do not fit the profile.
     #[must_use]
     pub fn observed(&self) -> Observed {
-        observe(&mut *self.service(), &self.course, self.seed)
+        observe(&mut *self.service(), &self.course, self.seed, self.shares_connections)
     }
 
     #[expect(clippy::expect_used, reason = "a case that cannot be made is a mistake in it")]
@@ -218,12 +265,13 @@ impl Chance {
     }
 }
 
-/// What a generator would have measured.
+/// What a generator would have measured, and what the service's own instruments said meanwhile.
 #[must_use]
-pub fn observe(service: &mut dyn Service, course: &Course, seed: u64) -> Observed {
+pub fn observe(service: &mut dyn Service, course: &Course, seed: u64, shares_connections: bool) -> Observed {
     let mut run = Run::new(service, seed);
+    run.shares_connections = shares_connections;
     match course.think_s {
-        None => run.arrivals(course),
+        None => run.arrivals(course, seed),
         Some(think_s) => run.users(course, think_s),
     }
     run.observed(course)
@@ -238,9 +286,14 @@ struct Run<'a> {
     free: Vec<u64>,
     used: BinaryHeap<Reverse<(u64, u64)>>,
     connections: u64,
+    shares_connections: bool,
     /// By how much the number under way changes in a second.
     changes: BTreeMap<u64, i64>,
+    looks: Looks,
 }
+
+/// Connections that are shared.
+const SHARED: [u64; 4] = [1, 2, 3, 4];
 
 impl<'a> Run<'a> {
     fn new(service: &'a mut dyn Service, seed: u64) -> Self {
@@ -252,23 +305,16 @@ impl<'a> Run<'a> {
             free: Vec::new(),
             used: BinaryHeap::new(),
             connections: 0,
+            shares_connections: false,
             changes: BTreeMap::new(),
+            looks: Looks::new(seed),
         }
     }
 
-    /// Arrivals at random, by thinning: as many as there are at most, of which some are left out.
-    fn arrivals(&mut self, course: &Course) {
-        let most = course.most();
-        let mut at_s = 0.0;
-        loop {
-            at_s -= (1.0 - self.chance.uniform()).ln() / most;
-            if at_s >= course.length_s {
-                break;
-            }
-            if self.chance.uniform() * most > course.at(at_s) {
-                continue;
-            }
-            let at_us = micros(at_s);
+    /// Requests that come when they are due, whatever becomes of the others.
+    fn arrivals(&mut self, course: &Course, seed: u64) {
+        for arrival in course.schedule().arrivals(Share::WHOLE, seed) {
+            let at_us = arrival.at_us;
             while let Some(Reverse((_, connection))) = self.used.pop_if_before(at_us) {
                 self.free.push(connection);
             }
@@ -321,10 +367,8 @@ impl<'a> Run<'a> {
         } else {
             2
         };
-        let number = connection.unwrap_or_else(|| {
-            self.connections += 1;
-            self.connections
-        });
+        self.looks.until(self.service, at_us);
+        let (number, is_new) = self.connection(connection);
         let answer = self.service.ask(at_us, &Ask::of(endpoint, number));
         let timed_out = answer.done_at_us > at_us + TIMEOUT_US;
         let outcome = match answer.outcome {
@@ -341,7 +385,7 @@ impl<'a> Run<'a> {
         sample.ended_us = end_us.cast_signed();
         sample.outcome = outcome;
         sample.failed = outcome.status().is_none_or(|status| status >= 400);
-        sample.connection = if connection.is_some() { ConnectionUse::Reused } else { ConnectionUse::New };
+        sample.connection = if is_new { ConnectionUse::New } else { ConnectionUse::Reused };
         let phases = answer.phases;
         let connecting =
             [(Phase::Dns, phases.dns_us), (Phase::Connect, phases.connect_us), (Phase::Tls, phases.tls_us)];
@@ -356,7 +400,22 @@ impl<'a> Run<'a> {
         (end_us, (!lost).then_some(number))
     }
 
+    /// The connection of a request, and whether it is made for it.
+    fn connection(&mut self, free: Option<u64>) -> (u64, bool) {
+        match free {
+            _ if self.shares_connections && self.connections >= SHARED.len() as u64 => {
+                (self.chance.one_of(&SHARED), false)
+            }
+            Some(free) => (free, false),
+            None => {
+                self.connections += 1;
+                (self.connections, true)
+            }
+        }
+    }
+
     fn observed(mut self, course: &Course) -> Observed {
+        self.looks.until(self.service, micros(course.length_s));
         let mut under_way = 0_i64;
         let mut changes = self.changes.iter().peekable();
         for second in 0..micros(course.length_s) / 1_000_000 {
@@ -376,7 +435,8 @@ impl<'a> Run<'a> {
             writes: endpoint.is_write,
             counts: true,
         });
-        Observed::new(endpoints.collect(), &merged, course.length_s)
+        let observed = Observed::new(endpoints.collect(), &merged, course.length_s);
+        Observed { signals: self.looks.signals(), ..observed }
     }
 }
 

@@ -101,7 +101,7 @@ pub(crate) fn add(kept: &mut Vec<Finding>, cause: &Finding, beside: Vec<Finding>
 }
 
 /// Surest first.
-fn sort(found: &mut [Finding]) {
+pub(crate) fn sort(found: &mut [Finding]) {
     let rank = |kind: Kind| Kind::ALL.iter().position(|known| *known == kind);
     found.sort_by(|one, other| {
         let by_confidence = other.confidence.share().total_cmp(&one.confidence.share());

@@ -16,6 +16,7 @@ mod retry_storm;
 mod slow_dependency;
 mod steady_degradation;
 mod turned_away;
+pub(crate) mod unexplained_failures;
 mod warm_up;
 mod write_contention;
 

@@ -35,6 +35,8 @@ pub enum Kind {
     SteadyDegradation,
     /// The generators were the bottleneck.
     GeneratorSaturated,
+    /// Requests fail at any load and at any time, and no cause explains it.
+    UnexplainedFailures,
     /// Nothing was found.
     Healthy,
     /// Too little was measured to find anything.
@@ -43,7 +45,7 @@ pub enum Kind {
 
 impl Kind {
     /// All, in the order in which they are explained.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::AutoscalingLag,
         Self::HardCapacityLimit,
         Self::RateLimited,
@@ -58,6 +60,7 @@ impl Kind {
         Self::ConnectionLimit,
         Self::SteadyDegradation,
         Self::GeneratorSaturated,
+        Self::UnexplainedFailures,
         Self::Healthy,
         Self::NotEnoughData,
     ];
@@ -80,6 +83,7 @@ impl Kind {
             Self::ConnectionLimit => "connection_limit",
             Self::SteadyDegradation => "steady_degradation",
             Self::GeneratorSaturated => "generator_saturated",
+            Self::UnexplainedFailures => "unexplained_failures",
             Self::Healthy => "healthy",
             Self::NotEnoughData => "not_enough_data",
         }

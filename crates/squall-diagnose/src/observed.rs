@@ -183,11 +183,17 @@ impl Tick {
         self.phases_us.iter_mut().zip(second.phases_us).for_each(|(sum, us)| *sum += us as f64);
         for (SeriesId(index), series) in &second.series {
             if let Some(calls) = self.calls.get_mut(usize::from(*index)) {
+                let mut by = [0.0; Class::COUNT];
                 for (outcome, count) in &series.outcomes {
-                    if let Some(sum) = calls.by.get_mut(Class::of(*outcome) as usize) {
-                        *sum += *count as f64;
-                    }
+                    by[Class::of(*outcome) as usize] += *count as f64;
                 }
+                // A 404 that the plan expects is as it should be.
+                let failed =
+                    by.iter().sum::<f64>() - by[Class::Success as usize] - by[Class::Unfinished as usize];
+                let expected = (failed - series.errors as f64).clamp(0.0, by[Class::Client as usize]);
+                by[Class::Client as usize] -= expected;
+                by[Class::Success as usize] += expected;
+                calls.by.iter_mut().zip(by).for_each(|(sum, more)| *sum += more);
                 calls.errors += series.errors as f64;
                 calls.new_connections += series.new_connections as f64;
                 calls.response.merge(&series.response);

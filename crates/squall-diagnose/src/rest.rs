@@ -1,10 +1,11 @@
 //! What is left of a run when a cause is taken out of it. Two causes at the same time hide each other: what the first
 //! explains says nothing of the second, and the rest says nothing of the first.
 
-use squall_metrics::Phase;
+use squall_metrics::{Phase, Sparse};
 
+use crate::causes::unexplained_failures::Failing;
 use crate::finding::{Finding, Kind};
-use crate::observed::{Class, Observed, Tick};
+use crate::observed::{Calls, Class, Observed, Tick};
 
 /// A cause, how it is taken out, and what is a cause of its own if it is seen in what is left.
 const APART: [(Kind, Way, &[Kind]); 6] = [
@@ -70,6 +71,26 @@ pub(crate) fn without(observed: &Observed, cause: &Finding) -> Option<(Observed,
         Way::After => rest.ticks.retain(|tick| tick.t_s < cause.from_s),
     }
     Some((rest, apart))
+}
+
+/// What is left of a run without requests that fail at any load.
+pub(crate) fn without_failing(observed: &Observed, failing: &[Failing]) -> Observed {
+    let mut rest = observed.clone();
+    for tick in &mut rest.ticks {
+        for one in failing {
+            let Some(calls) = tick.calls.get_mut(one.endpoint) else { continue };
+            if one.is_always() {
+                *calls = Calls::default();
+                continue;
+            }
+            for class in one.ways() {
+                calls.errors = (calls.errors - calls.by[*class as usize]).max(0.0);
+                calls.by[*class as usize] = 0.0;
+            }
+            calls.failed = Sparse::default();
+        }
+    }
+    rest
 }
 
 /// Without the requests that ended in some ways, and without connections if those were the trouble.

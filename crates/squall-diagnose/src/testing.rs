@@ -18,6 +18,9 @@ pub(crate) struct Answer {
     pub connecting_s: Option<f64>,
 }
 
+/// A status that is no failure, for it is expected.
+pub(crate) const EXPECTED: u16 = 410;
+
 pub(crate) fn ok(takes_s: f64) -> Answer {
     Answer { outcome: Outcome::Status(200), takes_s, connecting_s: None }
 }
@@ -31,10 +34,21 @@ pub(crate) fn run(
     seed: u64,
     length_s: f64,
     rate: impl Fn(f64) -> f64,
+    answer: impl FnMut(f64, usize, &mut Chance) -> Answer,
+) -> Observed {
+    run_on(3, seed, length_s, rate, answer)
+}
+
+/// The same of the first so many endpoints, up to three.
+pub(crate) fn run_on(
+    count: usize,
+    seed: u64,
+    length_s: f64,
+    rate: impl Fn(f64) -> f64,
     mut answer: impl FnMut(f64, usize, &mut Chance) -> Answer,
 ) -> Observed {
     let mut chance = Chance::new(seed);
-    let mut recorder = Recorder::new(3);
+    let mut recorder = Recorder::new(count);
     let (mut at_s, mut ends) = (0.0, Vec::new());
     let highest = (0..1_000).map(|place| rate(length_s * f64::from(place) / 1e3)).fold(0.0, f64::max);
     let us = |at_s: f64| (at_s * 1e6) as i64;
@@ -46,7 +60,7 @@ pub(crate) fn run(
         if chance.uniform() > rate(at_s) / highest {
             continue;
         }
-        let endpoint = (chance.uniform() * 3.0) as usize % 3;
+        let endpoint = (chance.uniform() * count as f64) as usize % count;
         recorder.arrival_scheduled(LoadId(0), us(at_s));
         recorder.arrival_started(LoadId(0), us(at_s));
         let answered = answer(at_s, endpoint, &mut chance);
@@ -54,7 +68,7 @@ pub(crate) fn run(
         let takes_s = answered.takes_s + answered.connecting_s.unwrap_or(0.0);
         sample.ended_us = us(at_s + takes_s);
         sample.outcome = answered.outcome;
-        sample.failed = answered.outcome != Outcome::Status(200);
+        sample.failed = ![Outcome::Status(200), Outcome::Status(EXPECTED)].contains(&answered.outcome);
         sample.connection = ConnectionUse::Reused;
         if let Some(connecting_s) = answered.connecting_s {
             sample.connection = ConnectionUse::New;
@@ -71,7 +85,7 @@ pub(crate) fn run(
     let interval = recorder.take().into_interval();
     let mut merged = Merged::default();
     merged.merge(Snapshot { run: String::new(), nonce: "a".to_owned(), sequence: 0, interval });
-    Observed::new(endpoints(), &merged, length_s)
+    Observed::new(endpoints().drain(..count).collect(), &merged, length_s)
 }
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {

@@ -4,6 +4,7 @@
 #![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small numbers of things")]
 
 use serde_json::{Value, json};
+use squall_plan::Arrivals;
 use squall_target::service::Profile;
 
 use super::pairs::{PAIRS, pair};
@@ -46,8 +47,12 @@ impl Set {
 pub fn cases() -> Vec<&'static str> {
     let profiles = Profile::ALL.iter().map(|profile| profile.name);
     let pairs = PAIRS.iter().map(|(name, _, _)| *name);
-    profiles.chain(["lambda, few at a time"]).chain(pairs).collect()
+    let ways = ["lambda, few at a time", "lambda, few connections", "healthy, few connections"];
+    profiles.chain(ways).chain(pairs).collect()
 }
+
+/// What cases are called whose requests share connections.
+const SHARING: &str = ", few connections";
 
 /// One of them; `None` if there is no such profile.
 #[must_use]
@@ -61,17 +66,29 @@ pub fn case(name: &str, number: u64, set: Set) -> Option<Case> {
     let noise = set.draw(chance, (0.08, 0.15), (0.05, 0.2));
     let length_s = set.draw(chance, (150.0, 300.0), (120.0, 600.0));
     let rate = set.draw(chance, (40.0, 90.0), (25.0, 150.0));
+    let arrivals = chance.one_of(&[Arrivals::Even, Arrivals::Poisson]);
     let draw = Draw { set, noise, length_s, rate };
     if let Some((_, front, _)) = known {
         let (before, settings, course) = pair(name, draw, chance)?;
-        return Some(Case { profile: profile.name, settings, before: Some((*front, before)), course, seed });
+        let course = Course { arrivals, ..course };
+        let before = Some((*front, before));
+        return Some(Case {
+            profile: profile.name,
+            settings,
+            before,
+            course,
+            shares_connections: false,
+            seed,
+        });
     }
     let (settings, course) = functions(name, draw, chance)
         .or_else(|| capacities(name, draw, chance))
         .or_else(|| troubles(name, draw, chance))
         .unwrap_or_else(|| (json!({}), rising(chance, rate, length_s)));
     let settings = if profile.parameters(&settings).is_ok() { settings } else { Value::Null };
-    Some(Case { profile: profile.name, settings, before: None, course, seed })
+    let course = Course { arrivals, ..course };
+    let shares_connections = name.ends_with(SHARING);
+    Some(Case { profile: profile.name, settings, before: None, course, shares_connections, seed })
 }
 
 /// What is drawn for every case.
@@ -86,7 +103,7 @@ pub(super) struct Draw {
 /// Functions and what stands before them.
 fn functions(name: &str, draw: Draw, chance: &mut Chance) -> Option<(Value, Course)> {
     let Draw { set, noise, length_s, rate } = draw;
-    Some(match name {
+    Some(match name.strip_suffix(SHARING).unwrap_or(name) {
         "healthy" => {
             let read_ms = set.draw(chance, (10.0, 60.0), (4.0, 200.0));
             let settings = json!({ "noise": noise, "read_ms": read_ms, "write_ms": read_ms * 2.0 });
@@ -200,7 +217,7 @@ fn troubles(name: &str, draw: Draw, chance: &mut Chance) -> Option<(Value, Cours
 }
 
 pub(super) fn course(length_s: f64, points: Vec<(f64, f64)>) -> Course {
-    Course { length_s, points, think_s: None }
+    Course { length_s, points, think_s: None, arrivals: Arrivals::Even }
 }
 
 /// A ramp, a step, or steps.

@@ -1,6 +1,7 @@
 //! Every profile with its trouble within a minute or so, at a load that any machine can make.
 
 use serde_json::{Value, json};
+use squall_plan::Arrivals;
 use squall_target::service::{Kind, Profile};
 
 use super::{Case, Course};
@@ -23,8 +24,8 @@ pub fn short_cases() -> Vec<(Case, Kind)> {
 fn short_case(profile: &'static str) -> (Case, Kind) {
     let (kind, settings, length_s, points) =
         course_of(profile).unwrap_or((Kind::Healthy, json!({}), 40.0, vec![(0.0, 80.0)]));
-    let course = Course { length_s, points, think_s: None };
-    (Case { profile, settings, before: None, course, seed: SEED }, kind)
+    let course = Course { length_s, points, think_s: None, arrivals: Arrivals::Even };
+    (Case { profile, settings, before: None, course, shares_connections: false, seed: SEED }, kind)
 }
 
 /// The trouble, what brings it on soon, for how long, and arrivals a second from when on; `None` where there is none.

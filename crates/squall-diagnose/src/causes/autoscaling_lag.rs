@@ -3,7 +3,7 @@
 use super::episodes::{Episode, episodes, is_bad};
 use crate::bins::Bin;
 use crate::finding::{Confidence, Evidence, Finding, Kind};
-use crate::signals::{Role, first_growth, points};
+use crate::signals::{Role, became_more, in_role, weigh};
 use crate::stats::changes::stretches_beyond;
 use crate::stats::robust::{deviation, mean, median, ramp, ratio};
 use crate::view::View;
@@ -18,24 +18,36 @@ struct Lag {
     /// What was served in a second while there was too little, before and after it grew.
     levels: (f64, f64),
     recovered: bool,
+    ready: Vec<Ready>,
     score: f64,
 }
+
+/// Whether the number of instances grew is looked at from so long before there was too little until so long after that.
+const BEFORE_S: f64 = 15.0;
+const AFTER_S: f64 = 30.0;
+
+/// Who asks more often than the instruments look gets the same value again: usually they look every so often.
+const LOOKS_S: f64 = 15.0;
+const OFTEN_S: f64 = 3.0;
+
+/// Values that are further apart do not say when.
+const FAR_S: f64 = 20.0;
 
 pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let episodes = episodes(view, |bin| is_bad(view, bin));
     let lags = episodes.into_iter().filter_map(|episode| lag(view, episode));
     let lag = lags.max_by(|one, other| one.score.total_cmp(&other.score))?;
-    let told = points(&view.observed.signals, Role::Replicas);
-    let told_s = told.as_ref().and_then(|points| first_growth(points, lag.episode.from_s - 15.0));
-    let told_s = told_s.filter(|at| *at <= lag.episode.until_s + 30.0);
-    let mut score = lag.score;
-    if told.is_some() {
-        score = if told_s.is_some() { score + (1.0 - score) * 0.5 } else { score * 0.4 };
-    }
+    let Episode { from_s, until_s, slowest, unserved, .. } = lag.episode;
+    let signals = &view.observed.signals;
+    let says = became_more(signals, from_s - BEFORE_S, until_s + AFTER_S);
+    let score = weigh(lag.score, says, 0.5, 0.4);
     if score < 0.15 {
         return None;
     }
-    let Episode { from_s, until_s, slowest, unserved, .. } = lag.episode;
+    let told_s = in_role(signals, Role::Replicas)
+        .iter()
+        .filter_map(|series| Some(series.growths(from_s - BEFORE_S, until_s + AFTER_S).first()?.1))
+        .reduce(f64::min);
     let first = lag.first_event_s.map(|at| at - from_s);
     let mut evidence = Evidence::default()
         .with("slowest_over_calm", slowest)
@@ -59,6 +71,12 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     }
     if let Some(told_s) = told_s {
         evidence = evidence.with("replicas_grew_at_s", told_s);
+    }
+    if let Some(ready) = lag.ready.first().filter(|ready| ready.is_exact) {
+        evidence = evidence.with("more_were_ready_at_s", ready.by_s);
+    }
+    if says.abs() > 0.01 {
+        evidence = evidence.with("instruments_say", says);
     }
     let after = match (first, lag.recovered) {
         (Some(first), true) => format!(
@@ -96,12 +114,15 @@ fn lag(view: &View<'_>, episode: Episode) -> Option<Lag> {
     let stays = ratio(episode.demand_after, episode.demand);
     let recovered = episode.calm_after >= 2 && stays > 0.75;
     let ticks = episode.ticks(view);
-    let event = first_growth_of_capacity(view, &ticks);
+    let ready = ready(view, &episode);
+    let event = agreed(growths_of_capacity(view, &ticks), &ready);
     if !recovered && event.is_none() {
         return None;
     }
-    // Whatever merely has to warm up serves all that comes, and is slowest at once.
-    let queue = ramp(episode.slowest, 4.0, 8.0) * ramp(episode.slowest_at, 0.2, 0.4);
+    // Whatever merely has to warm up serves all that comes, and is slowest at once; a queue grows for a while.
+    let later =
+        ramp(episode.slowest_at, 0.2, 0.4).max(ramp(episode.slowest_at * episode.length_s(), 4.0, 8.0));
+    let queue = ramp(episode.slowest, 4.0, 8.0) * later;
     let backlog = short_of(view, &ticks).max(queue);
     let shape = ramp(episode.slowest_at, 0.02, 0.12).max(ramp(episode.unserved, 0.02, 0.06));
     let growth = event.as_ref().map_or(0.0, |event| {
@@ -123,21 +144,79 @@ fn lag(view: &View<'_>, episode: Episode) -> Option<Lag> {
         * (0.35 + 0.65 * backlog)
         * (0.45 + 0.55 * growth)
         * ramp(episode.length_s(), 3.0, 8.0);
-    let (first_event_s, between, levels) = match event {
-        Some(event) => (Some(event.at_s), event.between, event.levels),
-        None => (None, (0.0, 0.0), (0.0, 0.0)),
+    let levels = event.as_ref().map_or((0.0, 0.0), |event| event.levels);
+    let (first_event_s, between) = match (event, exact(&ready)) {
+        (Some(event), None) => (Some(event.at_s), event.between),
+        (Some(event), _) if fits(&event, &ready) => (Some(event.at_s), event.between),
+        (_, Some(Ready { after_s, by_s, .. })) => (Some(f64::midpoint(*after_s, *by_s)), (*after_s, *by_s)),
+        (None, None) => (None, (0.0, 0.0)),
     };
-    Some(Lag { episode, first_event_s, between, levels, recovered, score })
+    Some(Lag { episode, first_event_s, between, levels, recovered, ready, score })
 }
 
 struct Event {
     at_s: f64,
     between: (f64, f64),
     levels: (f64, f64),
+    /// Whether what is served says by itself that capacity grew.
+    is_clear: bool,
 }
 
-/// When what is served first grew to a new level, while there was too little.
-fn first_growth_of_capacity(view: &View<'_>, ticks: &std::ops::Range<usize>) -> Option<Event> {
+/// When instruments say that more served.
+#[derive(Debug, Clone, Copy)]
+struct Ready {
+    /// After that,
+    after_s: f64,
+    /// and by then.
+    by_s: f64,
+    /// Whether that says when it was, and not only that it may have been.
+    is_exact: bool,
+}
+
+/// When instruments say that more served, from when on there was too little.
+fn ready(view: &View<'_>, episode: &Episode) -> Vec<Ready> {
+    let (from_s, until_s) = (episode.from_s, episode.until_s + AFTER_S);
+    let all = in_role(&view.observed.signals, Role::Ready);
+    let growths = all.iter().flat_map(|series| {
+        // Whoever looked later does not know whether there were more already.
+        let first_s = series.points().first().map_or(from_s, |point| point.0);
+        let unseen = (first_s > from_s).then_some((f64::NEG_INFINITY, first_s));
+        let early_s = if series.apart_s() < OFTEN_S { LOOKS_S } else { 0.0 };
+        let growths = series.growths(from_s, until_s).into_iter();
+        unseen.into_iter().chain(growths.map(move |(after_s, by_s)| (after_s - early_s, by_s)))
+    });
+    let mut ready: Vec<Ready> = growths
+        .map(|(after_s, by_s)| Ready {
+            after_s: after_s.max(from_s),
+            by_s,
+            is_exact: by_s - after_s <= FAR_S,
+        })
+        .collect();
+    ready.sort_by(|one, other| one.by_s.total_cmp(&other.by_s));
+    ready
+}
+
+/// The first of these, if it says when that was.
+fn exact(ready: &[Ready]) -> Option<&Ready> {
+    ready.first().filter(|ready| ready.is_exact)
+}
+
+/// Whether instruments say that more served from then on; a second or two are within the error.
+fn fits(event: &Event, ready: &[Ready]) -> bool {
+    ready.iter().any(|ready| (ready.after_s - 2.0..=ready.by_s + 2.0).contains(&event.at_s))
+}
+
+/// The first event that instruments agree to, clear or not; if there is none, the first that is clear.
+fn agreed(mut events: Vec<Event>, ready: &[Ready]) -> Option<Event> {
+    let clear = events.iter().position(|event| event.is_clear);
+    let agreed = events.iter().position(|event| event.is_clear && fits(event, ready));
+    let first = exact(ready).map(std::slice::from_ref).unwrap_or_default();
+    let place = agreed.or_else(|| events.iter().position(|event| fits(event, first))).or(clear)?;
+    Some(events.swap_remove(place))
+}
+
+/// Whenever what is served grew to a new level, while there was too little.
+fn growths_of_capacity(view: &View<'_>, ticks: &std::ops::Range<usize>) -> Vec<Event> {
     let until = (ticks.end + 5).min(view.len());
     let served = &view.good[ticks.start..until];
     // What waits until it is given up leaves nothing served for long: counts vary all the same when there are any.
@@ -170,7 +249,7 @@ fn first_growth_of_capacity(view: &View<'_>, ticks: &std::ops::Range<usize>) -> 
         let later = (from + 8).min(view.len() - 1);
         view.in_flight[later] < 0.9 * view.in_flight[from.saturating_sub(1)]
     };
-    let pairs = parts.windows(2).filter(|pair| {
+    let is_clear = |pair: &[std::ops::Range<usize>]| {
         let (before, after) = (level(&pair[0]), level(&pair[1]));
         let error = noise / (pair[0].len().min(pair[1].len()) as f64).sqrt();
         let step = if before < 0.05 * most { 0.05 * most } else { (0.15 * (most - least)).min(0.2 * before) };
@@ -180,11 +259,16 @@ fn first_growth_of_capacity(view: &View<'_>, ticks: &std::ops::Range<usize>) -> 
             && is_short(&pair[0])
             && was_wanted(&pair[0], &pair[1])
             && (after > before * 1.15 || fewer_wait(&pair[1]))
-    });
-    let (before, after) = pairs.map(|pair| (pair[0].clone(), pair[1].clone())).next()?;
-    let levels = (level(&before), level(&after));
-    let at_s = since(view, served, after.start, levels) + view.at(ticks.start);
-    Some(Event { at_s, between: (at_s - view.step_s, at_s + view.step_s), levels })
+    };
+    let pairs = parts.windows(2).filter(|pair| level(&pair[1]) > level(&pair[0]));
+    pairs
+        .map(|pair| {
+            let levels = (level(&pair[0]), level(&pair[1]));
+            let at_s = since(view, served, pair[1].start, levels) + view.at(ticks.start);
+            let between = (at_s - view.step_s, at_s + view.step_s);
+            Event { at_s, between, levels, is_clear: is_clear(pair) }
+        })
+        .collect()
 }
 
 /// When what is served went from one level to another, in seconds from the first of the ticks: within the ticks around

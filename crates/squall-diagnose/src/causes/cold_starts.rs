@@ -8,7 +8,7 @@ mod kinds;
 mod requests;
 
 use crate::finding::{Confidence, Evidence, Finding, Kind};
-use crate::signals::{Role, points};
+use crate::signals::{Role, counted, weigh};
 use crate::stats::robust::{mean, ramp, ratio};
 use crate::view::View;
 use requests::{Requests, Waited};
@@ -22,13 +22,15 @@ const UNLIKE: f64 = 0.3;
 /// By so much another way to tell slow ones must be surer than the likeliest one.
 const MUCH_SURER: f64 = 0.15;
 
+/// Where connections say nothing, so many more may have waited.
+const MISSED: f64 = 0.2;
+
 pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let requests = Requests::of(view)?;
-    let (waited, mut score) = surest(view, &requests)?;
-    if let Some(inits) = points(&view.observed.signals, Role::Inits) {
-        let any = inits.iter().any(|(_, value)| *value > 0.0);
-        score = if any { score + (1.0 - score) * 0.5 } else { score * 0.4 };
-    }
+    let (waited, score) = surest(view, &requests)?;
+    let (begin_s, end_s) = view.span();
+    let says = counted(&view.observed.signals, Role::Starts, begin_s, end_s);
+    let score = weigh(score, says, 0.5, 0.4);
     if score < 0.1 {
         return None;
     }
@@ -46,7 +48,8 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
             interval.1
         ),
     };
-    let occasion = if requests.knows_connections {
+    let knows = requests.knows_connections;
+    let occasion = if knows {
         format!("{} of the connections that were made belong to them", super::percent(waited.matched))
     } else {
         "they came when more was under way than before".to_owned()
@@ -71,11 +74,12 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
             .with_interval("share", share, ((share - room).max(0.0), share + room))
             .with("added_latency_ms", waited.longer_us() / 1e3)
             .with("warm_ms", requests.usual_us() / 1e3)
-            .with("slow_share_with_new_connection", waited.slow.fresh)
+            .with("slow_share_with_new_connection", if knows { waited.slow.fresh } else { f64::NAN })
+            .with("slow_share_beyond_the_most_before", if knows { f64::NAN } else { waited.slow.fresh })
             .with("slow_share_while_concurrency_grew", waited.slow.grew)
             .with("slow_share_otherwise", waited.slow.level)
             .with("as_slow_at_level_load", requests.alike(&waited))
-            .with("new_connections_matched", waited.matched)
+            .with("new_connections_matched", if knows { waited.matched } else { f64::NAN })
             .with("log_likelihood_of_the_occasion", waited.gain)
             .refuted_by("as many slow requests at a load that has been the same for minutes, or no start of an instance in the platform's log"),
         advice: "Keep instances warm (provisioned concurrency, a minimum of instances) for the load that must be fast, and make starting shorter: a smaller package, less done at start.".to_owned(),
@@ -110,19 +114,28 @@ fn score(view: &View<'_>, requests: &Requests<'_>, waited: &Waited) -> f64 {
     // Where requests queue, they do at connections that were made late. Instances are slow from the first on, unless some ran
     // before; what is quite apart cannot be a queue.
     let apart = ramp(waited.certain, 0.93, 0.98) * ramp(ratio(alike, count), 0.1, 0.02);
-    let matched = ramp(waited.matched, 0.62, 0.88).max(apart * ramp(waited.matched, 0.4, 0.65));
+    let matched = ramp(waited.matched, 0.62, 0.88).max(apart * ramp(waited.matched, 0.3, 0.55));
     let occasion = if requests.knows_connections {
         ramp(slow.fresh, 0.15, 0.45)
             * matched
             * ramp(count * (1.0 - waited.reused), 1.2, 2.5)
             * ((1.0 - behind) * on_its_own + behind * behind_others)
     } else {
-        // That more is under way is known at the end of a second only: some come on no occasion.
-        let alone = ramp(ratio(slow.grew, otherwise), 2.0, 4.0)
-            * ramp(ratio(alike, count), 1.5, 0.8)
+        // That more is under way is known at the end of a second only: some come on no occasion. Where times differ much, as
+        // slow ones come at any time, but not as many.
+        let (times, more) = requests.beyond(waited);
+        let alone = ramp(times, 2.0, 4.0)
+            * ramp(ratio(more, count), 0.25, 0.5)
             * ramp(count / together, 2.5, 1.6)
             * ramp(count, 2.0, 4.0);
-        alone.max(0.8 * behind_others * ramp(ratio(alike, count), 0.8, 0.4))
+        // Each starts for one that has none, so there are about as many as were ever under way; and slow ones that are
+        // quite apart show that where some come at level load, too.
+        let one_each = ramp(ratio(count, together), 0.5, 0.8)
+            * ramp(ratio(count, together), 2.2, 1.6)
+            * ramp(slow.fresh, 0.35, 0.6)
+            * ramp(waited.certain, 0.9, 0.97)
+            * ramp(waited.gain, 8.0, 15.0);
+        alone.max(0.85 * one_each).max(0.8 * behind_others * ramp(ratio(alike, count), 0.8, 0.4))
     };
     let possible = ramp(count / together, 60.0, 40.0);
     // What takes the time may be the connection itself.
@@ -195,7 +208,10 @@ fn instances(view: &View<'_>, requests: &Requests<'_>, waited: &Waited) -> Insta
     match queue(requests, waited) {
         Queue::None => {
             let own = waited.count * (1.0 - waited.reused);
-            let interval = ((own - waited.error).max(0.0), (own + waited.error).max(waited.count));
+            // Where connections say nothing some come on no occasion that is seen, and are taken for usual ones.
+            let missed = if requests.knows_connections { 0.0 } else { MISSED * own };
+            let most = (own + waited.error + missed).max(waited.count);
+            let interval = ((own - waited.error).max(0.0), most);
             Instances { count: own, interval }
         }
         Queue::Likely => Instances { count: (busy * waited.count).sqrt().min(waited.count), interval },

@@ -2,9 +2,12 @@
 
 use super::turned_away::turned_away;
 use crate::finding::{Confidence, Evidence, Finding, Kind};
-use crate::signals::{Role, points, range};
-use crate::stats::robust::ramp;
+use crate::signals::{Role, counted, in_role, weigh};
+use crate::stats::robust::{ramp, ratio};
 use crate::view::View;
+
+/// Over so long platforms add up what they turned away.
+const ADDED_UP_S: f64 = 60.0;
 
 pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let found = turned_away(view)?;
@@ -12,15 +15,13 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
         return None;
     }
     let (from_s, until_s) = (view.at(found.first), view.at(found.last + 1));
-    let throttles = points(&view.observed.signals, Role::Throttles);
-    let told = throttles.and_then(|points| range(&points, from_s, until_s)).map(|(_, high)| high > 0.0);
     let seen = ramp(found.full.len() as f64, 2.0, 8.0);
     let score = found.by_number * (0.5 + 0.5 * seen);
-    let score = match told {
-        Some(true) => score + (1.0 - score) * 0.4,
-        Some(false) => score * 0.7,
-        None => score,
-    };
+    let signals = &view.observed.signals;
+    // What is added up by the minute stands at its begin.
+    let says = counted(signals, Role::Throttles, from_s - ADDED_UP_S, until_s);
+    let score = weigh(score, says, 0.4, 0.7);
+    let score = weigh(score, at_once(view, found.together, from_s, until_s), 0.3, 1.0);
     Some(Finding {
         kind: Kind::ConcurrencyThrottled,
         confidence: Confidence::new(score),
@@ -40,4 +41,16 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
             .refuted_by("the same throughput when responses take half as long: then it is a rate that is limited"),
         advice: "Raise the concurrency limit (reserved or account-wide), or make each request shorter: throughput is concurrency over duration.".to_owned(),
     })
+}
+
+/// From 0 to 1, how much the platform's own number of requests at a time was at most what is seen from here, while
+/// requests were turned away.
+fn at_once(view: &View<'_>, together: f64, from_s: f64, until_s: f64) -> f64 {
+    let all = in_role(&view.observed.signals, Role::Concurrency);
+    let near = all.iter().filter_map(|series| {
+        let (_, most) = series.range(from_s - ADDED_UP_S, until_s)?;
+        let apart = ratio((most - together).abs() - 1.0, together);
+        Some(series.covers(from_s, until_s) * ramp(apart, 0.25, 0.1))
+    });
+    near.fold(0.0, f64::max)
 }

@@ -4,6 +4,7 @@ use super::episodes::{is_bad, is_unserved};
 use crate::bins::Bin;
 use crate::finding::{Confidence, Evidence, Finding, Kind};
 use crate::observed::Class;
+use crate::signals::{Role, became_more, in_role, weigh};
 use crate::stats::bootstrap::interval;
 use crate::stats::hinge::{Hinge, hinge};
 use crate::stats::robust::{deviation, mean, median, quantile, ramp, ratio};
@@ -52,6 +53,13 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
         .count() as f64;
     let holds = ramp(ratio(recovered_under_load, at_limit.len() as f64), 0.3, 0.05);
     let score = 0.96 * evenness * beyond * followed * exceeded * ordered * holds * ramp(seen_s, 4.0, 15.0);
+    // As many instances as ever, or processors that cannot do more, make it surer. Instances that become more do not refute
+    // it: the limit may be what they share.
+    let signals = &view.observed.signals;
+    let as_many = -became_more(signals, first.from_s, last.until_s).min(0.0);
+    let busy = busy(view, first.from_s, last.until_s);
+    let score =
+        weigh(weigh(score, as_many.max(at_most(view, first.from_s, last.until_s)), 0.3, 1.0), busy, 0.3, 1.0);
     if score < 0.1 {
         return None;
     }
@@ -65,6 +73,9 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
         .with("errors_5xx", unavailable)
         .with("timeouts", view.total(Class::Timeout))
         .with("seconds_at_the_limit", seen_s);
+    if busy > 0.0 {
+        evidence = evidence.with("processors_at_their_most", busy);
+    }
     if let Some(fit) = fit {
         evidence = evidence
             .with("fit_slope_before", fit.before)
@@ -119,4 +130,32 @@ fn knee(view: &View<'_>, served: &[f64], fit: Option<&Hinge>) -> (f64, (f64, f64
         }
         _ => (level, ends),
     }
+}
+
+/// From 0 to 1, how much processors did all that they ever did throughout a stretch, and less at other times.
+fn busy(view: &View<'_>, from_s: f64, until_s: f64) -> f64 {
+    let all = in_role(&view.observed.signals, Role::Cpu);
+    let of = all.iter().filter_map(|series| {
+        // What is averaged over a minute comes to its height late.
+        let late_s = 60.0_f64.min((until_s - from_s) / 2.0);
+        let (_, most) = series.range(f64::NEG_INFINITY, f64::INFINITY)?;
+        let (least_there, _) = series.range(from_s + late_s, until_s)?;
+        let (least, _) = series.range(f64::NEG_INFINITY, from_s)?;
+        let even = ramp(ratio(least_there, most), 0.7, 0.88) * ramp(ratio(least, most), 0.9, 0.7);
+        Some(series.covers(from_s + late_s, until_s) * even)
+    });
+    of.fold(0.0, f64::max)
+}
+
+/// From 0 to 1, how much there were as many instances as may be throughout a stretch.
+fn at_most(view: &View<'_>, from_s: f64, until_s: f64) -> f64 {
+    let signals = &view.observed.signals;
+    let most = in_role(signals, Role::MostReplicas);
+    let most = most.iter().filter_map(|series| Some(series.range(from_s, until_s)?.1)).reduce(f64::min);
+    let fewest = in_role(signals, Role::Replicas);
+    let fewest = fewest
+        .iter()
+        .filter_map(|series| Some((series.range(from_s, until_s)?.0, series.covers(from_s, until_s))));
+    let Some(most) = most else { return 0.0 };
+    fewest.filter(|(fewest, _)| *fewest >= most).map(|(_, covered)| covered).fold(0.0, f64::max)
 }

@@ -6,7 +6,7 @@ use super::episodes::slow_from;
 use super::steady_degradation::longer_by;
 use crate::finding::{Confidence, Evidence, Finding, Kind};
 use crate::observed::Class;
-use crate::signals::{Role, first_growth, points};
+use crate::signals::{Role, counted, weigh};
 use crate::stats::robust::{deviation, mean, median, quantile, ramp, ratio};
 use crate::view::View;
 
@@ -74,11 +74,9 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
         * (0.3 + 0.7 * over)
         * ramp(share, 0.6, 0.35)
         * ramp(failed, 2.0, 8.0);
-    let restarts = points(&view.observed.signals, Role::Restarts);
-    if let Some(points) = restarts {
-        let grown = first_growth(&points, from_s).is_some();
-        score = if grown { score + (1.0 - score) * 0.5 } else { score * 0.6 };
-    }
+    // Pods that are replaced are new ones, and no restarts of the old.
+    let says = counted(&view.observed.signals, Role::Restarts, from_s, until_s);
+    score = weigh(score, says, 0.5, 0.8);
     if score < 0.1 {
         return None;
     }

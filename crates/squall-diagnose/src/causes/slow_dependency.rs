@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::bins::Bin;
 use crate::finding::{Confidence, Evidence, Finding, Kind};
-use crate::signals::{Role, points, range};
+use crate::signals::{Role, Series, in_role, weigh};
 use crate::stats::changes::stretches;
 use crate::stats::robust::{mean, median, quantile, ramp, ratio};
 use crate::stats::trend::trend;
@@ -45,15 +45,12 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let warms = if highest.start == 0 && tau < 0.0 { 0.5 } else { 1.0 };
     let mut score =
         warms * 0.95 * ramp(tail_growth, 1.5, 2.5) * ramp(apart, 1.6, 3.0) * grows * ramp(served, 0.2, 0.05);
-    if let Some(cpu) = points(&view.observed.signals, Role::Cpu) {
-        let (from_s, until_s) = view.span();
-        let flat = range(&cpu, from_s, until_s).is_some_and(|(low, high)| high < 1.5 * low.max(high * 0.05));
-        score = if flat { score + (1.0 - score) * 0.4 } else { score * 0.6 };
-    }
+    let (from_s, until_s) = (windows[highest.start].from_s, windows[highest.end - 1].until_s);
+    let told = told(view, from_s, until_s);
+    score = weigh(weigh(score, told.processors, 0.4, 0.5), told.called, 0.5, 0.6);
     if score < 0.1 {
         return None;
     }
-    let (from_s, until_s) = (windows[highest.start].from_s, windows[highest.end - 1].until_s);
     let which = endpoints(view, from_s, until_s);
     let rare = slowest(view.bins.iter().map(|bin| bin.answered).sum()) > 0.98;
     Some(Finding {
@@ -78,6 +75,61 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
             .refuted_by("processors that are busy at the same time, or a dependency whose own times did not change"),
         advice: "Trace the slowest requests into what they call, and give that call a time-out and a fallback; the report lists the slowest requests with their times.".to_owned(),
     })
+}
+
+/// What instruments say of a stretch in which the tail is slow, from -1, which is against a dependency, to 1.
+struct Told {
+    /// Processors that do no more for each request than at other times, and that nobody else took.
+    processors: f64,
+    /// What is called takes longer.
+    called: f64,
+}
+
+fn told(view: &View<'_>, from_s: f64, until_s: f64) -> Told {
+    let signals = &view.observed.signals;
+    let per_request = |series: &Series| -> Vec<(f64, f64)> {
+        let points = series.points().iter().filter_map(|(t, busy)| {
+            let served = served(view, t - AVERAGED_S, *t);
+            (served > 0.0).then(|| (*t, busy / served))
+        });
+        points.collect()
+    };
+    // Where others take the processors, it is not what is called.
+    let stolen = in_role(signals, Role::Stolen).into_iter().filter_map(|series| {
+        let (_, most) = series.range(from_s, until_s)?;
+        Some(series.covers(from_s, until_s) * ramp(most, 0.05, 0.2))
+    });
+    let stolen = stolen.fold(0.0, f64::max);
+    // A stretch that covers the whole run can be compared with nothing.
+    let growth = |points: &[(f64, f64)]| {
+        let of = |there: bool| -> Vec<f64> {
+            let fits = |t: f64| (from_s..=until_s).contains(&t) == there;
+            points.iter().filter(|(t, _)| fits(*t)).map(|(_, value)| *value).collect()
+        };
+        let (there, elsewhere) = (of(true), of(false));
+        (there.len() >= 2 && elsewhere.len() >= 2).then(|| ratio(median(&there), median(&elsewhere)))
+    };
+    let strongest = |says: f64, other: f64| if other.abs() > f64::abs(says) { other } else { says };
+    let processors = in_role(signals, Role::Cpu).into_iter().filter_map(|series| {
+        let growth = growth(&per_request(&series))?;
+        Some(series.covers(from_s, until_s) * (1.0 - 2.0 * ramp(growth, 1.25, 1.8)))
+    });
+    let called = in_role(signals, Role::Dependency).into_iter().filter_map(|series| {
+        let growth = growth(series.points())?;
+        Some(series.covers(from_s, until_s) * (ramp(growth, 1.1, 1.5) - ramp(growth, 1.1, 1.0)))
+    });
+    let processors = if stolen > 0.0 { -stolen } else { processors.fold(0.0, strongest) };
+    Told { processors, called: called.fold(0.0, f64::max) }
+}
+
+/// Over so long processors are usually averaged.
+const AVERAGED_S: f64 = 60.0;
+
+/// What was served in a second, on average from one instant to another.
+fn served(view: &View<'_>, from_s: f64, until_s: f64) -> f64 {
+    let ticks = view.observed.ticks.iter().zip(&view.good);
+    let within = ticks.filter(|(tick, _)| tick.t_s >= from_s && tick.t_s < until_s);
+    mean(&within.map(|(_, good)| *good).collect::<Vec<_>>())
 }
 
 /// A stretch with enough requests to say where one in a hundred is.

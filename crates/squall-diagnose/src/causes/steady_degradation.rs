@@ -17,6 +17,10 @@ struct Course {
     score: f64,
 }
 
+/// From so many times as long on it may be a queue that grows, and from so many on it is one.
+const MAY_QUEUE: f64 = 5.0;
+const QUEUES: f64 = 10.0;
+
 fn course(view: &View<'_>) -> Option<Course> {
     // Only where load is as it mostly is: what follows load is no degradation.
     let demand: Vec<f64> = view.bins.iter().map(|bin| bin.demand).collect();
@@ -39,7 +43,10 @@ fn course(view: &View<'_>) -> Option<Course> {
     let levels = [level(0..third), level(third..2 * third), level(2 * third..points.len())];
     let rises = [levels[1] - levels[0], levels[2] - levels[1]];
     let even = ramp(rises[0].min(rises[1]) / (levels[2] - levels[0]).max(1e-9), 0.02, 0.2);
-    let score = ramp(growth, 0.12, 0.35) * ramp(trend.tau, 0.25, 0.5) * even * ramp(length_s, 20.0, 60.0);
+    // What takes many times as long as when all is calm waits in a queue, of which too much is asked.
+    let no_queue = ramp(levels[2] - view.calm.p50.max(1.0).ln(), QUEUES.ln(), MAY_QUEUE.ln());
+    let score =
+        no_queue * ramp(growth, 0.12, 0.35) * ramp(trend.tau, 0.25, 0.5) * even * ramp(length_s, 20.0, 60.0);
     Some(Course { trend, from_s: first.0, until_s: last.0, levels: (levels[0], levels[2]), score })
 }
 

@@ -148,9 +148,28 @@ fn burst(view: &View<'_>, admitted: &[f64], level: f64, endpoints: &[usize]) -> 
         burst += level * response.mean_us().unwrap_or(0.0) / 1e6;
     }
     if burst > 0.0 && !idle {
-        burst += unseen(admitted, level, since) * view.step_s;
+        let within = |tick: usize| above(admitted, level, tick) - (admitted[tick] - level).max(0.0);
+        let chance = chance_in_arrivals(view);
+        let inside = within(since - 1) + within(since);
+        burst += (unseen(admitted, level, since) + inside.max(inside * (1.0 - chance))) * view.step_s;
     }
     (burst, (until - since) as f64 * view.step_s)
+}
+
+/// How much of what was let through in a tick was above the level while it was above it, where load grows in it: halfway
+/// between what a step in the tick and what a straight line through its neighbours would make of it.
+fn above(admitted: &[f64], level: f64, tick: usize) -> f64 {
+    let now = admitted[tick];
+    let before = tick.checked_sub(1).map_or(now, |before| admitted[before]);
+    let after = admitted.get(tick + 1).copied().unwrap_or(now);
+    if before >= level || after <= level {
+        return (now - level).max(0.0);
+    }
+    let step = ratio(now - before, after - before).clamp(0.0, 1.0) * (after - level);
+    let (begin, end) = (f64::midpoint(before, now) - level, f64::midpoint(now, after) - level);
+    let line =
+        if begin >= 0.0 || end <= 0.0 { (now - level).max(0.0) } else { end * end / (end - begin) / 2.0 };
+    f64::midpoint(step, line)
 }
 
 /// How much lower the sum was within a tick than at its end, where it was lowest: of a walk at random that is looked at in
@@ -195,7 +214,15 @@ fn likelier(view: &View<'_>, found: &TurnedAway, away: &[f64]) -> f64 {
             takes_s: takes_us / 1e6,
         }
     });
-    number_over_bucket(&stretches.collect::<Vec<_>>(), found.level)
+    number_over_bucket(&stretches.collect::<Vec<_>>(), found.level, chance_in_arrivals(view))
+}
+
+/// How much chance there is in when arrivals come: the variance of their changes from tick to tick over what it is when they
+/// come at random, 1 at most.
+fn chance_in_arrivals(view: &View<'_>) -> f64 {
+    let scheduled: Vec<f64> = view.observed.ticks.iter().map(|tick| tick.scheduled).collect();
+    let step = noise(&scheduled);
+    ratio(step * step, mean(&scheduled)).min(1.0)
 }
 
 /// How sure it is that a rate decides, and that a number at a time does.
@@ -217,8 +244,10 @@ fn decide(view: &View<'_>, found: &TurnedAway, away: &[f64]) -> (f64, f64) {
         0.55 * no_burst.max(gradual).max(0.9 * against) + 0.45 * against.max(ceiling(view, found, away));
     let by_number = number * (1.0 - burst) * (1.0 - 0.8 * even);
     let by_rate = burst.max(0.5 + 0.4 * even).min(1.0 - by_number);
-    // How many were turned away when says most.
-    let told = ramp(found.likelier.abs(), 15.0, 60.0);
+    // How many were turned away when says most, but little where arrivals are even: then both models turn nearly the same
+    // away, and neither is exact.
+    let even_arrivals = 1.0 - chance_in_arrivals(view);
+    let told = ramp(found.likelier.abs(), 15.0 + 45.0 * even_arrivals, 60.0 + 120.0 * even_arrivals);
     if found.likelier > 0.0 {
         let by_number = by_number.max(by_number + (0.9 - by_number) * told);
         (by_rate.min(1.0 - by_number), by_number)

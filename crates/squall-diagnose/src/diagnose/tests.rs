@@ -1,3 +1,6 @@
+mod failing;
+mod telemetry;
+
 use squall_metrics::Outcome;
 
 use super::*;
@@ -303,6 +306,45 @@ fn slow_requests_that_have_nothing_to_do_with_instances_are_no_cold_starts() {
     }
 }
 
+/// The same over a few connections that all share.
+fn shared(seed: u64, rate: impl Fn(f64) -> f64, warm: (f64, f64), cold: (f64, f64)) -> (Observed, f64) {
+    let (mut observed, started) = function(seed, rate, warm, cold);
+    let calls = observed.ticks.iter_mut().flat_map(|tick| &mut tick.calls);
+    calls.for_each(|calls| calls.new_connections = 0.0);
+    (observed, started)
+}
+
+#[test]
+fn cold_starts_are_told_where_connections_are_shared() {
+    let found = (0..8).filter(|seed| {
+        let (observed, started) = shared(*seed, steps(60.0), (0.12, 0.2), (0.45, 0.2));
+        let first = diagnose(&observed).remove(0);
+        let is_sure = first.kind == Kind::ColdStarts && first.confidence.share() >= Confidence::MEDIUM;
+        if is_sure {
+            let count = first.evidence.number("count").unwrap();
+            assert!((count / started - 1.0).abs() <= 0.1, "{seed}: {count} instead of {started}");
+            assert_eq!(first.evidence.number("slow_share_with_new_connection"), None);
+        }
+        is_sure
+    });
+    assert!(found.count() >= 7);
+}
+
+#[test]
+fn a_long_tail_is_no_cold_start_where_connections_are_shared() {
+    for seed in 0..6 {
+        for share in [0.002, 0.005, 0.02] {
+            let observed = run(seed, 150.0, steps(60.0), |_, _, chance| {
+                let slow = if chance.uniform() < share { around(0.5, 0.2, chance) } else { 0.0 };
+                ok(around(0.12, 0.2, chance) + slow)
+            });
+            let named = named(&observed);
+            let cold = named.iter().find(|(kind, _)| *kind == Kind::ColdStarts);
+            assert!(cold.is_none_or(|(_, share)| *share < Confidence::MEDIUM), "{seed} {share}: {named:?}");
+        }
+    }
+}
+
 #[test]
 fn a_tail_that_grows_is_a_dependency() {
     for seed in 0..3 {
@@ -366,6 +408,22 @@ fn what_becomes_slower_under_the_same_load_is_told() {
         let found = check(&observed, Kind::SteadyDegradation);
         let growth = found.evidence.number("growth_per_minute").unwrap();
         assert!((growth - 0.19).abs() < 0.04, "{growth}");
+    }
+}
+
+#[test]
+fn a_queue_that_grows_for_too_much_is_asked_is_no_degradation() {
+    for seed in 0..3 {
+        let mut servers = Servers::new(4);
+        let observed = run(
+            seed,
+            180.0,
+            |at_s| if at_s < 60.0 { 20.0 } else { 43.0 },
+            |at_s, _, chance| ok(servers.serve(at_s, around(0.1, 0.1, chance), 1e6).unwrap_or(0.0)),
+        );
+        let found = named(&observed);
+        let degrades = found.iter().find(|(kind, _)| *kind == Kind::SteadyDegradation);
+        assert!(degrades.is_none_or(|(_, share)| *share < Confidence::MEDIUM), "{seed}: {found:?}");
     }
 }
 

@@ -33,8 +33,11 @@ pub(super) struct Requests<'a> {
     usual: Vec<Usual>,
     groups: Vec<Group>,
     growing: Vec<bool>,
-    /// Whether connections say anything: some were made, and not for every request.
+    /// Whether connections say anything: some were made, and not for every request, and not shared.
     pub knows_connections: bool,
+    /// Where they say nothing: how many requests in each tick would have needed one, which are as many as were under way
+    /// beyond the most before.
+    needed: Vec<f64>,
     /// So many of them made one at most.
     pub connections: f64,
     /// How many made one in each tick in which none failed.
@@ -87,6 +90,8 @@ impl<'a> Requests<'a> {
         };
         let made: f64 = calls().map(|calls| calls.new_connections).sum();
         let all: f64 = calls().map(Calls::requests).sum();
+        // Where requests share connections there are fewer of those than of requests under way.
+        let together = view.in_flight.iter().copied().fold(0.0, f64::max);
         // Those that were turned away make connections, too, and say nothing of instances.
         let made_in = |tick: &Tick| -> f64 {
             let calls = || busiest.iter().filter_map(|(index, _)| tick.calls.get(*index));
@@ -100,7 +105,8 @@ impl<'a> Requests<'a> {
             usual: Vec::new(),
             groups: Vec::new(),
             growing: growing(view),
-            knows_connections: made >= 2.5 && made < 0.3 * all,
+            needed: needed(view),
+            knows_connections: made >= 2.5 && made < 0.3 * all && made >= 0.7 * together,
             connections: calls().map(|calls| calls.new_connections.min(calls.response.count() as f64)).sum(),
             made: made_by_tick,
         };
@@ -127,6 +133,21 @@ impl<'a> Requests<'a> {
     /// By how much they usually differ, in microseconds.
     pub(super) fn usual_deviation_us(&self) -> f64 {
         mean(&self.usual.iter().map(|usual| usual.median.exp() * usual.deviation).collect::<Vec<_>>())
+    }
+
+    /// How many times as many are as slow as those that waited while more was under way than before as otherwise, by share;
+    /// and how many more of them there are than otherwise.
+    pub(super) fn beyond(&self, waited: &Waited) -> (f64, f64) {
+        let (mut slow, mut all) = ([0.0; 2], [0.0; 2]);
+        for group in &self.groups {
+            let place = usize::from(group.is_at_level());
+            let longer = group.us - self.usual[group.endpoint].median.exp();
+            let is_slow = longer > 0.0 && longer.ln() > waited.slow.mean - 0.5 * waited.slow.deviation;
+            all[place] += group.count;
+            slow[place] += if is_slow { group.count } else { 0.0 };
+        }
+        let otherwise = ratio(slow[1].max(0.5), all[1]);
+        (ratio(ratio(slow[0], all[0]), otherwise), slow[0] - otherwise * all[0])
     }
 
     /// How many came on no occasion to start an instance.
@@ -231,20 +252,24 @@ impl<'a> Requests<'a> {
             pairs.into_iter().map(|(us, count)| (us as f64, count)).collect::<Vec<_>>()
         };
         let enough = |pairs: &Vec<(f64, f64)>| pairs.iter().map(|pair| pair.1).sum::<f64>() >= ENOUGH;
-        let reused = |calls: &Calls| self.fresh(calls) <= 0.0;
-        let level = of(&|tick, calls| !self.growing[tick] && reused(calls));
-        let pairs = Some(level).filter(enough).or_else(|| Some(of(&|_, calls| reused(calls))).filter(enough));
+        let reused = |tick: usize, calls: &Calls| self.fresh(tick, calls) <= 0.0;
+        let level = of(&|tick, calls| !self.growing[tick] && reused(tick, calls));
+        let pairs = Some(level).filter(enough).or_else(|| Some(of(&reused)).filter(enough));
         Usual::of(&pairs.unwrap_or_else(|| of(&|_, _| true)))
     }
 
-    /// Which share of requests made a connection, if that says anything.
-    fn fresh(&self, calls: &Calls) -> f64 {
-        let share = ratio(calls.new_connections, calls.requests()).clamp(0.0, 1.0);
-        if self.knows_connections { share } else { 0.0 }
+    /// Which share of requests made a connection, or would have needed one if that says nothing.
+    fn fresh(&self, tick: usize, calls: &Calls) -> f64 {
+        let share = if self.knows_connections {
+            ratio(calls.new_connections, calls.requests())
+        } else {
+            ratio(self.needed[tick], self.view.done[tick] * self.view.step_s)
+        };
+        share.clamp(0.0, 1.0)
     }
 
     fn groups_of(&self, tick: usize, place: usize, calls: &Calls) -> impl Iterator<Item = Group> {
-        let (fresh, grew) = (self.fresh(calls), self.growing[tick]);
+        let (fresh, grew) = (self.fresh(tick, calls), self.growing[tick]);
         let buckets = calls.response.buckets().filter(|(us, _)| *us > 0);
         buckets.map(move |(us, count)| Group {
             endpoint: place,
@@ -307,6 +332,19 @@ fn growing(view: &View<'_>) -> Vec<bool> {
         }
     }
     growing
+}
+
+/// By how many more were under way than ever before, as those end about then.
+fn needed(view: &View<'_>) -> Vec<f64> {
+    let (mut highest, mut needed) = (0.0_f64, vec![0.0; view.len()]);
+    for (tick, now) in view.in_flight.iter().enumerate() {
+        let more = (now - highest).max(0.0);
+        highest = highest.max(*now);
+        let soon = tick..(tick + 3).min(view.len());
+        let each = ratio(more, soon.len() as f64);
+        needed[soon].iter_mut().for_each(|needed| *needed += each);
+    }
+    needed
 }
 
 #[cfg(test)]

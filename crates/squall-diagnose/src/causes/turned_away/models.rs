@@ -21,19 +21,22 @@ pub(super) struct Stretch {
 }
 
 /// By how much a number at a time explains better than a bucket how many were turned away when, as the natural logarithm of
-/// likelihoods; negative if a bucket does.
-pub(super) fn number_over_bucket(stretches: &[Stretch], refill_per_s: f64) -> f64 {
-    let number = by_number(stretches);
+/// likelihoods; negative if a bucket does. `chance` is how much chance there is in arrivals, from 0 for even ones to 1 for
+/// those at random.
+pub(super) fn number_over_bucket(stretches: &[Stretch], refill_per_s: f64, chance: f64) -> f64 {
+    let number = by_number(stretches, chance);
     let bucket = by_bucket(stretches, refill_per_s);
     if number.is_finite() && bucket.is_finite() { number - bucket } else { 0.0 }
 }
 
-/// The best of any number at a time.
-fn by_number(stretches: &[Stretch]) -> f64 {
+/// The best of any number at a time. Even arrivals find one free until there are too many of them; of those at random some
+/// find none at any load.
+fn by_number(stretches: &[Stretch], chance: f64) -> f64 {
     let of = |servers: u32| {
         likelihood(stretches.iter().map(|stretch| {
             let load = stretch.requests / stretch.length_s * stretch.takes_s;
-            (stretch, erlang::turned_away(load, servers))
+            let even = (1.0 - f64::from(servers) / load).max(0.0);
+            (stretch, even + (erlang::turned_away(load, servers) - even) * chance)
         }))
     };
     // As the number grows it becomes likelier and then less likely.
@@ -93,15 +96,22 @@ mod tests {
     #[test]
     fn each_model_explains_what_it_makes() {
         let by_number = stretches(|per_s| erlang::turned_away(per_s * 0.12, 3));
-        assert!(number_over_bucket(&by_number, 17.0) > 50.0);
+        assert!(number_over_bucket(&by_number, 17.0, 1.0) > 50.0);
         let by_bucket = stretches(|per_s| (1.0 - 30.0 / per_s).max(0.0));
-        assert!(number_over_bucket(&by_bucket, 30.0) < -50.0);
+        assert!(number_over_bucket(&by_bucket, 30.0, 1.0) < -50.0);
+    }
+
+    #[test]
+    fn even_arrivals_find_one_free_until_there_are_too_many() {
+        let by_number = stretches(|per_s| (1.0 - 3.0 / (per_s * 0.12)).max(0.0));
+        assert!(number_over_bucket(&by_number, 25.0, 1.0) < -50.0);
+        assert!(number_over_bucket(&by_number, 25.0, 0.0).abs() < 10.0, "nothing tells");
     }
 
     #[test]
     fn nothing_speaks_for_neither() {
-        assert!(number_over_bucket(&[], 10.0).abs() < 1e-9);
+        assert!(number_over_bucket(&[], 10.0, 1.0).abs() < 1e-9);
         let none = Stretch { length_s: 5.0, requests: 0.0, turned_away: 0.0, takes_s: f64::NAN };
-        assert!(number_over_bucket(&[none; 5], f64::NAN).abs() < 1e-9);
+        assert!(number_over_bucket(&[none; 5], f64::NAN, 0.0).abs() < 1e-9);
     }
 }
