@@ -203,9 +203,14 @@ fn end_in_round(mut child: Child, round: usize, name: &str) -> Ran {
 
 /// What is told until a round has begun, and whoever tells the rest.
 fn until_round(child: &mut Child, round: usize) -> (String, BufReader<ChildStderr>) {
+    until_told(child, &format!("round {round}:"))
+}
+
+/// The same of whatever is told.
+fn until_told(child: &mut Child, what: &str) -> (String, BufReader<ChildStderr>) {
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut told = String::new();
-    while !told.contains(&format!("round {round}:")) {
+    while !told.contains(what) {
         assert!(stderr.read_line(&mut told).unwrap() > 0, "{told}");
     }
     (told, stderr)

@@ -377,13 +377,16 @@ pub(crate) const TAINTED_NOTE: &str = "* The generators, not the service, set th
 fn rounds(result: &ProbeResult) -> Vec<String> {
     let left_out = result.rounds.len().saturating_sub(MAX_ROUNDS_SHOWN);
     let shown = &result.rounds[left_out..];
+    let (head, rows) = round_table(shown);
+    // What columns that are left out leave is for what rounds were for.
+    let longest = rows.iter().filter_map(|cells| cells.first()).map(|purpose| purpose.chars().count()).max();
+    let width = longest.unwrap_or(0).min(94_usize.saturating_sub(8 * head.len())).max(30);
     let row = |cells: &[&str]| {
         let [purpose, pause, numbers @ ..] = cells else { return String::new() };
-        let purpose: String = purpose.chars().take(30).collect();
+        let purpose: String = purpose.chars().take(width).collect();
         let numbers: String = numbers.iter().map(|cell| format!(" {cell:>7}")).collect();
-        format!(" {purpose:<30} {pause:>7}{numbers}")
+        format!(" {purpose:<width$} {pause:>7}{numbers}")
     };
-    let (head, rows) = round_table(shown);
     let mut lines = vec![row(&head)];
     if left_out > 0 {
         lines.push(format!(" … {left_out} rounds before these are in probe.json"));

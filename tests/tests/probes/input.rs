@@ -1,5 +1,7 @@
 //! What a probe says of services and machines that do not tell what it asks.
 
+#![expect(clippy::disallowed_methods, reason = "a real process is waited for by a real clock")]
+
 use std::process::{Command, Stdio};
 use std::time::Duration;
 

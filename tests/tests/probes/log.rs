@@ -1,13 +1,10 @@
 //! Cold starts, beside what the function's own log says of them.
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
-
 use serde_json::{Value, json};
 use squall_tests::Ran;
 use squall_tests::aws::{Aws, number};
 
-use super::{COLD, answered, folder, host, url};
+use super::{COLD, answered, ended, folder, host, signal, until_told, url};
 
 /// Which part of what a cold start takes is the function's own start, and how long the function works.
 const INIT: f64 = 0.7;
@@ -91,17 +88,11 @@ fn true_init_times_are_read_once_they_are_in_the_log() {
     let service = host("lambda", 7, &settings);
     let url = url(&service);
     let asked = ["probe", "cold-start", &url, "--lambda", "checkout", "--output", "json"];
-    let mut command = aws.command(&[&asked[..], &COLD].concat());
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut told = String::new();
-    while !told.contains("reading log group `/aws/lambda/checkout`") {
-        assert!(stderr.read_line(&mut told).unwrap() > 0, "{told}");
-    }
+    let mut child = aws.spawn(&[&asked[..], &COLD].concat());
+    let told = until_told(&mut child, "reading log group `/aws/lambda/checkout`");
     // What a function writes is there a while after all was sent.
     let inits = write_log(&aws, &service);
-    told.extend(stderr.lines().map(|line| line.unwrap() + "\n"));
-    let ran = Ran { stderr: told, ..Ran::from(child.wait_with_output().unwrap()) };
+    let ran = ended(child, told);
     let result = answered(&ran);
     assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
     let log = &result["answer"]["log"];
@@ -161,6 +152,14 @@ fn a_log_that_cannot_be_read_fails_no_probe() {
     let late = check(&["--lambda", "checkout", "--log-wait", "6s"], &[], &["have no report in the log"]);
     assert_eq!(number(&late["answer"]["log"], "/invocations"), 0);
     assert_eq!(late["answer"]["log"]["init_ms"], Value::Null);
+    // Who does not want to wait for it has the rest at once.
+    let asked = ["probe", "cold-start", &url, "--output", "json", "--lambda", "checkout", "--log-wait", "1h"];
+    let mut child = aws.spawn(&[&asked[..], &SHORTEST].concat());
+    let told = until_told(&mut child, "reading log group");
+    signal(&child, "-INT");
+    let ran = ended(child, told);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(answered(&ran)["warnings"].to_string().contains("have no report in the log"));
 }
 
 #[test]
