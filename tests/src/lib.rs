@@ -6,9 +6,11 @@ pub mod aws;
 pub mod browser;
 pub mod diagnosis;
 pub mod fire;
+pub mod probes;
 pub mod proxy;
 pub mod python;
 pub mod script;
+pub mod served;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -4,11 +4,13 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use squall_target::Host;
+use squall_target::service::Profile;
 use squall_tests::{Place, target};
 
 #[test]
@@ -180,4 +182,24 @@ fn tls_is_spoken_to_whom_the_roots_vouch_for_and_to_nobody_else() {
     assert_eq!(run("localhost", "platform", "trusted"), serde_json::json!({ "200": 10 }));
     assert_eq!(run("localhost", "built_in", "untrusted"), serde_json::json!({ "tls": 10 }));
     assert_eq!(run("127.0.0.1", "platform", "wrong-host"), serde_json::json!({ "tls": 10 }));
+}
+
+#[test]
+fn generators_connect_from_the_addresses_that_are_given_in_turn() {
+    let place = Place::new();
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let settings = json!({ "per": "address", "burst": 1, "refill_per_s": 0 });
+    let gateway = Host::start(any, Profile::named("gateway").unwrap(), 1, &settings).unwrap();
+    let url = format!("http://{}/", gateway.address());
+    let load = ["run", &url, "--rate", "60", "--duration", "1s", "--generators", "3", "--out", "out"];
+    let ran = place.run(&[&load[..], &["--local-ips", "127.0.0.5,127.0.0.8/30"]].concat());
+    assert!(place.path().join("out").exists(), "{}", ran.stderr);
+    let result = place.result("out");
+    let generators = result["generators"].as_array().unwrap();
+    let mut sources: Vec<&str> = generators.iter().filter_map(|own| own["source_ip"].as_str()).collect();
+    sources.sort_unstable();
+    assert_eq!(sources, ["127.0.0.10", "127.0.0.5", "127.0.0.9"]);
+    let truth = gateway.truth();
+    assert_eq!(truth.numbers["buckets"], 3);
+    assert_eq!(truth.numbers["passed"], 3, "one for each address");
 }

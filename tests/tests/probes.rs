@@ -7,11 +7,13 @@ use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command};
+use std::thread;
 
 use serde_json::{Value, json};
 use squall_target::Host;
 use squall_target::service::Profile;
 use squall_tests::aws::{Aws, number};
+use squall_tests::probes::{Case, Question};
 use squall_tests::{Place, Ran};
 
 #[path = "probes/input.rs"]
@@ -125,29 +127,29 @@ fn capacity_of_a_plan_is_that_of_its_iterations() {
     check_near(&result, "capacity_per_s", 100.0, 0.1);
 }
 
-#[test]
-fn the_limit_of_a_gateway_is_found() {
-    let place = Place::new();
-    let service = host("gateway", 5, &json!({ "burst": 20, "refill_per_s": 15, "work_ms": 5 }));
-    let url = url(&service);
-    let (ran, result) = probe(&place, &[&["throttle", &url], &LIMIT[..]].concat());
-    assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
-    check_near(&result, "refill_per_s", 15.0, 0.07);
-    check_near(&result, "burst", 20.0, 0.12);
+/// Asks three services whose parameters are drawn from seeds.
+fn ask_three(question: Question) {
+    let asked = [0, 1, 2].map(|seed| thread::spawn(move || Case::of(question, seed).ask()));
+    let rows = asked.map(|row| row.join().unwrap());
+    rows.iter().for_each(|row| println!("{row}"));
+    let wrong: Vec<String> =
+        rows.iter().filter(|row| !row.is_right()).map(|row| format!("{row}\n{}", row.told())).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
 #[test]
-fn cold_starts_and_how_long_instances_are_kept_are_found() {
-    let place = Place::new();
-    // Starts are not made slower by each other, so that it is known what they add.
-    let settings = json!({ "keep_alive_s": 5, "work_ms": 100, "concurrency": 100, "crowd_ms": 0 });
-    let service = host("lambda", 7, &settings);
-    let url = url(&service);
-    let (ran, result) = probe(&place, &[&["cold-start", &url], &COLD[..]].concat());
-    assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
-    check_near(&result, "keep_alive_s", 5.0, 0.1);
-    check_near(&result, "added_ms", 430.0, 0.1);
-    assert_eq!(result["answer"]["queueing"], "none", "{:#}", result["answer"]);
+fn the_capacity_of_three_services_is_found() {
+    ask_three(Question::Capacity);
+}
+
+#[test]
+fn the_limits_of_three_gateways_are_found_with_who_shares_them() {
+    ask_three(Question::Throttle);
+}
+
+#[test]
+fn cold_starts_of_functions_with_three_policies_are_found() {
+    ask_three(Question::ColdStart);
 }
 
 #[test]
@@ -269,9 +271,17 @@ fn wrong_settings_are_told_before_anything_is_sent() {
     check(&["throttle", "http://127.0.0.1:1/", "--max-cost", "1"], "--backend aws");
     check(&["resume", "nothing"], ".squall/probes");
     check(&["capacity", "http://169.254.169.254/"], "169.254.169.254");
+    let url = "http://127.0.0.1:1/";
+    check(&["throttle", url, "--local-ips", "127.0.0.300"], "10.0.0.0/28");
+    check(
+        &["throttle", url, "--local-ips", "127.0.0.2,192.0.2.1"],
+        "`192.0.2.1` is no address of this machine",
+    );
+    check(&["throttle", url, "--local-ips", "127.0.0.2", "--backend", "aws"], "leave out --local-ips");
+    check(&["throttle", "http://[::1]:1/", "--local-ips", "127.0.0.2"], "give --local-ips of IPv6");
     assert!(
         !place.path().join(".squall/probes").exists()
-            || fs::read_dir(place.path().join(".squall/probes")).unwrap().count() <= 1
+            || fs::read_dir(place.path().join(".squall/probes")).unwrap().count() <= 2
     );
 }
 

@@ -3,14 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::process::{Child, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 use squall_target::service::Kind;
 use squall_tests::diagnosis::{Case, short_cases};
+use squall_tests::served::Served;
 use squall_tests::{Place, Ran};
 
 /// So many go on at the same time: they wait for most of it.
@@ -19,45 +17,6 @@ const AT_ONCE: usize = 8;
 /// A run whose generator did not get its processor says that first, and is made again, once. If it does not get it then
 /// either, what is said next is of the target.
 const SATURATED: &str = "generator_saturated";
-
-/// The real command as a target. It is ended when this is dropped.
-struct Target {
-    child: Child,
-    /// Its host and port.
-    address: String,
-}
-
-impl Target {
-    fn start(place: &Place, case: &Case) -> Self {
-        let seed = case.seed.to_string();
-        let own = ["target", "--listen", "127.0.0.1:0", "--profile", case.profile, "--seed", &seed];
-        let settings = case.settings.as_object().into_iter().flatten();
-        let settings: Vec<String> = settings.map(|(key, value)| format!("{key}={value}")).collect();
-        let settings = settings.iter().flat_map(|setting| ["--set", setting]);
-        let arguments: Vec<&str> = own.into_iter().chain(settings).collect();
-        let mut child = place.command(&arguments).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("http://").unwrap().to_owned();
-        Self { child, address }
-    }
-
-    /// What is wrong with it, as it knows itself.
-    fn truth(&self) -> Value {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.write_all(b"GET /truth HTTP/1.0\r\nHost: a\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
-    }
-}
-
-impl Drop for Target {
-    fn drop(&mut self) {
-        // Whoever has ended need not be ended.
-        let _ = self.child.kill().and_then(|()| self.child.wait());
-    }
-}
 
 /// A plan that asks for what the case asks for.
 fn plan(case: &Case, address: &str) -> String {
@@ -95,8 +54,8 @@ fn kinds(of: &Value) -> impl Iterator<Item = &str> {
 /// The command's run, its result, and the truth.
 fn run(case: &Case) -> (Ran, Value, Value) {
     let place = Place::new();
-    let target = Target::start(&place, case);
-    place.write("plan.yaml", &plan(case, &target.address));
+    let target = Served::start(&place, case.profile, case.seed, &case.settings);
+    place.write("plan.yaml", &plan(case, target.address()));
     let seed = case.seed.to_string();
     let own = ["run", "plan.yaml", "--generators", "1", "--seed", &seed, "--out", "out"];
     let ran = place.run(&[&own[..], &["--progress", "none"]].concat());

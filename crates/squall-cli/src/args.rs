@@ -25,6 +25,7 @@ pub(crate) use self::probe::{
     ThrottleArgs,
 };
 pub(crate) use self::run::{AttachArgs, RunArgs, StatusArgs, StopArgs};
+use crate::local_ips::Network;
 use crate::url;
 
 /// A serverless load-generator fleet: truthful numbers at any scale.
@@ -214,6 +215,14 @@ impl RequestArgs {
     pub(crate) fn is_given(&self) -> bool {
         self.method.is_some() || !self.headers.is_empty() || self.body.is_some()
     }
+}
+
+/// Where generators on this machine connect from.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct LocalIpArgs {
+    /// Connect from these addresses of this machine, which generators take in turn; a network has all of its own, up to 1,000.
+    #[arg(long, value_name = "ADDRESS|CIDR", value_delimiter = ',', value_parser = Network::parse)]
+    pub(crate) local_ips: Vec<Network>,
 }
 
 /// How a run is shown while it goes on.

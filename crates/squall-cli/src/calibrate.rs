@@ -67,6 +67,7 @@ pub(crate) fn calibrate(loaded: Loaded, backend: Backend, fleet: &AwsArgs) -> Re
     let order = Order {
         loaded: with_little_load(loaded)?,
         generators: Some(1),
+        sources: Vec::new(),
         wishes: Wishes::default(),
         seed: None,
         out: None,

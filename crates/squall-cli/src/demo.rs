@@ -38,6 +38,7 @@ pub(crate) fn command(args: &DemoArgs) -> Result<ExitCode, Failure> {
     let finished = local::run(Order {
         loaded,
         generators: Some(GENERATORS),
+        sources: Vec::new(),
         wishes: Wishes::default(),
         seed: None,
         out: args.out.clone(),

@@ -1,6 +1,7 @@
 //! A run on the local fleet.
 
 use std::fs;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use squall_seat::{SystemClock, machine_of};
 use crate::failure::Failure;
 use crate::fleet::{Kind, settings};
 use crate::live::Live;
+use crate::local_ips::check_family;
 use crate::plan::Loaded;
 use crate::run::{Begun, Finished, Made, Order, Place, check_connections, check_slices, judge_of};
 use crate::secrets::OwnSecrets;
@@ -51,6 +53,7 @@ pub(crate) fn make(order: Order) -> Result<Made, Failure> {
     check_slices(generators, most)?;
     check_connections(&order.loaded.plan, generators, machine_of(generators).connections)?;
     check_own(&order.loaded.plan, generators)?;
+    check_family(&order.sources, &order.loaded.plan)?;
     let begun = Begun::new(&order)?;
     let mut live = Live::begin(&begun, &order.loaded.plan, generators, &order.watch)?;
     begun.make_folder()?;
@@ -68,7 +71,7 @@ pub(crate) fn make(order: Order) -> Result<Made, Failure> {
     let settings = settings(&begun, &plan, &bundle, (kind, &[]), order.wishes);
     let run = RunOrder { bundle, judge: judge_of(&plan), all_regions: false, lost: Vec::new() };
     let plan_sha256 = settings.bundle.clone();
-    let mut record = drive(&store, run, settings, &mut live)?;
+    let mut record = drive((&store, &order.sources), run, settings, &mut live)?;
     let page = live.close();
     let plan = errands.end(plan, &mut record)?;
     let place = Place { backend: "local", regions: vec![LOCAL.to_owned()], cost: Cost::free() };
@@ -81,7 +84,7 @@ fn processors() -> u32 {
 
 /// Starts the fleet and drives the run over it.
 fn drive(
-    store: &LocalStore,
+    (store, sources): (&LocalStore, &[IpAddr]),
     order: RunOrder,
     settings: Settings,
     live: &mut Live,
@@ -91,7 +94,7 @@ fn drive(
         let queue = Arc::new(LocalQueue::default());
         let mut fleet = LocalFleet::start(
             &settings.run,
-            settings.seats,
+            (settings.seats, sources),
             (&queue, store, &Arc::new(OwnSecrets::default())),
         );
         let stopped = live.stopped();

@@ -13,6 +13,7 @@ mod fleet;
 mod init;
 mod live;
 mod local;
+mod local_ips;
 mod once;
 mod place;
 mod plan;

@@ -37,7 +37,7 @@ use crate::args::{Args, Backend, Command, Output, ProbeArgs, Question, ResumeArg
 use crate::failure::Failure;
 use crate::run::{run_id, write};
 use crate::signals::Wish;
-use crate::{aws, surroundings, url};
+use crate::{aws, local_ips, surroundings, url};
 
 /// Where probes are kept.
 const PROBES: &str = ".squall/probes";
@@ -82,6 +82,34 @@ struct Asking<P: Probe> {
 
 /// Adds to the answer of a probe, after so much was sent; the user may not want to wait.
 type Join<P> = Box<dyn FnOnce(&P, &History, &Wish, &mut <P as Probe>::Answer)>;
+
+impl<P: Probe> Asking<P> {
+    /// Asks as options say, each round with all generators that have something to send.
+    fn new(
+        kind: &'static str,
+        (probe, subject): (P, Subject),
+        send: &SendArgs,
+        view: fn(&P::Answer) -> Parts,
+    ) -> Result<Self, Failure> {
+        let senders = send.generators.get();
+        let limits = Limits {
+            per_s: send.max_rate.map(squall_plan::units::Rate::per_second),
+            requests: send.max_requests,
+            tries: TRIES,
+        };
+        Ok(Self {
+            kind,
+            probe,
+            subject,
+            place: place(send)?,
+            senders,
+            least: senders,
+            limits,
+            join: None,
+            view,
+        })
+    }
+}
 
 pub(crate) fn command(args: &ProbeArgs, given: &[OsString]) -> Result<ExitCode, Failure> {
     if let Question::Resume(args) = &args.question {
@@ -229,22 +257,15 @@ fn asked(url: &str, send: &SendArgs, keys: (String, Vec<String>)) -> Result<Subj
 }
 
 fn place(send: &SendArgs) -> Result<Place, Failure> {
+    let sources = local_ips::addresses(&send.sources.local_ips, send.backend)?;
     match send.backend {
         Backend::Local if send.aws.is_given() => Err(aws::wants_backend()),
         Backend::Local if send.max_cost.is_some() => {
             Err(Failure::wrong(anyhow!("--max-cost is for a fleet on AWS: a local probe costs nothing"))
                 .with_hint("add --backend aws, or leave it out"))
         }
-        Backend::Local => Ok(Place::Local),
+        Backend::Local => Ok(Place::Local { sources }),
         Backend::Aws => Ok(Place::Aws { fleet: send.aws.clone(), max_cost: send.max_cost }),
-    }
-}
-
-fn limits(send: &SendArgs) -> Limits {
-    Limits {
-        per_s: send.max_rate.map(squall_plan::units::Rate::per_second),
-        requests: send.max_requests,
-        tries: TRIES,
     }
 }
 

@@ -1,6 +1,7 @@
 //! `squall run`, and what a run is on every backend.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -24,7 +25,7 @@ use crate::fleet::Wishes;
 use crate::live::{Page, Watch, end_stream, hand_over};
 use crate::plan::{self, Loaded};
 use crate::telemetry::{self, Telemetry};
-use crate::{aws, local, once, surroundings};
+use crate::{aws, local, local_ips, once, surroundings};
 
 /// Where runs are kept.
 pub(crate) const RUNS: &str = ".squall/runs";
@@ -34,6 +35,8 @@ pub(crate) struct Order {
     pub(crate) loaded: Loaded,
     /// How many, if somebody said so.
     pub(crate) generators: Option<u32>,
+    /// Where those on this machine connect from, in turn; wherever the system takes if there are none.
+    pub(crate) sources: Vec<IpAddr>,
     pub(crate) wishes: Wishes,
     pub(crate) seed: Option<u64>,
     pub(crate) out: Option<PathBuf>,
@@ -89,6 +92,7 @@ pub(crate) fn command(args: &RunArgs) -> Result<ExitCode, Failure> {
     let order = Order {
         loaded,
         generators: args.generators.map(std::num::NonZero::get),
+        sources: local_ips::addresses(&args.sources.local_ips, args.backend)?,
         wishes: Wishes {
             start_with: args.start_with,
             ready_within: args.ready_within,

@@ -1,7 +1,9 @@
 //! The user's wish to end a run.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
@@ -63,15 +65,27 @@ impl Wish {
         let wish = Self { is_there: Arc::default(), stopper };
         let own = wish.clone();
         let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (tell, listens) = sync_channel(1);
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             runtime.block_on(async {
                 loop {
-                    signal().await;
+                    let mut heard = pin!(signal());
+                    // Once it was polled it listens.
+                    tokio::select! {
+                        biased;
+                        () = &mut heard => {}
+                        () = std::future::ready(()) => {
+                            let _ = tell.try_send(());
+                            heard.await;
+                        }
+                    }
                     own.is_there.store(true, Ordering::Release);
                     own.stopper.press();
                 }
             });
         })?;
+        // Before that a signal would end the process.
+        let _ = listens.recv();
         Ok(wish)
     }
 

@@ -48,7 +48,8 @@ impl Environment {
 
     /// Where load may go at most.
     pub(crate) fn guard(&self) -> Guard {
-        Guard { hosts: self.ceilings.hosts.clone(), closed: self.runtime_api.into_iter().collect() }
+        let closed = self.runtime_api.into_iter().collect();
+        Guard { hosts: self.ceilings.hosts.clone(), closed, source: None }
     }
 
     pub(crate) fn connection(&self) -> Connection {

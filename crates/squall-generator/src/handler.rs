@@ -145,8 +145,7 @@ impl Handler {
         };
         ceilings.check(&plan, generators).map_err(|beyond| beyond.to_string())?;
         let guard = self.environment.guard();
-        let Prepared { start, source } =
-            squall_seat::prepare_guarded(plan, machine, guard, &self.secrets).await?;
+        let Prepared { start, source } = squall_seat::prepare(plan, machine, guard, &self.secrets).await?;
         let start = move |order: Order| {
             ceilings.check_share(order.share).map_err(|beyond| beyond.to_string())?;
             start(order)

@@ -1,9 +1,10 @@
 //! Generators as threads of this process.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use squall_fleet::{Clock, Identity, SeatOutcome, Secrets, StoreError, sit};
-use squall_seat::{Machine, SystemClock, machine_of};
+use squall_seat::{Guard, Machine, SystemClock, machine_of};
 use tokio::task::JoinSet;
 
 use crate::{LocalQueue, LocalStore};
@@ -16,17 +17,20 @@ pub struct LocalFleet {
 }
 
 impl LocalFleet {
-    /// Starts so many generators for a run.
+    /// Starts so many generators for a run. Addresses of this machine that connections come from are dealt out in turn; with
+    /// none it is whichever the system takes.
     #[must_use]
     pub fn start<S: Secrets + 'static>(
         run: &str,
-        generators: u32,
+        (generators, sources): (u32, &[IpAddr]),
         (queue, store, secrets): (&Arc<LocalQueue>, &LocalStore, &Arc<S>),
     ) -> Self {
         let (mut tasks, machine) = (JoinSet::new(), machine_of(generators));
+        let mut sources = sources.iter().copied().cycle();
         for number in 0..generators {
+            let guard = Guard { source: sources.next(), ..Guard::default() };
             let (queue, store, secrets) = (Arc::clone(queue), store.clone(), Arc::clone(secrets));
-            tasks.spawn(generate(format!("{run}-g{number}"), machine, queue, store, secrets));
+            tasks.spawn(generate(format!("{run}-g{number}"), (machine, guard), queue, store, secrets));
         }
         Self { generators: tasks }
     }
@@ -45,7 +49,7 @@ impl LocalFleet {
 
 async fn generate<S: Secrets>(
     nonce: String,
-    machine: Machine,
+    (machine, guard): (Machine, Guard),
     queue: Arc<LocalQueue>,
     store: LocalStore,
     secrets: Arc<S>,
@@ -62,5 +66,6 @@ async fn generate<S: Secrets>(
         init_ms: clock.now().since(begin).as_secs_f64() * 1_000.0,
         deadline: None,
     };
-    sit(&store, &clock, &invitation, &identity, |plan| squall_seat::prepare(plan, machine, &*secrets)).await
+    sit(&store, &clock, &invitation, &identity, |plan| squall_seat::prepare(plan, machine, guard, &*secrets))
+        .await
 }

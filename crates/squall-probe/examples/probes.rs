@@ -7,10 +7,13 @@ mod cases;
 #[path = "../tests/probes/simulated.rs"]
 #[expect(clippy::unwrap_used, reason = "shared with tests")]
 mod simulated;
+#[path = "../tests/probes/stellar.rs"]
+#[expect(clippy::unwrap_used, reason = "shared with tests")]
+mod stellar;
 
 use std::collections::BTreeMap;
 
-use squall_probe::{ColdStart, Done, Estimate, LimitKind, Probe, Queueing, When};
+use squall_probe::{Done, Estimate, LimitKind, Queueing, When};
 
 fn main() {
     let mut arguments = std::env::args().skip(1).filter_map(|argument| argument.parse::<u64>().ok());
@@ -226,51 +229,36 @@ fn cold_start(seeds: std::ops::Range<u64>) {
     tally.print();
 }
 
-/// What the probe says of the profiles beside what `STeLLAR` measured (IISWC 2021): medians and 99th percentiles in
-/// milliseconds, where the paper says them.
+/// The table of `STeLLAR`: what was published beside what the probe says of the profiles.
 fn stellar(seed: u64) {
-    /// Profile, work in milliseconds, size, when, and what was measured.
-    type Row = (&'static str, u32, u32, When, Option<(f64, f64)>);
-    const ROWS: [Row; 15] = [
-        ("lambda", 0, 1, When::Short, Some((18.0, 74.0))),
-        ("lambda", 0, 1, When::Long, Some((448.0, 676.0))),
-        ("lambda", 0, 100, When::Short, None),
-        ("lambda", 0, 100, When::Long, None),
-        ("google-function", 0, 1, When::Short, Some((17.0, 42.0))),
-        ("google-function", 0, 1, When::Long, Some((870.0, 1_567.0))),
-        ("google-function", 0, 100, When::Short, None),
-        ("google-function", 0, 100, When::Long, None),
-        ("azure-function", 0, 1, When::Short, Some((25.0, 80.0))),
-        ("azure-function", 0, 1, When::Long, Some((1_401.0, 3_643.0))),
-        ("azure-function", 0, 100, When::Short, None),
-        ("azure-function", 0, 100, When::Long, None),
-        ("lambda", 1_000, 100, When::Long, Some((1_598.0, 1_865.0))),
-        ("google-function", 1_000, 100, When::Long, Some((2_978.0, 4_595.0))),
-        ("azure-function", 1_000, 100, When::Long, Some((18_637.0, 38_545.0))),
-    ];
-    println!("\nSTeLLAR, and the probe on the profiles: median, 99th percentile, tail to median, number");
-    let mut last = None;
-    for (profile, work_ms, size, when, paper) in ROWS {
-        let answer = match last.take() {
-            Some((of, work, answer)) if of == profile && work == work_ms => answer,
-            _ => {
-                let mut lab = simulated::Lab::of(profile, seed, &serde_json::json!({ "work_ms": work_ms }));
-                let probe = ColdStart { repeats: 20, ..ColdStart::default() };
-                let history = lab.run(&probe).0;
-                let answer = probe.answer(&history);
-                println!("{profile}, {work_ms} ms of work: {:?}", answer.queueing);
-                answer
-            }
+    println!(
+        "\n| cloud | requests | published: median | p99 | tail to median | measured: median | p99 | tail to median \
+         | policy | settings |"
+    );
+    println!("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- | --- |");
+    let rows = stellar::rows();
+    for (row, measured) in rows.iter().zip(stellar::measure(&rows, seed)) {
+        let ms = |ms: Option<f64>| ms.map_or_else(|| "–".to_owned(), |ms| format!("{ms:.0} ms"));
+        let tail = |tail: Option<f64>| tail.map_or_else(|| "–".to_owned(), |tail| format!("{tail:.1}"));
+        let stellar::Published { p50_ms, p99_ms, tail_to_median } = row.published;
+        let took = measured.took;
+        let policy = match measured.queueing {
+            Some(queueing) if row.queueing.is_some() => format!("{queueing:?}").to_lowercase(),
+            _ => "–".to_owned(),
         };
-        let point = answer.bursts.iter().find(|point| point.size == size && point.when == when);
-        let took = point.and_then(|point| point.took);
-        let found = took.map_or_else(String::new, |took| {
-            format!("{:.0}, {:.0}, {:.1}, {}", took.p50_ms, took.p99_ms, took.tail_to_median, took.count)
-        });
-        let paper =
-            paper.map_or_else(|| "–".to_owned(), |(p50, p99)| format!("{p50}, {p99}, {:.1}", p99 / p50));
-        println!("     {size:3} {when:?}: {found} (paper: {paper})");
-        last = Some((profile, work_ms, answer));
+        let settings = row.settings.iter().map(|(name, value)| format!("`{name}={value}`"));
+        println!(
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {policy} | {} |",
+            row.cloud,
+            row.what,
+            ms(p50_ms),
+            ms(p99_ms),
+            tail(tail_to_median),
+            ms(Some(took.p50_ms)),
+            ms(Some(took.p99_ms)),
+            tail(Some(took.tail_to_median)),
+            settings.collect::<Vec<_>>().join(" "),
+        );
     }
 }
 

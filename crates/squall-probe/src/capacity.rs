@@ -209,16 +209,13 @@ impl Capacity {
     }
 
     fn went<'a>(&self, history: &'a [Done]) -> (Found<'a>, Step, crate::walk::Spent) {
-        let mut walk = Walk::new(history, self.most_rounds as usize);
-        let mut found = Found::default();
-        let step = match self.walk(&mut walk, &mut found) {
-            Ok(()) => Step::Enough,
-            Err(step) => step,
-        };
+        let most = self.most_rounds as usize;
+        let (mut found, step, spent): (Found<'a>, _, _) =
+            Walk::along(history, most, |walk, found| self.walk(walk, found));
         if let Step::Stop(why) = &step {
             found.trouble = Some(why.clone());
         }
-        (found, step, walk.spent())
+        (found, step, spent)
     }
 
     /// The way: to warm up, to grow until it breaks, and to close in.

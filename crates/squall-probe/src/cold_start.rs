@@ -181,7 +181,7 @@ impl ColdStart {
             shortest_gap_s,
             longest_gap_s: bounded(self.longest_gap_s, shortest_gap_s, 86_400.0, 1_200.0),
             expected_ms: self.expected_ms.filter(|ms| ms.is_finite() && *ms > 0.0).map(|ms| ms.min(1e6)),
-            repeats: self.repeats.clamp(1, 20),
+            repeats: self.repeats.clamp(1, 100),
             precision: bounded(self.precision, 0.01, 0.3, 0.05),
         }
     }
@@ -196,13 +196,7 @@ impl ColdStart {
     }
 
     fn went<'a>(&self, history: &'a [Done]) -> (Found<'a>, Step, Spent) {
-        let mut walk = Walk::new(history, self.rounds());
-        let mut found = Found::default();
-        let step = match self.walk(&mut walk, &mut found) {
-            Ok(()) => Step::Enough,
-            Err(step) => step,
-        };
-        (found, step, walk.spent())
+        Walk::along(history, self.rounds(), |walk, found| self.walk(walk, found))
     }
 
     /// The way: warm ones, bursts shortly after each other, how long instances are kept, and bursts that find none.

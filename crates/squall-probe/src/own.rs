@@ -169,13 +169,7 @@ impl Own {
     }
 
     fn went<'a>(&self, history: &'a [Done]) -> (Found<'a>, Step, Spent) {
-        let mut walk = Walk::new(history, self.rounds() as usize);
-        let mut found = Found::default();
-        let step = match self.walk(&mut walk, &mut found) {
-            Ok(()) => Step::Enough,
-            Err(step) => step,
-        };
-        (found, step, walk.spent())
+        Walk::along(history, self.rounds() as usize, |walk, found| self.walk(walk, found))
     }
 
     /// The way: one at a time, rates that grow until one is too much, and closing in.

@@ -23,6 +23,53 @@ pub struct Round {
     pub keys: u32,
 }
 
+impl Round {
+    /// Requests all at once, by one sender with one key.
+    #[must_use]
+    pub fn burst(requests: u32) -> Self {
+        let purpose = if requests == 1 { "one request".to_owned() } else { format!("burst of {requests}") };
+        Self::of(purpose, Load::Burst { requests })
+    }
+
+    /// A constant rate.
+    #[must_use]
+    pub fn rate(per_s: f64, seconds: f64) -> Self {
+        let purpose = format!("{} requests a second", crate::estimate::digits(per_s));
+        Self::of(purpose, Load::Rate { per_s, seconds })
+    }
+
+    /// Users without pauses.
+    #[must_use]
+    pub fn users(users: u32, seconds: f64) -> Self {
+        let purpose = if users == 1 { "one after the other".to_owned() } else { format!("{users} users") };
+        Self::of(purpose, Load::Users { users, seconds })
+    }
+
+    fn of(purpose: String, load: Load) -> Self {
+        let connections = Connections::Kept;
+        Self { purpose, idle_s: 0.0, warm_s: 0.0, load, connections, senders: 1, keys: 1 }
+    }
+
+    /// After a pause.
+    pub(crate) fn after(self, idle_s: f64) -> Self {
+        Self { idle_s, ..self }
+    }
+
+    /// For this.
+    pub(crate) fn to(self, purpose: &str) -> Self {
+        Self { purpose: format!("{}, {purpose}", self.purpose), ..self }
+    }
+
+    /// For how long it sends what is not sent at once.
+    #[must_use]
+    pub fn lasts_s(&self) -> f64 {
+        match self.load {
+            Load::Burst { .. } => 0.0,
+            Load::Rate { seconds, .. } | Load::Users { seconds, .. } => seconds,
+        }
+    }
+}
+
 /// How requests follow each other.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

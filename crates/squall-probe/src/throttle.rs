@@ -97,13 +97,7 @@ impl Throttle {
     }
 
     fn went<'a>(&self, history: &'a [Done]) -> (Found<'a>, Step, Spent) {
-        let mut walk = Walk::new(history, ROUNDS);
-        let mut found = Found::default();
-        let step = match self.walk(&mut walk, &mut found) {
-            Ok(()) => Step::Enough,
-            Err(step) => step,
-        };
-        (found, step, walk.spent())
+        Walk::along(history, ROUNDS, |walk, found| self.walk(walk, found))
     }
 
     /// The way: what is turned away, what the limit is, how it recovers, and who shares it.

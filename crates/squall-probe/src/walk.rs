@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::probe::{Done, Step};
-use crate::round::{Connections, Load, Round};
+use crate::round::Round;
 
 /// A history that is walked through: rounds that were sent are answered from it, the first one that was not ends the way.
 #[derive(Debug)]
@@ -28,8 +28,19 @@ pub struct Spent {
 
 impl<'a> Walk<'a> {
     /// A way of so many rounds at most.
-    pub(crate) fn new(history: &'a [Done], most: usize) -> Self {
+    fn new(history: &'a [Done], most: usize) -> Self {
         Self { history, at: 0, most, spent: Spent::default() }
+    }
+
+    /// A way of so many rounds at most, as far as a history leads: what was found on it, what comes next, what was sent.
+    pub(crate) fn along<Found: Default>(
+        history: &'a [Done],
+        most: usize,
+        way: impl FnOnce(&mut Self, &mut Found) -> Result<(), Step>,
+    ) -> (Found, Step, Spent) {
+        let (mut walk, mut found) = (Self::new(history, most), Found::default());
+        let step = way(&mut walk, &mut found).err().unwrap_or(Step::Enough);
+        (found, step, walk.spent)
     }
 
     /// What became of a round; what to do instead if it was not sent yet.
@@ -48,53 +59,6 @@ impl<'a> Walk<'a> {
     pub(crate) fn left(&self) -> usize {
         self.most.saturating_sub(self.at)
     }
-
-    pub(crate) fn spent(&self) -> Spent {
-        self.spent
-    }
-}
-
-impl Round {
-    /// Requests all at once, by one sender with one key.
-    pub(crate) fn burst(requests: u32) -> Self {
-        let purpose = if requests == 1 { "one request".to_owned() } else { format!("burst of {requests}") };
-        Self::of(purpose, Load::Burst { requests })
-    }
-
-    /// A constant rate.
-    pub(crate) fn rate(per_s: f64, seconds: f64) -> Self {
-        let purpose = format!("{} requests a second", crate::estimate::digits(per_s));
-        Self::of(purpose, Load::Rate { per_s, seconds })
-    }
-
-    /// Users without pauses.
-    pub(crate) fn users(users: u32, seconds: f64) -> Self {
-        let purpose = if users == 1 { "one after the other".to_owned() } else { format!("{users} users") };
-        Self::of(purpose, Load::Users { users, seconds })
-    }
-
-    fn of(purpose: String, load: Load) -> Self {
-        let connections = Connections::Kept;
-        Self { purpose, idle_s: 0.0, warm_s: 0.0, load, connections, senders: 1, keys: 1 }
-    }
-
-    /// After a pause.
-    pub(crate) fn after(self, idle_s: f64) -> Self {
-        Self { idle_s, ..self }
-    }
-
-    /// For this.
-    pub(crate) fn to(self, purpose: &str) -> Self {
-        Self { purpose: format!("{}, {purpose}", self.purpose), ..self }
-    }
-
-    /// For how long it sends what is not sent at once.
-    pub(crate) fn lasts_s(&self) -> f64 {
-        match self.load {
-            Load::Burst { .. } => 0.0,
-            Load::Rate { seconds, .. } | Load::Users { seconds, .. } => seconds,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -111,6 +75,6 @@ mod tests {
         assert_eq!(walk.send(round.clone()), Err(Step::Send(round.clone())));
         let mut walk = Walk::new(&history, 2);
         assert!(walk.send(round.clone()).is_ok() && walk.send(round.clone()).is_ok());
-        assert_eq!((walk.send(round), walk.spent().rounds), (Err(Step::Enough), 2));
+        assert_eq!((walk.send(round), walk.spent.rounds), (Err(Step::Enough), 2));
     }
 }

@@ -23,15 +23,6 @@ const SOURCE_WITHIN: Duration = Duration::from_secs(10);
 pub async fn prepare<S: Secrets>(
     plan: Arc<Plan>,
     machine: Machine,
-    secrets: &S,
-) -> Result<Prepared<impl FnOnce(Order) -> Result<Load, String> + use<S>>, String> {
-    prepare_guarded(plan, machine, Guard::default(), secrets).await
-}
-
-/// The same where load may not go everywhere.
-pub async fn prepare_guarded<S: Secrets>(
-    plan: Arc<Plan>,
-    machine: Machine,
     guard: Guard,
     secrets: &S,
 ) -> Result<Prepared<impl FnOnce(Order) -> Result<Load, String> + use<S>>, String> {
@@ -42,14 +33,14 @@ pub async fn prepare_guarded<S: Secrets>(
     Ok(Prepared { start: move |order| start(order, &prepared), source })
 }
 
-/// Which address requests come from, or why that is not known, if the plan asks.
+/// Which address requests come from, or why that is not known, if the plan asks or it is given.
 async fn source_of(
     plan: &Arc<Plan>,
     guard: &Guard,
     secrets: &SecretValues,
 ) -> Option<Result<IpAddr, String>> {
     if plan.source_address.is_empty() {
-        return None;
+        return guard.source.map(Ok);
     }
     let (plan, secrets) = (Arc::clone(plan), secrets.clone());
     let (order, guard) = (OnceOrder { plan, seed: 0, run: RunFacts::default(), secrets }, guard.clone());

@@ -8,7 +8,7 @@ mod engine;
 mod machine;
 
 pub use clock::SystemClock;
-pub use engine::{fetch, prepare, prepare_guarded};
+pub use engine::{fetch, prepare};
 pub use machine::{machine_of, machine_of_memory};
 pub use squall_engine::{Guard, Machine};
 pub use squall_plan::Plan;

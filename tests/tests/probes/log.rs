@@ -33,7 +33,7 @@ fn make_group(aws: &Aws) {
 /// A report at the end of an invocation, every other one as JSON.
 fn report(number: usize, ended_s: f64, init_ms: Option<f64>) -> Value {
     let id = format!("r{number}");
-    let message = if number % 2 == 0 {
+    let message = if number.is_multiple_of(2) {
         let init = init_ms.map_or(String::new(), |ms| format!("Init Duration: {ms:.2} ms\t"));
         format!(
             "REPORT RequestId: {id}\tDuration: {WORK_MS:.2} ms\tBilled Duration: 100 ms\tMemory Size: 128 MB\t{init}"

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use squall_plan::units::Rate;
 
-use super::{AwsArgs, Backend, Output, RequestArgs, dollars, duration, rate, variable};
+use super::{AwsArgs, Backend, LocalIpArgs, Output, RequestArgs, dollars, duration, rate, variable};
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ProbeArgs {
@@ -31,6 +31,7 @@ pub(crate) enum Question {
     #[command(after_help = "Examples:
   squall probe throttle http://127.0.0.1:8080/ --max-rate 500/s
   squall probe throttle https://api.example.com/v1 --key-header X-Api-Key --key '{{ env.KEY_A }}' --key '{{ env.KEY_B }}'
+  squall probe throttle http://127.0.0.1:8080/ --generators 4 --local-ips 127.0.0.4/30
   squall probe throttle https://api.example.com/v1 --backend aws --generators 4")]
     Throttle(ThrottleArgs),
     /// How much it can take: the highest rate at which a threshold holds, and the curve up to there.
@@ -56,10 +57,6 @@ pub(crate) struct SendArgs {
     /// How long an answer is waited for; 30s unless given.
     #[arg(long, value_name = "D", value_parser = duration, default_value = "30s")]
     pub(crate) timeout: Duration,
-    /// A setting of the probe, such as `step_s=20`; can be given more than once, and one that is unknown is answered with all
-    /// there are.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub(crate) settings: Vec<String>,
     /// A status that says "too many"; can be given more than once, and is 429 unless given.
     #[arg(long = "limited-status", value_name = "STATUS", value_parser = clap::value_parser!(u16).range(400..=599))]
     pub(crate) limited: Vec<u16>,
@@ -71,6 +68,8 @@ pub(crate) struct SendArgs {
     /// Send from so many generators.
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) generators: NonZeroU32,
+    #[command(flatten)]
+    pub(crate) sources: LocalIpArgs,
     /// Send no more requests a second than these.
     #[arg(long, value_name = "R", value_parser = rate)]
     pub(crate) max_rate: Option<Rate>,
@@ -84,9 +83,13 @@ pub(crate) struct SendArgs {
     pub(crate) talk: TalkArgs,
 }
 
-/// How a probe talks.
+/// How any probe is set, and how it talks.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct TalkArgs {
+    /// A setting of the probe, such as `step_s=20`; can be given more than once, and one that is unknown is answered with all
+    /// there are.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) settings: Vec<String>,
     /// Begin without asking.
     #[arg(long, short)]
     pub(crate) yes: bool,
@@ -145,10 +148,6 @@ pub(crate) struct CapacityArgs {
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct OwnArgs {
-    /// A setting of the probe, such as `step_s=20`; can be given more than once, and one that is unknown is answered with all
-    /// there are.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub(crate) settings: Vec<String>,
     #[command(flatten)]
     pub(crate) talk: TalkArgs,
 }

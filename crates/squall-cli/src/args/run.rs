@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{AwsArgs, Backend, Output, PlanArgs, Progress, dollars, duration, percent, seed};
+use super::{AwsArgs, Backend, LocalIpArgs, Output, PlanArgs, Progress, dollars, duration, percent, seed};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
@@ -19,6 +19,8 @@ pub(crate) struct RunArgs {
     /// the plan's users or arrivals need.
     #[arg(long, value_name = "N")]
     pub(crate) generators: Option<NonZeroU32>,
+    #[command(flatten)]
+    pub(crate) sources: LocalIpArgs,
     /// Give up if they are not all ready by then; unless given, what a fleet of their number takes at most.
     #[arg(long, value_name = "D", value_parser = duration)]
     pub(crate) ready_within: Option<Duration>,
@@ -38,8 +40,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "USD", value_parser = dollars, conflicts_with = "once")]
     pub(crate) max_cost: Option<f64>,
     /// No load: one user goes through every scenario once, and every exchange is printed in full.
-    #[arg(long, conflicts_with_all = ["backend", "stack", "region", "generators", "ready_within", "start_with", "window",
-                                    "out"])]
+    #[arg(long, conflicts_with_all = ["backend", "stack", "region", "generators", "local_ips", "ready_within", "start_with",
+                                    "window", "out"])]
     pub(crate) once: bool,
     /// Repeat the journeys of the run that had this seed.
     #[arg(long, value_name = "HEX", value_parser = seed)]

@@ -11,7 +11,7 @@ use squall_report::{Curve, CurveMark, CurveUnit};
 
 use super::result::{Parts, axis, estimate, finding, per_s, series};
 use super::subject::Subject;
-use super::{Asking, asked, limits, place, settings};
+use super::{Asking, asked, settings};
 use crate::args::{CapacityArgs, PlanArgs};
 use crate::failure::Failure;
 use crate::{plan, surroundings, url};
@@ -20,19 +20,9 @@ pub(super) fn asking(args: &CapacityArgs) -> Result<Asking<Capacity>, Failure> {
     let send = &args.send;
     let threshold = serde_json::to_value(threshold(&args.until)?)?;
     let most = send.max_rate.map(|rate| json!(rate.per_second()));
-    let probe: Capacity = settings(&send.settings, [("threshold", Some(threshold)), ("most_per_s", most)])?;
-    let senders = send.generators.get();
-    Ok(Asking {
-        kind: "capacity",
-        probe,
-        subject: subject(args)?,
-        place: place(send)?,
-        senders,
-        least: senders,
-        limits: limits(send),
-        join: None,
-        view,
-    })
+    let probe: Capacity =
+        settings(&send.talk.settings, [("threshold", Some(threshold)), ("most_per_s", most)])?;
+    Asking::new("capacity", (probe, subject(args)?), send, view)
 }
 
 fn subject(args: &CapacityArgs) -> Result<Subject, Failure> {

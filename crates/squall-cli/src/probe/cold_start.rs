@@ -5,7 +5,7 @@ use squall_report::{Curve, CurveMark, CurveUnit, duration_ms, duration_s, percen
 
 use super::log::{self, FunctionLog};
 use super::result::{Parts, axis, estimate, finding, series};
-use super::{Asking, Join, asked, limits, place, settings};
+use super::{Asking, Join, asked, settings};
 use crate::args::{Backend, ColdStartArgs};
 use crate::failure::Failure;
 
@@ -16,17 +16,9 @@ pub(super) fn asking(args: &ColdStartArgs) -> Result<Asking<ColdStart>, Failure>
         // It is where the function is.
         send.aws.region.clear();
     }
-    Ok(Asking {
-        kind: "cold-start",
-        probe: settings(&send.settings, [])?,
-        subject: asked(&args.url, &send, (String::new(), Vec::new()))?,
-        place: place(&send)?,
-        senders: send.generators.get(),
-        least: send.generators.get(),
-        limits: limits(&send),
-        join: log.map(joining),
-        view,
-    })
+    let subject = asked(&args.url, &send, (String::new(), Vec::new()))?;
+    let asking = Asking::new("cold-start", (settings(&send.talk.settings, [])?, subject), &send, view)?;
+    Ok(Asking { join: log.map(joining), ..asking })
 }
 
 fn joining(log: FunctionLog) -> Join<ColdStart> {

@@ -127,7 +127,7 @@ fn why(reason: String, history: &History) -> String {
 
 #[cfg(test)]
 mod tests {
-    use squall_probe::{Connections, Done, Observed, Outlook};
+    use squall_probe::{Done, Observed, Outlook};
 
     use super::super::history::tests::entry;
     use super::*;
@@ -149,10 +149,7 @@ mod tests {
             if history.last().is_some_and(|done| done.observed.tainted) {
                 return Step::Stop("nothing answers".to_owned());
             }
-            let load = Load::Rate { per_s: history.len() as f64 + 1.0, seconds: 2.0 };
-            let connections = Connections::Kept;
-            let purpose = "x".to_owned();
-            Step::Send(Round { purpose, idle_s: 0.0, warm_s: 0.0, load, connections, senders: 1, keys: 0 })
+            Step::Send(Round::rate(history.len() as f64 + 1.0, 2.0))
         }
 
         fn answer(&self, history: &[Done]) -> usize {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,8 +35,8 @@ const PROBLEMS: usize = 5;
 /// Where rounds are sent from.
 #[derive(Debug, Clone)]
 pub(super) enum Place {
-    /// Threads of this command.
-    Local,
+    /// Threads of this command, which connect from these addresses in turn.
+    Local { sources: Vec<IpAddr> },
     /// A fleet on AWS, each run of which may cost so much.
     Aws { fleet: AwsArgs, max_cost: Option<f64> },
 }
@@ -61,7 +62,7 @@ impl FleetSender {
     ) -> Result<Self, Failure> {
         surroundings::raise_file_limit();
         let lead = match place {
-            Place::Local => LOCAL_LEAD,
+            Place::Local { .. } => LOCAL_LEAD,
             Place::Aws { .. } => AWS_LEAD,
         };
         let (wish, begun) = (Wish::watch()?, SystemClock.now());
@@ -80,13 +81,14 @@ impl FleetSender {
 
     fn make(&self, round: &Round, number: usize) -> Result<Made, Failure> {
         let generators = generators(round, self.least);
-        let each = match self.place {
-            Place::Local => machine_of(generators).connections,
-            Place::Aws { .. } => sizing::CONNECTIONS_OF_SEAT,
+        let (each, sources) = match &self.place {
+            Place::Local { sources } => (machine_of(generators).connections, sources.clone()),
+            Place::Aws { .. } => (sizing::CONNECTIONS_OF_SEAT, Vec::new()),
         };
         let order = Order {
             loaded: self.subject.loaded(round, u64::from(generators) * u64::from(each))?,
             generators: Some(generators),
+            sources,
             wishes: Wishes::default(),
             seed: None,
             out: Some(self.folder.join(format!("round-{number}"))),
@@ -97,7 +99,7 @@ impl FleetSender {
             },
         };
         match &self.place {
-            Place::Local => local::make(order),
+            Place::Local { .. } => local::make(order),
             Place::Aws { fleet, max_cost } => aws::make(order, fleet, *max_cost)?
                 .ok_or_else(|| anyhow!("a round goes on without its orchestrator").into()),
         }
@@ -117,9 +119,10 @@ impl Sender for FleetSender {
             return Ok(None);
         }
         let began = SystemClock.now();
-        let made = self.make(round, number)?;
+        let made = self.make(round, number);
         // All that is of use is in the history.
         let _ = fs::remove_dir_all(self.folder.join(format!("round-{number}")));
+        let made = made?;
         let record = &made.record;
         let epoch = match (&record.end, record.epoch) {
             (End::Interrupted, _) => return Ok(None),
@@ -134,7 +137,8 @@ impl Sender for FleetSender {
         self.lead = self.lead.min(epoch.since(began));
         let idle_s = epoch.since(since).as_secs_f64();
         let addresses = match self.place {
-            Place::Local => 1,
+            // They have one, unless they were given some.
+            Place::Local { .. } => addresses(record).max(1),
             Place::Aws { .. } => addresses(record),
         };
         let problems = record.merged.problems().keys().chain(&record.problems).take(PROBLEMS);

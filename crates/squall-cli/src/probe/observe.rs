@@ -98,10 +98,7 @@ pub(super) fn ended_us(round: &Round, merged: &Merged) -> u64 {
         clippy::cast_sign_loss,
         reason = "durations of rounds fit by far"
     )]
-    let sent = match round.load {
-        Load::Burst { .. } => 0,
-        Load::Rate { seconds, .. } | Load::Users { seconds, .. } => (seconds.max(0.0) * 1e6) as u64,
-    };
+    let sent = (round.lasts_s().max(0.0) * 1e6) as u64;
     (last * 1_000_000).min(sent.saturating_add(longest))
 }
 

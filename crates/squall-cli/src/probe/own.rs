@@ -38,12 +38,12 @@ pub(super) fn asking(args: &OwnArgs) -> Result<(Server, Asking<Own>), Failure> {
         "scenarios": { "probe": { "steps": [ { "get": "/healthz" } ] } },
     });
     let bundle = Bundle::new(NAME, text.to_string(), Inputs::default());
-    let probe = settings(&args.settings, [("truth_us", Some(json!(TRUTH_MS * 1_000.0)))])?;
+    let probe = settings(&args.talk.settings, [("truth_us", Some(json!(TRUTH_MS * 1_000.0)))])?;
     let asking = Asking {
         kind: NAME,
         probe,
         subject: Subject::Plan(Box::new(bundle)),
-        place: Place::Local,
+        place: Place::Local { sources: Vec::new() },
         senders: 1,
         least: 1,
         // Where they set the pace is what is looked for.

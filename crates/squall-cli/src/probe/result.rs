@@ -149,7 +149,9 @@ fn round(entry: &Entry) -> ProbeRound {
 
 fn cached(history: &History) -> Option<String> {
     let cached: u64 = history.entries.iter().map(|entry| entry.cached).sum();
-    let good: u64 = history.entries.iter().map(|entry| Seen::of(entry).good).sum();
+    // Of those that were looked at: not while it warmed up.
+    let looked_at = history.entries.iter().flat_map(|entry| &entry.observed.good_us);
+    let good: u64 = looked_at.map(|(_, number)| number).sum();
     let share = cached as f64 / good.max(1) as f64;
     (share > MOST_CACHED).then(|| {
         format!(

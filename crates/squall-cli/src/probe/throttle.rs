@@ -5,7 +5,7 @@ use squall_probe::{LimitKind, Load, RetryAfter, Scope, Throttle, ThrottleAnswer,
 use squall_report::{Curve, CurveMark, CurveUnit, count, duration_s, significant};
 
 use super::result::{Parts, axis, estimate, finding, per_s, series};
-use super::{Asking, asked, limits, place, settings};
+use super::{Asking, asked, settings};
 use crate::args::ThrottleArgs;
 use crate::failure::Failure;
 
@@ -14,18 +14,10 @@ pub(super) fn asking(args: &ThrottleArgs) -> Result<Asking<Throttle>, Failure> {
     let keys = args.keys.len().max(1);
     let most = send.max_rate.map(|rate| json!(rate.per_second()));
     let options = [("most_per_s", most), ("senders", Some(json!(senders))), ("keys", Some(json!(keys)))];
-    Ok(Asking {
-        kind: "throttle",
-        probe: settings(&send.settings, options)?,
-        subject: asked(&args.url, send, (args.key_header.clone(), args.keys.clone()))?,
-        place: place(send)?,
-        senders,
-        // Which rounds several send is what tells whether a limit is one of each address.
-        least: 1,
-        limits: limits(send),
-        join: None,
-        view,
-    })
+    let subject = asked(&args.url, send, (args.key_header.clone(), args.keys.clone()))?;
+    let asking = Asking::new("throttle", (settings(&send.talk.settings, options)?, subject), send, view)?;
+    // Which rounds several send is what tells whether a limit is one of each address.
+    Ok(Asking { least: 1, ..asking })
 }
 
 fn view(answer: &ThrottleAnswer) -> Parts {

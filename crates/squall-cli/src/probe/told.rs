@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use squall_fleet::cost::{Expected, estimate, total};
-use squall_probe::{Connections, Load, Outlook, Round};
+use squall_probe::{Outlook, Round};
 use squall_report::{count, dollars, duration_ms, duration_s, significant};
 
 use super::drive::Sender;
@@ -29,7 +29,7 @@ pub(super) fn outlook(
 ) -> Result<bool, Failure> {
     let Outlook { rounds, requests, peak_per_s, takes_s } = *outlook;
     let place = match sender.place {
-        Place::Local => "on this machine",
+        Place::Local { .. } => "on this machine",
         Place::Aws { .. } => "on AWS",
     };
     eprintln!(
@@ -81,17 +81,8 @@ fn answered(sender: &FleetSender) -> Result<Option<String>, Failure> {
 fn costs(outlook: &Outlook, sender: &FleetSender, senders: u32) -> Result<Option<String>, Failure> {
     let Place::Aws { fleet, max_cost } = &sender.place else { return Ok(None) };
     let rounds = f64::from(outlook.rounds.max(1));
-    let load =
-        Load::Rate { per_s: outlook.peak_per_s.max(1.0), seconds: (outlook.takes_s / rounds).max(1.0) };
-    let round = Round {
-        purpose: String::new(),
-        idle_s: 0.0,
-        warm_s: 0.0,
-        load,
-        connections: Connections::Kept,
-        senders,
-        keys: 0,
-    };
+    let mut round = Round::rate(outlook.peak_per_s.max(1.0), (outlook.takes_s / rounds).max(1.0));
+    round.senders = senders;
     let plan = sender.subject.loaded(&round, u64::from(senders) * 1_000)?.plan;
     let expected = Expected::of(&plan, aws::look(fleet)?.function, (senders, 0, 1), None);
     let usd = total(&estimate(&expected)) * rounds;

@@ -1,4 +1,4 @@
-//! Where connections must not lead, whatever a plan says.
+//! Where connections must not lead, and where from they come, whatever a plan says.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,7 +7,8 @@ use squall_plan::addresses::{never_a_target, notations};
 
 use super::{ConnectError, Origin};
 
-/// Where a generator may send load, as far as whoever set it up says: a plan can narrow it down, and not widen it.
+/// Where a generator may send load and from where, as far as whoever set it up says: a plan can narrow it down, and not
+/// widen it.
 /// Besides, there are [addresses that no load may go to](squall_plan::addresses).
 #[derive(Debug, Clone, Default)]
 pub struct Guard {
@@ -16,6 +17,8 @@ pub struct Guard {
     /// Services of the generator's own environment, which are nobody's target. A loopback address stands for all
     /// of them.
     pub closed: Vec<SocketAddr>,
+    /// The address of its machine that its connections come from; whichever the system takes if `None`.
+    pub source: Option<IpAddr>,
 }
 
 impl Guard {

@@ -112,7 +112,8 @@ impl Way {
         };
         // Each of them may be dialled, and nothing else is.
         addresses.iter().try_for_each(|address| self.guard.check(*address, port))?;
-        let connected = timed(phases, Phase::Connect, self.timeouts.connect, dial(addresses, port)).await;
+        let dialling = dial(addresses, port, self.guard.source);
+        let connected = timed(phases, Phase::Connect, self.timeouts.connect, dialling).await;
         let (mut stream, remote) = connected.map_err(ConnectError::Tcp)?;
         let mut form = None;
         if let Some(proxy) = &self.proxy {

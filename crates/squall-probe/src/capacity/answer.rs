@@ -8,6 +8,9 @@ use super::{Capacity, Found, Judged};
 use crate::estimate::{Estimate, digits, quantile};
 use crate::walk::Spent;
 
+/// A service that warms up breaks a threshold first and keeps it then at one rate or two; at so many, it is something else.
+const PASSED: usize = 3;
+
 /// How much a service can take.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CapacityAnswer {
@@ -113,6 +116,13 @@ impl Capacity {
         if capacity.is_none() && at_least.is_none() && !found.is_noise && has_broken {
             let lowest = found.steps.iter().map(|step| step.done.rate()).fold(f64::INFINITY, f64::min);
             untold.push(format!("the limit: the threshold is broken at {} a second already", digits(lowest)));
+        }
+        let passed = found.steps.iter().filter(|step| step.is_outdated && step.is_broken()).count();
+        if passed >= PASSED && !found.is_noise {
+            untold.push(format!(
+                "how far it is the rate that decides: in {passed} of {} steps the threshold was broken, and kept when asked again at the same rate: answers vary with time",
+                found.steps.len()
+            ));
         }
         if found.steps.is_empty() && found.trouble.is_none() {
             untold.push("anything: no step has ended yet".to_owned());

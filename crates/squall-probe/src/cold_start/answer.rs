@@ -362,7 +362,7 @@ impl ColdStart {
             untold.push(if self.largest() < super::CROWD {
                 "the queueing policy: that takes bursts of 20 or more".to_owned()
             } else if found.shows_queues() {
-                "the queueing policy: no burst found too few instances, or bursts do not agree".to_owned()
+                "the queueing policy: no burst found too few instances, or too few were started to tell, or bursts do not agree; larger ones tell more".to_owned()
             } else {
                 "the queueing policy: only requests that take long, and about as long each time, show who waits for whom; ask for something that takes a second".to_owned()
             });

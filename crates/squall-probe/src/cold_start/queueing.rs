@@ -17,6 +17,9 @@ const SLOW_US: f64 = 50_000.0;
 /// No instance has a queue that is bounded by so many.
 const LONG_QUEUE: f64 = 16.0;
 
+/// So few instances may be all that are started at once, however many requests wait.
+const FEW: f64 = 7.5;
+
 /// What becomes of a request that finds all instances at work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -148,6 +151,9 @@ impl<'a> Found<'a> {
             let at_once = Estimate::between((first - 1.0).max(1.0), first, first + 1.0);
             let per_s = scale_out(pairs, first, (earliest - warm_us).max(0.0), warm_us);
             return Some(Queues { policy: Queueing::Unlimited, per_instance: None, at_once, per_s });
+        }
+        if instances < FEW {
+            return None;
         }
         let deepest = quantile(&pair.then.done.observed.good_us, 0.995)? / warm_us;
         let per_instance = Estimate::between(deepest.round() - 0.5, deepest.round(), deepest.round() + 0.5);

@@ -1,7 +1,9 @@
 //! The capacity of services that have one, and what is said of those that have none.
 
 use serde_json::json;
-use squall_probe::{Capacity, CapacityAnswer, Done, LatencyLimit, Probe, Step, Threshold};
+use squall_probe::{
+    Capacity, CapacityAnswer, Done, LatencyLimit, Load, Observed, Probe, Second, Step, Threshold,
+};
 
 use crate::cases;
 use crate::odd::Odd;
@@ -117,6 +119,26 @@ fn latency_that_has_nothing_to_do_with_the_rate_has_no_limit() {
         assert!(answer.capacity_per_s.is_none(), "seed {seed}: {answer:?}");
         assert!(!answer.untold.is_empty(), "seed {seed}: {answer:?}");
     }
+}
+
+/// At each rate answers are slow at first and quick when it is asked again.
+#[test]
+fn what_breaks_and_then_keeps_at_many_rates_is_said_to_vary() {
+    let probe = Capacity { most_per_s: 200.0, ..Capacity::default() };
+    let mut history: Vec<Done> = Vec::new();
+    while let Step::Send(round) = probe.next(&history) {
+        let is_again = history.last().is_some_and(|last| last.round.load == round.load);
+        let Load::Rate { per_s, seconds } = round.load else { break };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers of a test")]
+        let (each, seconds) = (per_s as u64, seconds as usize);
+        let each = Second { scheduled: each, good: each, ..Second::default() };
+        let seconds = vec![each; seconds];
+        let good_us = vec![(if is_again { 20_000 } else { 900_000 }, each.good * seconds.len() as u64)];
+        history.push(Done { round, observed: Observed { seconds, good_us, ..Observed::default() } });
+    }
+    let answer = probe.answer(&history);
+    let is_said = |untold: &String| untold.contains("answers vary with time");
+    assert!(answer.at_least_per_s == Some(200.0) && answer.untold.iter().any(is_said), "{answer:?}");
 }
 
 #[test]

@@ -10,4 +10,6 @@ mod outlook;
 mod own;
 #[expect(clippy::unwrap_used, reason = "a case that cannot be made is a mistake in it")]
 mod simulated;
+#[expect(clippy::unwrap_used, reason = "a row that cannot be measured is a mistake in it")]
+mod stellar;
 mod throttle;

@@ -7,7 +7,7 @@ use squall_probe::{Connections, Done, Load, Observed, Probe, Round, Second, Step
 use squall_target::service::{Ask, Outcome, Profile, Service};
 
 /// More rounds than any probe sends.
-const ROUNDS: usize = 400;
+const ROUNDS: usize = 2_000;
 
 /// Nobody waits longer for an answer.
 const TIMEOUT_US: u64 = 60_000_000;

@@ -184,24 +184,22 @@ impl Function {
         }
         let fewer_than = |number: u32| self.instances.len() < usize::try_from(number).unwrap_or(usize::MAX);
         let (may_start, is_few) = (fewer_than(parameters.concurrency), fewer_than(parameters.at_once));
-        let soonest = self.instances.first_entry();
+        let soonest = self.instances.first_key_value().map(|(key, _)| *key);
         match parameters.policy {
             Policy::None => may_start.then_some(Place::New),
             Policy::Bounded => {
-                if let Some(mut soonest) = soonest {
-                    let ends = &mut soonest.get_mut().ends;
-                    ends.retain(|end_us| *end_us > at_us);
-                    if ends.len() < usize::try_from(parameters.per_instance).unwrap_or(usize::MAX) {
-                        return Some(Place::Instance(*soonest.key()));
-                    }
-                }
-                may_start.then_some(Place::New)
+                // Of those that have room, the one that is free first.
+                let most = usize::try_from(parameters.per_instance).unwrap_or(usize::MAX);
+                let has_room = self.instances.iter().find(|(_, instance)| {
+                    instance.ends.iter().filter(|end_us| **end_us > at_us).count() < most
+                });
+                has_room.map(|(key, _)| Place::Instance(*key)).or_else(|| may_start.then_some(Place::New))
             }
             Policy::Unlimited => {
                 let every_us = micros(parameters.start_every_s);
                 let is_time = self.starts_us.back().is_none_or(|us| us.saturating_add(every_us) <= at_us);
                 let ready_us = at_us.saturating_add(micros(parameters.cold_ms / 1_000.0));
-                match soonest.map(|soonest| *soonest.key()) {
+                match soonest {
                     Some(key) if !may_start || !is_few && (!is_time || key.0 <= ready_us) => {
                         Some(Place::Instance(key))
                     }
