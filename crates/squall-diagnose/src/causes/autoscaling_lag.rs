@@ -147,7 +147,7 @@ fn lag(view: &View<'_>, episode: Episode) -> Option<Lag> {
     let levels = event.as_ref().map_or((0.0, 0.0), |event| event.levels);
     let (first_event_s, between) = match (event, exact(&ready)) {
         (Some(event), None) => (Some(event.at_s), event.between),
-        (Some(event), _) if fits(&event, &ready) => (Some(event.at_s), event.between),
+        (Some(event), _) if fits(&event, said(&ready)) => (Some(event.at_s), event.between),
         (_, Some(Ready { after_s, by_s, .. })) => (Some(f64::midpoint(*after_s, *by_s)), (*after_s, *by_s)),
         (None, None) => (None, (0.0, 0.0)),
     };
@@ -181,7 +181,8 @@ fn ready(view: &View<'_>, episode: &Episode) -> Vec<Ready> {
         // Whoever looked later does not know whether there were more already.
         let first_s = series.points().first().map_or(from_s, |point| point.0);
         let unseen = (first_s > from_s).then_some((f64::NEG_INFINITY, first_s));
-        let early_s = if series.apart_s() < OFTEN_S { LOOKS_S } else { 0.0 };
+        let apart_s = series.apart_s();
+        let early_s = if apart_s < OFTEN_S { LOOKS_S - apart_s } else { 0.0 };
         let growths = series.growths(from_s, until_s).into_iter();
         unseen.into_iter().chain(growths.map(move |(after_s, by_s)| (after_s - early_s, by_s)))
     });
@@ -201,18 +202,26 @@ fn exact(ready: &[Ready]) -> Option<&Ready> {
     ready.first().filter(|ready| ready.is_exact)
 }
 
-/// Whether instruments say that more served from then on; a second or two are within the error.
+/// Whether instruments say that more served from then on; a second is within the error.
 fn fits(event: &Event, ready: &[Ready]) -> bool {
-    ready.iter().any(|ready| (ready.after_s - 2.0..=ready.by_s + 2.0).contains(&event.at_s))
+    ready.iter().any(|ready| (ready.after_s - 1.0..=ready.by_s + 1.0).contains(&event.at_s))
 }
 
-/// The first event that instruments agree to, clear or not; if there is none, the first that is clear.
+/// The first event that instruments agree to, a clear one rather than another; if there is none, the first that is clear.
 fn agreed(mut events: Vec<Event>, ready: &[Ready]) -> Option<Event> {
-    let clear = events.iter().position(|event| event.is_clear);
-    let agreed = events.iter().position(|event| event.is_clear && fits(event, ready));
-    let first = exact(ready).map(std::slice::from_ref).unwrap_or_default();
-    let place = agreed.or_else(|| events.iter().position(|event| fits(event, first))).or(clear)?;
+    let first = said(ready);
+    let clear = |event: &Event| event.is_clear;
+    let place = events
+        .iter()
+        .position(|event| clear(event) && fits(event, first))
+        .or_else(|| events.iter().position(|event| exact(ready).is_some() && fits(event, first)))
+        .or_else(|| events.iter().position(clear))?;
     Some(events.swap_remove(place))
+}
+
+/// What instruments say of the first event: the first growth alone if that was seen, and else any.
+fn said(ready: &[Ready]) -> &[Ready] {
+    exact(ready).map_or(ready, std::slice::from_ref)
 }
 
 /// Whenever what is served grew to a new level, while there was too little.

@@ -1,7 +1,7 @@
 //! It becomes slower and slower under the same load.
 
 use crate::finding::{Confidence, Evidence, Finding, Kind};
-use crate::stats::robust::{median, ramp};
+use crate::stats::robust::{mean, median, ramp, ratio};
 use crate::stats::trend::{Trend, trend};
 use crate::view::View;
 
@@ -43,10 +43,19 @@ fn course(view: &View<'_>) -> Option<Course> {
     let levels = [level(0..third), level(third..2 * third), level(2 * third..points.len())];
     let rises = [levels[1] - levels[0], levels[2] - levels[1]];
     let even = ramp(rises[0].min(rises[1]) / (levels[2] - levels[0]).max(1e-9), 0.02, 0.2);
+    // Where arrivals vary much, load that grew looks the same at first sight.
+    let asked =
+        |range: std::ops::Range<usize>| mean(&bins[range].iter().map(|bin| bin.demand).collect::<Vec<_>>());
+    let more = ratio(asked(2 * third..bins.len()), asked(0..third));
+    let same = ramp(more, 1.2, 1.08);
     // What takes many times as long as when all is calm waits in a queue, of which too much is asked.
     let no_queue = ramp(levels[2] - view.calm.p50.max(1.0).ln(), QUEUES.ln(), MAY_QUEUE.ln());
-    let score =
-        no_queue * ramp(growth, 0.12, 0.35) * ramp(trend.tau, 0.25, 0.5) * even * ramp(length_s, 20.0, 60.0);
+    let score = same
+        * no_queue
+        * ramp(growth, 0.12, 0.35)
+        * ramp(trend.tau, 0.25, 0.5)
+        * even
+        * ramp(length_s, 20.0, 60.0);
     Some(Course { trend, from_s: first.0, until_s: last.0, levels: (levels[0], levels[2]), score })
 }
 

@@ -2,6 +2,7 @@
 //! take it for a symptom. So it is said, and left out before they are looked for.
 
 use super::percent;
+use crate::bins::Bin;
 use crate::finding::{Confidence, Evidence, Finding, Kind};
 use crate::observed::{Calls, Class};
 use crate::stats::robust::{ramp, ratio};
@@ -18,6 +19,12 @@ const LEAST_S: f64 = 15.0;
 /// A share that is smaller, or of fewer failures, is looked at by nobody.
 const SOME: f64 = 0.02;
 const SOME_FAILED: f64 = 20.0;
+
+/// How much of the requests is compared with the rest, how many of them must be expected to fail, and which part of that at
+/// least does.
+const PART: f64 = 0.12;
+const LEAST_EXPECTED: f64 = 5.0;
+const EVEN: f64 = 0.5;
 
 /// More endpoints are not named in a sentence.
 const MOST_NAMED: usize = 5;
@@ -142,6 +149,7 @@ fn failing(view: &View<'_>) -> Vec<Failing> {
             && OF_SOME.contains(&one.class)
             && one.dispersion <= 2.0
             && anywhere
+            && is_even(view, one)
     };
     all.iter().filter(|one| one.is_always() && lasts(view, one) || is_steady(one)).copied().collect()
 }
@@ -181,6 +189,30 @@ fn dispersion(view: &View<'_>, failing: &Failing) -> f64 {
         return f64::INFINITY;
     }
     scores.iter().sum::<f64>() / (scores.len() - 1) as f64
+}
+
+/// Whether about as large a share fails where little is asked for as elsewhere, and about as large a share early as later: of
+/// the requests that came at the least load, and of those that came first. They must be so many that some should fail.
+fn is_even(view: &View<'_>, failing: &Failing) -> bool {
+    let of = |bin: &Bin| {
+        let part = bin.endpoints.get(failing.endpoint).copied().unwrap_or_default();
+        let all = part.by.iter().sum::<f64>() - part.by[Class::Unfinished as usize];
+        (failing.ways().iter().map(|class| part.by[*class as usize]).sum::<f64>(), all)
+    };
+    let first: Vec<&Bin> = view.bins.iter().collect();
+    let mut least = first.clone();
+    least.sort_by(|one, other| one.demand.total_cmp(&other.demand));
+    [first, least].into_iter().all(|bins| {
+        let (mut failed, mut all) = (0.0, 0.0);
+        for (more_failed, more) in bins.into_iter().map(of) {
+            if all >= PART * failing.requests {
+                break;
+            }
+            (failed, all) = (failed + more_failed, all + more);
+        }
+        let expected = failing.share() * all;
+        expected >= LEAST_EXPECTED && failed > EVEN * expected
+    })
 }
 
 /// Whether an endpoint was asked for a while, and at no time in which it was asked several times did many succeed.

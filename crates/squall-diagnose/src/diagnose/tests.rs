@@ -428,6 +428,22 @@ fn a_queue_that_grows_for_too_much_is_asked_is_no_degradation() {
 }
 
 #[test]
+fn what_becomes_slower_for_a_little_more_load_is_no_degradation() {
+    for seed in 0..4 {
+        let mut servers = Servers::new(3);
+        let observed = run(
+            seed,
+            480.0,
+            |at_s| if at_s < 240.0 { 22.0 } else { 28.0 },
+            |at_s, _, chance| ok(servers.serve(at_s, around(0.1, 0.1, chance), 1e6).unwrap_or(0.0)),
+        );
+        let found = named(&observed);
+        let degrades = found.iter().find(|(kind, _)| *kind == Kind::SteadyDegradation);
+        assert!(degrades.is_none_or(|(_, share)| *share < Confidence::MEDIUM), "{seed}: {found:?}");
+    }
+}
+
+#[test]
 fn gaps_at_the_same_load_are_restarts() {
     for seed in 0..3 {
         let observed = run(

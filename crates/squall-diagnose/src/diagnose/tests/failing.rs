@@ -103,6 +103,22 @@ fn what_fails_more_at_more_load_is_not_left_unexplained() {
 }
 
 #[test]
+fn what_fails_for_most_of_a_run_at_too_much_load_is_not_left_unexplained() {
+    for seed in 0..3 {
+        let mut servers = Servers::new(4);
+        let observed = run(
+            seed,
+            240.0,
+            |at_s| if at_s < 70.0 { 11.0 } else { 50.0 },
+            |at_s, _, chance| {
+                servers.serve(at_s, around(0.1, 0.1, chance), 1.0).map_or(failed(503, 0.005), ok)
+            },
+        );
+        assert!(!sure(&observed).contains(&Kind::UnexplainedFailures), "{:?}", named(&observed));
+    }
+}
+
+#[test]
 fn what_succeeded_for_some_seconds_and_never_again_is_not_left_unexplained() {
     let observed =
         run(
