@@ -128,6 +128,9 @@ impl Table {
             let firsts: Vec<String> = firsts.map(|((_, first), count)| format!("{first} {count}")).collect();
             println!("{name:<60} {:>7}  {}", format!("{right}/{of}"), firsts.join(", "));
         }
+        let troubled = self.right.iter().filter(|(name, _)| !name.starts_with("healthy"));
+        let (right, of) = troubled.fold((0, 0), |sum, (_, (right, of))| (sum.0 + right, sum.1 + of));
+        println!("{:<60} {:>7}", "all but the healthy ones", format!("{right}/{of}"));
         println!("\nboth of a pair named with medium or high confidence");
         for (name, (named, of)) in &self.pairs {
             println!("{name:<90} {:>7}", format!("{named}/{of}"));

@@ -8,6 +8,7 @@ mod kinds;
 mod requests;
 
 use crate::finding::{Confidence, Evidence, Finding, Kind};
+use crate::observed::Class;
 use crate::signals::{Role, counted, weigh};
 use crate::stats::robust::{mean, ramp, ratio};
 use crate::view::View;
@@ -165,6 +166,9 @@ struct Instances {
     interval: (f64, f64),
 }
 
+/// From this share on of requests that made a connection, all that did not wait may as well be quick starts.
+const NEARLY_ALL: f64 = 0.93;
+
 /// Whether requests wait behind others at an instance that starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Queue {
@@ -207,11 +211,17 @@ fn instances(view: &View<'_>, requests: &Requests<'_>, waited: &Waited) -> Insta
     let interval = (0.85 * least, most.max(waited.interval().1.min(requests.connections)));
     match queue(requests, waited) {
         Queue::None => {
-            let own = waited.count * (1.0 - waited.reused);
+            let counted = waited.count * (1.0 - waited.reused);
+            // Some starts are as quick as usual requests, and some of those as slow as starts. Where nearly all that made a
+            // connection waited, all of them did, unless some were turned away at once.
+            let near = (requests.connections - counted).abs() <= waited.error;
+            let served = requests.knows_connections && view.total(Class::Limited) < 1.0;
+            let all = served && near && waited.slow.fresh >= NEARLY_ALL;
+            let own = if all { requests.connections } else { counted };
             // Where connections say nothing some come on no occasion that is seen, and are taken for usual ones.
             let missed = if requests.knows_connections { 0.0 } else { MISSED * own };
-            let most = (own + waited.error + missed).max(waited.count);
-            let interval = ((own - waited.error).max(0.0), most);
+            let most = (counted + waited.error + missed).max(waited.count).max(own);
+            let interval = ((counted - waited.error).max(0.0), most);
             Instances { count: own, interval }
         }
         Queue::Likely => Instances { count: (busy * waited.count).sqrt().min(waited.count), interval },

@@ -2,6 +2,8 @@
 
 mod models;
 
+use std::ops::Range;
+
 use models::{Stretch, number_over_bucket};
 
 use crate::observed::Class;
@@ -78,8 +80,9 @@ pub(crate) fn turned_away(view: &View<'_>) -> Option<TurnedAway> {
     let until = full.first().map_or(0, |first| first + 15).min(admitted.len());
     let soon = (until.max(13) - 13).min(admitted.len());
     let (overshoot, _) = burst(view, &admitted[..soon], level, &endpoints);
-    let (burst, over_s) = burst(view, &admitted[..until], level, &endpoints);
-    let margin = (level_interval.1 - level_interval.0) / 2.0 * over_s
+    let (burst, over) = burst(view, &admitted[..until], level, &endpoints);
+    let margin = (level_interval.1 - level_interval.0) / 2.0 * over.len() as f64 * view.step_s
+        + level * later_s(view, over, &endpoints)
         + 1.645 * deviation(&levels) * view.step_s * std::f64::consts::SQRT_2
         + 0.01 * burst;
     let at_a_time: Vec<f64> = full.iter().map(|tick| view.in_flight[*tick]).collect();
@@ -127,9 +130,9 @@ fn affected(view: &View<'_>) -> Vec<usize> {
         .collect()
 }
 
-/// What was let through beyond the level: the largest sum of what is above it over any stretch, by Kadane's way; and how
-/// long that stretch is.
-fn burst(view: &View<'_>, admitted: &[f64], level: f64, endpoints: &[usize]) -> (f64, f64) {
+/// What was let through beyond the level: the largest sum of what is above it over any stretch, by Kadane's way; and that
+/// stretch.
+fn burst(view: &View<'_>, admitted: &[f64], level: f64, endpoints: &[usize]) -> (f64, Range<usize>) {
     let (mut sum, mut since, mut best) = (0.0, 0, (0.0, 0, 0));
     for (tick, admitted) in admitted.iter().enumerate() {
         if sum <= 0.0 {
@@ -153,7 +156,19 @@ fn burst(view: &View<'_>, admitted: &[f64], level: f64, endpoints: &[usize]) -> 
         let inside = within(since - 1) + within(since);
         burst += (unseen(admitted, level, since) + inside.max(inside * (1.0 - chance))) * view.step_s;
     }
-    (burst, (until - since) as f64 * view.step_s)
+    (burst, since..until)
+}
+
+/// By how much later requests end at one time than at another: they count when they end.
+fn later_s(view: &View<'_>, ticks: Range<usize>, endpoints: &[usize]) -> f64 {
+    let takes = |tick: usize| {
+        let response = view.response(tick..(tick + 3).min(view.len()), |index| endpoints.contains(&index));
+        response.mean_us().filter(|_| response.count() >= 20)
+    };
+    let (low, high) = ticks
+        .filter_map(takes)
+        .fold((f64::INFINITY, 0.0), |(low, high), us| (f64::min(low, us), f64::max(high, us)));
+    (high - low).max(0.0) / 1e6
 }
 
 /// How much of what was let through in a tick was above the level while it was above it, where load grows in it: halfway
@@ -162,7 +177,7 @@ fn above(admitted: &[f64], level: f64, tick: usize) -> f64 {
     let now = admitted[tick];
     let before = tick.checked_sub(1).map_or(now, |before| admitted[before]);
     let after = admitted.get(tick + 1).copied().unwrap_or(now);
-    if before >= level || after <= level {
+    if before >= level || after <= level || now >= after {
         return (now - level).max(0.0);
     }
     let step = ratio(now - before, after - before).clamp(0.0, 1.0) * (after - level);
@@ -278,4 +293,26 @@ fn ceiling(view: &View<'_>, found: &TurnedAway, away: &[f64]) -> f64 {
     let free = view.in_flight.iter().zip(away).filter(|(_, away)| **away == 0.0).map(|(number, _)| *number);
     let below = free.fold(0.0, f64::max) <= high * 1.02 + 1.0;
     if below { ramp(ratio(high - middle, high), 0.12, 0.03) } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_above_a_level_within_a_second_is_between_a_step_and_a_line() {
+        // Load grows from 10 to 50 within the second second, and the level is 30.
+        let near = |admitted: &[f64], tick: usize, expected: f64| {
+            let above = above(admitted, 30.0, tick);
+            assert!((above - expected).abs() < 1e-9, "{above} instead of {expected}");
+        };
+        // A step in its middle makes 10, a line from 20 to 40 makes 2.5.
+        near(&[10.0, 30.0, 50.0], 1, 6.25);
+        // It is above throughout, or never.
+        near(&[10.0, 50.0, 50.0], 1, 20.0);
+        near(&[10.0, 10.0, 50.0], 1, 0.0);
+        // What is let through falls at once when nothing is left of the burst.
+        near(&[10.0, 50.0, 35.0], 1, 20.0);
+        near(&[10.0, 20.0], 1, 0.0);
+    }
 }
