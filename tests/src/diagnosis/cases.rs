@@ -37,7 +37,7 @@ impl Set {
     fn seed(self, number: u64) -> u64 {
         match self {
             Self::Development => number,
-            Self::HeldOut => number + 17_000_000,
+            Self::HeldOut => number + 18_000_000,
         }
     }
 }
