@@ -404,15 +404,15 @@ fn cloudwatch_says_what_the_functions_were_doing() {
     let values = |name: &str| -> Vec<f64> {
         points(series(&result, name)).into_iter().map(|(_, value)| value).collect()
     };
-    assert_eq!(values("checkout invocations")[0], 120.0);
-    assert_eq!(values("checkout duration p99")[0], 40.0);
-    let t_s = points(series(&result, "checkout invocations"))[0].0;
+    assert_eq!(values("checkout: invocations")[0], 120.0);
+    assert_eq!(values("checkout: duration p99")[0], 40.0);
+    let t_s = points(series(&result, "checkout: invocations"))[0].0;
     assert!((-75.0..=3.0).contains(&t_s), "{t_s}");
-    assert_eq!(series(&result, "checkout invocations")["source"], format!("cloudwatch {REGION}"));
-    assert_eq!(values("checkout init").len(), 2, "r1 once, r2 warm, r3 as JSON");
-    assert!((values("checkout init").iter().sum::<f64>() - 210.0).abs() < 1e-6);
-    assert!((values("checkout cold starts").iter().sum::<f64>() - 2.0).abs() < 1e-6);
-    assert!((values("checkout reported").iter().sum::<f64>() - 3.0).abs() < 1e-6);
+    assert_eq!(series(&result, "checkout: invocations")["source"], format!("cloudwatch {REGION}"));
+    assert_eq!(values("checkout: init").len(), 2, "r1 once, r2 warm, r3 as JSON");
+    assert!((values("checkout: init").iter().sum::<f64>() - 210.0).abs() < 1e-6);
+    assert!((values("checkout: cold starts").iter().sum::<f64>() - 2.0).abs() < 1e-6);
+    assert!((values("checkout: reported").iter().sum::<f64>() - 3.0).abs() < 1e-6);
     // The other region has neither the log nor any metric, and nobody waits for what cannot come.
     assert!(problems.iter().any(|problem| problem.contains("cloudwatch us-east-1") && problem.contains("/aws/lambda/nobody")), "{problems:?}");
 }

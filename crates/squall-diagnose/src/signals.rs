@@ -35,11 +35,13 @@ impl Role {
     fn fits(self, words: &[String]) -> bool {
         let has =
             |begins: &[&str]| words.iter().any(|word| begins.iter().any(|begin| word.starts_with(begin)));
+        let is_any = |whole: &[&str]| words.iter().any(|word| whole.contains(&word.as_str()));
         let instances =
             has(&["replica", "pods", "instances"]) || has(&["tasks"]) && has(&["running", "ready"]);
-        let limit = has(&["most", "max", "least", "min", "limit"]);
-        let other =
-            has(&["want", "desire", "pending", "unhealthy", "unready", "not", "restart", "cpu", "memory"]);
+        let limit =
+            is_any(&["most", "max", "maximum", "least", "min", "minimum", "limit", "limits", "quota"]);
+        let other = is_any(&["wanted", "want", "not", "pending", "cpu", "memory"])
+            || has(&["desire", "unhealthy", "unready", "restart"]);
         match self {
             Self::Replicas => instances && !limit && !other || Self::Ready.fits(words),
             Self::Ready => {
@@ -47,7 +49,9 @@ impl Role {
                 let running = has(&["running"]) && has(&["task"]) || has(&["healthy"]) && has(&["host"]);
                 (ready || running) && !limit && !other
             }
-            Self::MostReplicas => has(&["replica", "pods", "instances"]) && has(&["most", "max"]),
+            Self::MostReplicas => {
+                has(&["replica", "pods", "instances"]) && is_any(&["most", "max", "maximum"])
+            }
             Self::Cpu => {
                 has(&["cpu", "processor"])
                     && !has(&["throttle", "steal", "limit", "request", "total", "periods"])
@@ -65,9 +69,11 @@ impl Role {
     }
 }
 
-/// The words of a name, small, without labels: `kube_pods_ready`, `pods ready` and `PodsReady` are the same.
+/// The words of a name, small, without labels and without whose it is: `kube_pods_ready`, `pods ready`, `PodsReady` and
+/// `shop: pods ready` are the same.
 fn words(name: &str) -> Vec<String> {
     let name = name.split('{').next().unwrap_or("");
+    let name = name.rsplit(": ").next().unwrap_or(name);
     let mut words = vec![String::new()];
     let mut was_small = false;
     for letter in name.chars() {
@@ -247,7 +253,7 @@ mod tests {
             Role::Restarts,
             Role::Dependency,
         ];
-        let known: [(&str, &[Role]); 26] = [
+        let known: [(&str, &[Role]); 31] = [
             ("replicas", &[Role::Replicas]),
             ("replicas{horizontalpodautoscaler=\"cpu restarts\"}", &[Role::Replicas]),
             ("replicas wanted", &[]),
@@ -260,18 +266,23 @@ mod tests {
             ("cpu throttled", &[]),
             ("node_cpu_steal_ratio", &[Role::Stolen]),
             ("memory", &[]),
-            ("checkout throttles", &[Role::Throttles]),
-            ("checkout concurrent executions", &[Role::Concurrency]),
+            ("checkout: throttles", &[Role::Throttles]),
+            ("checkout: concurrent executions", &[Role::Concurrency]),
             ("ConcurrentExecutions", &[Role::Concurrency]),
-            ("checkout cold starts", &[Role::Starts]),
-            ("checkout init", &[Role::Starts]),
-            ("checkout duration p99", &[]),
-            ("shop/checkout processor", &[Role::Cpu]),
-            ("shop/checkout tasks running", &[Role::Replicas, Role::Ready]),
-            ("shop/checkout tasks wanted", &[]),
-            ("app/shop healthy hosts", &[Role::Replicas, Role::Ready]),
-            ("app/shop unhealthy hosts", &[]),
+            ("checkout: cold starts", &[Role::Starts]),
+            ("checkout: init", &[Role::Starts]),
+            ("checkout: duration p99", &[]),
+            ("checkout: processor", &[Role::Cpu]),
+            ("checkout: tasks running", &[Role::Replicas, Role::Ready]),
+            ("checkout: tasks wanted", &[]),
+            ("shop: healthy hosts", &[Role::Replicas, Role::Ready]),
+            ("shop: unhealthy hosts", &[]),
             ("dependency duration", &[Role::Dependency]),
+            ("cold-storage: invocations", &[]),
+            ("throttle-guard: errors", &[]),
+            ("notifications pods ready", &[Role::Replicas, Role::Ready]),
+            ("minio replicas", &[Role::Replicas]),
+            ("replicas min", &[]),
             ("kube_pod_container_status_restarts_total", &[Role::Restarts]),
             ("", &[]),
         ];

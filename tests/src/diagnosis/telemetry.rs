@@ -45,9 +45,9 @@ const ROWS: [(&str, &str, &str, Form); 12] = [
     ("cpu", "processors", "container_cpu_usage_seconds_total", Form::Rate),
     ("cpu of the process", "processors", "process_cpu_seconds_total", Form::Rate),
     ("cpu steal", "ratio", "node_cpu_steal_ratio", Form::Value),
-    ("shop throttles", "per minute", "function_throttles_total", Form::PerMinute),
+    ("shop: throttles", "per minute", "function_throttles_total", Form::PerMinute),
     ("shop concurrent executions", "", "function_concurrent_executions", Form::Value),
-    ("shop cold starts", "per second", "function_cold_starts_total", Form::Rate),
+    ("shop: cold starts", "per second", "function_cold_starts_total", Form::Rate),
     (
         "dependency duration",
         "s",
@@ -172,7 +172,7 @@ fn spoil(observed: &mut Observed, chance: &mut Chance) {
         }
         signal.points = spoilt;
     }
-    for name in ["replicas", "cpu", "shop throttles"] {
+    for name in ["replicas", "cpu", "shop: throttles"] {
         let points = vec![(f64::NAN, 1.0), (30.0, f64::NAN), (20.0, f64::NEG_INFINITY), (10.0, f64::NAN)];
         observed.signals.push(Signal { name: name.to_owned(), points, ..Signal::default() });
     }

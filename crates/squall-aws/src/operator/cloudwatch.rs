@@ -93,7 +93,7 @@ impl CloudWatch {
                 Ok((reports, is_whole, _)) => {
                     let starts = reports.starts();
                     let series = |name: &str, unit: &str, points| ToldSeries {
-                        name: format!("{function} {name}"),
+                        name: format!("{function}: {name}"),
                         unit: unit.to_owned(),
                         points,
                     };
@@ -318,14 +318,14 @@ mod tests {
             points: points.to_vec(),
         };
         let expected = [
-            series("f invocations", "per minute", &[(60.0, 5.0), (120.0, 7.5), (180.0, 8.0)]),
-            series("f init", "ms", &[(100.0, 100.0)]),
-            series("f cold starts", "per second", &[(100.0, 1.0)]),
-            series("f reported", "per second", &[(100.0, 2.0)]),
+            series("f: invocations", "per minute", &[(60.0, 5.0), (120.0, 7.5), (180.0, 8.0)]),
+            series("f: init", "ms", &[(100.0, 100.0)]),
+            series("f: cold starts", "per second", &[(100.0, 1.0)]),
+            series("f: reported", "per second", &[(100.0, 2.0)]),
         ];
         assert_eq!(told.series, expected);
         assert_eq!((told.unreadable, told.clock_offset_s, told.latest_minute_s), (2, None, Some(180.0)));
-        assert_eq!(told.problems, ["`f duration p50`: Forbidden"]);
+        assert_eq!(told.problems, ["`f: duration p50`: Forbidden"]);
         assert!(asked[0].contains(r#""StartTime":60.0,"EndTime":180.0"#), "{}", asked[0]);
         assert!(asked[1].contains(r#""NextToken":"t1""#), "{}", asked[1]);
         assert!(asked[2].contains(r#""startTime":90000,"endTime":130000"#), "{}", asked[2]);

@@ -95,7 +95,7 @@ pub(super) fn metrics(resource: &AwsResource) -> Vec<Metric> {
     let mut all = Vec::new();
     let mut add = |rows: &[Row], own: &str, namespace, dimensions: &[(&'static str, &str)]| {
         let metric = |(name, unit, measured, statistic): &Row| Metric {
-            name: format!("{own} {name}"),
+            name: format!("{own}: {name}"),
             unit,
             namespace,
             measured,
@@ -161,6 +161,6 @@ mod tests {
             },
         });
         assert_eq!(all[6].query("m6"), expected);
-        assert_eq!(all[6].name, "shop healthy hosts");
+        assert_eq!(all[6].name, "shop: healthy hosts");
     }
 }

@@ -7,6 +7,8 @@
 mod kinds;
 mod requests;
 
+use std::ops::Range;
+
 use crate::finding::{Confidence, Evidence, Finding, Kind};
 use crate::observed::Class;
 use crate::signals::{Role, counted, weigh};
@@ -39,6 +41,7 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
     let is_start = |chance: &f64| *chance >= 0.5;
     let first = waited.by_tick.iter().position(is_start)?;
     let last = waited.by_tick.iter().rposition(is_start)?;
+    let half = half_of_them(&waited.by_tick);
     let share = ratio(waited.count, requests.count());
     let room = ratio(waited.error, requests.count());
     let behind = match queue(&requests, &waited) {
@@ -73,7 +76,9 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
             .with_interval("count", count, interval)
             .with_interval("requests_that_waited", waited.count, waited.interval())
             .with_interval("share", share, ((share - room).max(0.0), share + room))
-            .with("added_latency_ms", waited.longer_us() / 1e3)
+            .with_interval("added_latency_ms", waited.longer_us() / 1e3, waited.longer_interval_ms())
+            .with("half_of_them_from_s", view.at(half.start))
+            .with("half_of_them_until_s", view.at(half.end))
             .with("warm_ms", requests.usual_us() / 1e3)
             .with("slow_share_with_new_connection", if knows { waited.slow.fresh } else { f64::NAN })
             .with("slow_share_beyond_the_most_before", if knows { f64::NAN } else { waited.slow.fresh })
@@ -85,6 +90,23 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
             .refuted_by("as many slow requests at a load that has been the same for minutes, or no start of an instance in the platform's log"),
         advice: "Keep instances warm (provisioned concurrency, a minimum of instances) for the load that must be fast, and make starting shorter: a smaller package, less done at start.".to_owned(),
     })
+}
+
+/// The shortest stretch in which half of them came.
+fn half_of_them(by_tick: &[f64]) -> Range<usize> {
+    let half = by_tick.iter().sum::<f64>() / 2.0;
+    let (mut sum, mut begin, mut best) = (0.0, 0, 0..by_tick.len());
+    for (tick, number) in by_tick.iter().enumerate() {
+        sum += number;
+        while begin < tick && sum - by_tick[begin] >= half {
+            sum -= by_tick[begin];
+            begin += 1;
+        }
+        if sum >= half && tick + 1 - begin < best.len() {
+            best = begin..tick + 1;
+        }
+    }
+    best
 }
 
 /// The likeliest way to tell who waited, unless another is much surer.

@@ -81,7 +81,7 @@ pub(crate) fn find(view: &View<'_>) -> Option<Finding> {
 struct Told {
     /// Processors that do no more for each request than at other times, and that nobody else took.
     processors: f64,
-    /// What is called takes longer.
+    /// What is called takes longer than at other times, or as long as ever.
     called: f64,
 }
 
@@ -119,7 +119,7 @@ fn told(view: &View<'_>, from_s: f64, until_s: f64) -> Told {
         Some(series.covers(from_s, until_s) * (ramp(growth, 1.1, 1.5) - ramp(growth, 1.1, 1.0)))
     });
     let processors = if stolen > 0.0 { -stolen } else { processors.fold(0.0, strongest) };
-    Told { processors, called: called.fold(0.0, f64::max) }
+    Told { processors, called: called.fold(0.0, strongest) }
 }
 
 /// Over so long processors are usually averaged.

@@ -82,8 +82,9 @@ pub(crate) fn find(view: &View<'_>) -> Option<(Finding, Vec<Failing>)> {
     let how = how(worst.class);
     let is_always = failing.iter().all(Failing::is_always);
     let summary = if is_always {
+        let some = if failed < requests { "more than a few" } else { "any" };
         format!(
-            "Requests to {who} failed from the first second to the last, {failed:.0} of {requests:.0}, {how}. No load and no time at which they did not: none of the causes that are known here explains it."
+            "Requests to {who} failed from the first second to the last, {failed:.0} of {requests:.0}, {how}. At no load and at no time did {some} succeed: none of the causes that are known here explains it."
         )
     } else {
         format!(

@@ -70,6 +70,14 @@ impl Waited {
         (self.slow.mean + self.slow.deviation.powi(2) / 2.0).exp()
     }
 
+    /// The interval that holds that with 90 %, in milliseconds: the deviation of a log-normal mean.
+    pub(super) fn longer_interval_ms(&self) -> (f64, f64) {
+        let variance = self.slow.deviation.powi(2);
+        let error = 1.645 * ((variance + variance * variance / 2.0) / self.count.max(1.0)).sqrt();
+        let longer_ms = self.longer_us() / 1e3;
+        (longer_ms * (-error).exp(), longer_ms * error.exp())
+    }
+
     /// The interval that holds their number with 90 %.
     pub(super) fn interval(&self) -> (f64, f64) {
         ((self.count - self.error).max(0.0), self.count + self.error)

@@ -140,10 +140,10 @@ fn throttles_that_are_counted_make_a_limit_of_concurrency_surer() {
     });
     let of = |signals| share(&with(&observed, signals), Kind::ConcurrencyThrottled);
     let none = of(Vec::new());
-    let counted = of(vec![signal("checkout throttles", 15.0, |t| if t > 25.0 { 60.0 } else { 0.0 })]);
-    let denied = of(vec![signal("checkout throttles", 15.0, |_| 0.0)]);
+    let counted = of(vec![signal("checkout: throttles", 15.0, |t| if t > 25.0 { 60.0 } else { 0.0 })]);
+    let denied = of(vec![signal("checkout: throttles", 15.0, |_| 0.0)]);
     let at_most =
-        of(vec![signal("checkout concurrent executions", 5.0, |t| if t > 30.0 { 10.0 } else { 6.0 })]);
+        of(vec![signal("checkout: concurrent executions", 5.0, |t| if t > 30.0 { 10.0 } else { 6.0 })]);
     assert!(counted > none && at_most > none && denied < none, "{counted} {at_most} {denied} {none}");
 }
 
@@ -166,6 +166,7 @@ fn processors_are_compared_by_request_where_a_tail_grows_with_load() {
     let idles = of(vec![signal("cpu", 15.0, idle)]);
     let works = of(vec![signal("cpu", 15.0, |t| idle(t) * if t > 100.0 { 3.0 } else { 1.0 })]);
     let called = of(vec![signal("dependency duration", 15.0, |t| if t > 90.0 { 0.03 } else { 0.01 })]);
-    assert!(idles > none && called > none, "{idles} {called} {none}");
+    let as_ever = of(vec![signal("dependency duration", 15.0, |_| 0.01)]);
+    assert!(idles > none && called > none && as_ever < none, "{idles} {called} {as_ever} {none}");
     assert!(works < none, "{works} {none}");
 }
