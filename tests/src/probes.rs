@@ -233,7 +233,8 @@ fn history(place: &Place, result: &Value) -> Vec<Value> {
     let id = result["probe"]["id"].as_str().unwrap_or_default();
     let path = place.path().join(".squall/probes").join(id).join("history.jsonl");
     let text = fs::read_to_string(path).unwrap_or_default();
-    let entries = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let entries = lines.filter_map(|line| line.get("ended").cloned());
     entries.filter(|entry| entry["again"] != true).collect()
 }
 

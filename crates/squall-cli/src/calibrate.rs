@@ -104,7 +104,7 @@ fn little_load(plan: &Plan) -> LoadOverride {
     let rate: f64 = rates.sum();
     if rate > 0.0 {
         let rate = Rate::parse(&format!("{:.3}/s", (rate * share).max(0.001)));
-        return LoadOverride::Rate { rate: rate.unwrap_or(Rate::ZERO), duration: DURATION };
+        return LoadOverride::Rate { rate: rate.unwrap_or(Rate::ZERO), duration: DURATION, most_users: None };
     }
     let all = u32::try_from(plan.most_users()).unwrap_or(u32::MAX);
     #[expect(
@@ -193,7 +193,11 @@ mod tests {
             let plan = compile(&Bundle::new("p.yaml", text, Inputs::default())).unwrap().plan;
             assert_eq!(little_load(&plan), expected, "{load} {steps}");
         };
-        let rate = |text| LoadOverride::Rate { rate: Rate::parse(text).unwrap(), duration: DURATION };
+        let rate = |text| LoadOverride::Rate {
+            rate: Rate::parse(text).unwrap(),
+            duration: DURATION,
+            most_users: None,
+        };
         let users = |users| LoadOverride::Users { users, duration: DURATION };
         let one = "{ get: / }";
         check("{ rate: 5000/s, duration: 1h }", one, rate("500/s"));

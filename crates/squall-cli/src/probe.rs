@@ -95,6 +95,7 @@ impl<P: Probe> Asking<P> {
         let limits = Limits {
             per_s: send.max_rate.map(squall_plan::units::Rate::per_second),
             requests: send.max_requests,
+            cost_usd: send.max_cost,
             tries: TRIES,
         };
         Ok(Self {
@@ -192,9 +193,10 @@ fn investigate<P: Probe>(
     (yes, output): (bool, Output),
 ) -> Result<ExitCode, Failure> {
     let Asking { kind, probe, subject, place, senders, least, limits, join, view } = asking;
-    let mut history = History::open(&kept.folder)?;
+    let mut history = History::open(&kept.folder, SystemClock.now())?;
     let mut sender = FleetSender::new(subject, (place, least), kept.folder.clone())?;
-    if !told::outlook(&probe.outlook(), (kind, &sender), senders, (history.entries.len(), yes))? {
+    let outlook = limits.of(probe.outlook());
+    if !told::outlook(&outlook, (kind, &sender), (senders, limits.tries), (history.entries.len(), yes))? {
         eprintln!("nothing was sent");
         return Ok(ExitCode::Interrupted);
     }
@@ -224,16 +226,20 @@ fn investigate<P: Probe>(
         aws: matches!(sender.place, Place::Aws { .. }),
     };
     let result = result::of(&whose, &ending, &history, (serde_json::to_value(&answer)?, parts))?;
-    write(&kept.folder, "probe.json", &probe_to_json(&result))?;
-    write(&kept.folder, "probe.html", &probe_html(&result))?;
+    // It is told before it is kept: a disk may be full.
     if output == Output::Json {
-        println!("{}", probe_to_json(&result));
+        surroundings::print(&format!("{}\n", probe_to_json(&result)));
     } else {
+        surroundings::print(&format!("{}\n\n", probe_terminal(&result, surroundings::style())));
+    }
+    let keep = || {
+        write(&kept.folder, "probe.json", &probe_to_json(&result))?;
+        write(&kept.folder, "probe.html", &probe_html(&result))
+    };
+    let written = keep();
+    if output == Output::Text && written.is_ok() {
         let folder = kept.folder.display();
-        surroundings::print(&format!(
-            "{}\n\n report {folder}/probe.html\n result {folder}/probe.json\n",
-            probe_terminal(&result, surroundings::style())
-        ));
+        surroundings::print(&format!(" report {folder}/probe.html\n result {folder}/probe.json\n"));
     }
     if let Ending::Failed { reason, hint, .. } = &ending {
         eprintln!("error: {reason}");
@@ -242,6 +248,7 @@ fn investigate<P: Probe>(
     if matches!(ending, Ending::Interrupted | Ending::Failed { .. }) {
         eprintln!("`squall probe resume {}` goes on", kept.order.id);
     }
+    written?;
     Ok(result::exit_code(&ending))
 }
 
@@ -264,7 +271,7 @@ fn place(send: &SendArgs) -> Result<Place, Failure> {
             Err(Failure::wrong(anyhow!("--max-cost is for a fleet on AWS: a local probe costs nothing"))
                 .with_hint("add --backend aws, or leave it out"))
         }
-        Backend::Local => Ok(Place::Local { sources }),
+        Backend::Local => Ok(Place::Local { sources, ends: 1 }),
         Backend::Aws => Ok(Place::Aws { fleet: send.aws.clone(), max_cost: send.max_cost }),
     }
 }

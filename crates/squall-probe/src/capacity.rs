@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::estimate::{Estimate, bounded};
 use crate::probe::{Done, Outlook, Probe, Step};
 use crate::round::Round;
-use crate::search::{Known, Search};
+use crate::search::{Known, Search, kept};
 use crate::walk::Walk;
 
 pub use answer::{CapacityAnswer, CapacityPoint, Knee};
@@ -126,12 +126,8 @@ struct Found<'a> {
 impl Found<'_> {
     /// The highest rate that kept the threshold, if none below broke it.
     fn kept(&self) -> Option<f64> {
-        let of = |is_broken: bool| {
-            let steps = self.steps.iter().filter(move |step| step.counts() && step.is_broken() == is_broken);
-            steps.map(|step| step.done.rate())
-        };
-        let lowest_broken = of(true).fold(f64::INFINITY, f64::min);
-        of(false).filter(|rate| *rate < lowest_broken).reduce(f64::max)
+        let steps = self.steps.iter().filter(|step| step.counts());
+        kept(steps.map(|step| (step.done.rate(), step.is_broken())))
     }
 
     /// Whether a rate just below was kept, and one just above broken.
@@ -192,7 +188,7 @@ impl Probe for Capacity {
 impl Capacity {
     /// Within what makes sense.
     fn bounded(&self) -> Self {
-        let start_per_s = bounded(self.start_per_s, 0.01, 1e6, 10.0);
+        let most_per_s = bounded(self.most_per_s, 0.01, 1e7, 10_000.0);
         let latency =
             self.threshold.latency.filter(|limit| limit.within_ms > 0.0).map(|limit| LatencyLimit {
                 share: bounded(limit.share, 0.01, 0.9999, 0.99),
@@ -200,8 +196,8 @@ impl Capacity {
             });
         Self {
             threshold: Threshold { latency, error_rate: bounded(self.threshold.error_rate, 0.0, 0.99, 0.01) },
-            start_per_s,
-            most_per_s: bounded(self.most_per_s, start_per_s, 1e7, 10_000.0),
+            start_per_s: bounded(self.start_per_s, 0.01, 1e6, 10.0).min(most_per_s),
+            most_per_s,
             step_s: bounded(self.step_s, 4.0, 600.0, 10.0).ceil(),
             precision: bounded(self.precision, 0.005, 0.3, 0.03),
             most_rounds: self.most_rounds.clamp(4, 200),
@@ -209,9 +205,8 @@ impl Capacity {
     }
 
     fn went<'a>(&self, history: &'a [Done]) -> (Found<'a>, Step, crate::walk::Spent) {
-        let most = self.most_rounds as usize;
         let (mut found, step, spent): (Found<'a>, _, _) =
-            Walk::along(history, most, |walk, found| self.walk(walk, found));
+            Walk::along(history, self.outlook(), |walk, found| self.walk(walk, found));
         if let Step::Stop(why) = &step {
             found.trouble = Some(why.clone());
         }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::estimate::{bounded, quantile};
 use crate::probe::{Done, Outlook, Probe, Step};
-use crate::round::{Connections, Round};
+use crate::round::{Connections, Load, Round};
 use crate::search::Search;
 use crate::walk::{Spent, Walk};
 
@@ -38,6 +38,12 @@ const PAUSES: usize = 10;
 /// And so many while pauses grow, or are tried again.
 const GROWING: usize = 36;
 
+/// So many answers at most tell what a warm one is like, and as many a second unless fewer may be sent.
+const WARM: u32 = 200;
+
+/// Of so many requests one more or less is no more than two points of a share.
+const ENOUGH: u32 = 60;
+
 /// A burst of fewer says nothing of queues.
 const CROWD: u32 = 20;
 
@@ -51,6 +57,8 @@ pub struct ColdStart {
     pub shortest_gap_s: f64,
     /// No pause is longer.
     pub longest_gap_s: f64,
+    /// No more requests are sent a second, if that is bounded, and none of the sizes is larger.
+    pub most_per_s: Option<f64>,
     /// How long the function itself takes, if that is known: what is much quicker comes from a cache.
     pub expected_ms: Option<f64>,
     /// How often each measurement is repeated.
@@ -65,6 +73,7 @@ impl Default for ColdStart {
             sizes: vec![1, 10, 100],
             shortest_gap_s: 10.0,
             longest_gap_s: 1_200.0,
+            most_per_s: None,
             expected_ms: None,
             repeats: 3,
             precision: 0.05,
@@ -78,6 +87,13 @@ struct Sent<'a> {
     done: &'a Done,
     size: u32,
     when: When,
+}
+
+impl Sent<'_> {
+    /// Whether it came at once: where the generators set the pace, later ones find what earlier ones have left.
+    fn came_at_once(&self) -> bool {
+        !self.done.observed.tainted
+    }
 }
 
 /// What is known on the way.
@@ -97,28 +113,33 @@ impl<'a> Found<'a> {
         quantile(&self.warm?.observed.good_us, 0.5).filter(|us| *us > 0.0)
     }
 
+    /// Bursts that came at once, which alone say anything.
+    fn whole(&self) -> impl DoubleEndedIterator<Item = &Sent<'a>> {
+        self.bursts.iter().filter(|sent| sent.came_at_once())
+    }
+
     fn of(&self, size: u32, when: When) -> impl Iterator<Item = &Sent<'a>> {
-        self.bursts.iter().filter(move |sent| sent.size == size && sent.when == when)
+        self.whole().filter(move |sent| sent.size == size && sent.when == when)
     }
 
     /// Which answers are warm and which are cold, by those that waited for nobody.
     fn kinds(&self) -> Option<Kinds> {
         let warm = self.warm?;
-        let alone = self.bursts.iter().filter(|sent| self.waits_for_none(sent));
+        let alone = self.whole().filter(|sent| self.waits_for_none(sent));
         Kinds::of(&warm.observed.good_us, alone.map(|sent| &sent.done.observed.good_us[..]))
     }
 
-    /// Whether most of the last burst was cold.
-    fn was_last_cold(&self) -> bool {
-        let last = self.bursts.last().map(|sent| &sent.done.observed.good_us);
-        last.and_then(|pairs| self.kinds()?.cold_share(pairs)).is_some_and(|share| share > 0.5)
+    /// Whether most of the last burst was cold; `None` if it says nothing.
+    fn was_last_cold(&self) -> Option<bool> {
+        let last = self.bursts.last().filter(|sent| sent.came_at_once())?;
+        Some(self.kinds()?.cold_share(&last.done.observed.good_us)? > 0.5)
     }
 
     /// What is known of the time that instances are kept.
     fn kept(&self) -> Search {
         let mut search = Search::default();
         let Some(kinds) = self.kinds() else { return search };
-        for sent in self.bursts.iter().filter(|sent| sent.when == When::Gap) {
+        for sent in self.whole().filter(|sent| sent.when == When::Gap) {
             let (idle_s, pairs) = (sent.done.observed.rested_s(), &sent.done.observed.good_us);
             if let Some(share) = kinds.cold_share(pairs) {
                 if sent.size == 1 {
@@ -140,20 +161,20 @@ impl Probe for ColdStart {
         let settings = self.bounded();
         let repeats = f64::from(settings.repeats);
         let takes_s = settings.expected_ms.unwrap_or(1_000.0) / 1_000.0;
-        let burst: f64 = settings.sizes.iter().map(|size| f64::from(*size)).sum();
+        let bursts: f64 =
+            settings.sizes.iter().map(|size| f64::from(*size) * f64::from(settings.often(*size) + 2)).sum();
         let largest = f64::from(settings.largest());
         let tested = largest.min(f64::from(TESTED));
-        // Who does not know how long an answer takes may get as many as one a millisecond, one after the other.
-        let one_by_one = 30.0 + 3.0 / (settings.expected_ms.unwrap_or(1.0) / 1_000.0).max(1e-4);
-        let requests = one_by_one
-            + burst * (repeats + 1.0)
+        let requests = f64::from(WARM + 1)
+            + bursts
             + (2.0 * largest + 1.0) * repeats
             + tested * (GROWING + PAUSES) as f64;
         // Pauses that double take twice as long as the last one.
         let pauses_s = settings.longest_gap_s * (6.0 + PAUSES as f64 + 2.0 * repeats);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within bounds")]
         let (requests, rounds) = (requests as u64, settings.rounds() as u32);
-        let takes_s = pauses_s + f64::from(rounds) * (SHORT_S + 2.0 * takes_s + 1.0) + 60.0;
+        let warm_s = settings.most_per_s.map_or(60.0, |most| (10.0 / most).max(60.0));
+        let takes_s = pauses_s + f64::from(rounds) * (SHORT_S + 2.0 * takes_s + 1.0) + warm_s;
         Outlook { rounds, requests, peak_per_s: largest, takes_s }
     }
 
@@ -172,6 +193,8 @@ impl ColdStart {
     /// Within what makes sense.
     fn bounded(&self) -> Self {
         let mut sizes: Vec<u32> = self.sizes.iter().take(8).map(|size| (*size).clamp(1, 100_000)).collect();
+        let most_per_s = self.most_per_s.map(|most| bounded(most, 0.01, 1e6, 1e6));
+        sizes.retain(|size| most_per_s.is_none_or(|most| f64::from(*size) <= most));
         sizes.push(1);
         sizes.sort_unstable();
         sizes.dedup();
@@ -180,6 +203,7 @@ impl ColdStart {
             sizes,
             shortest_gap_s,
             longest_gap_s: bounded(self.longest_gap_s, shortest_gap_s, 86_400.0, 1_200.0),
+            most_per_s,
             expected_ms: self.expected_ms.filter(|ms| ms.is_finite() && *ms > 0.0).map(|ms| ms.min(1e6)),
             repeats: self.repeats.clamp(1, 100),
             precision: bounded(self.precision, 0.01, 0.3, 0.05),
@@ -190,20 +214,29 @@ impl ColdStart {
         self.sizes.last().copied().unwrap_or(1)
     }
 
+    /// How often a burst follows one of as many: small ones twice as often if that takes no more than a share needs.
+    fn often(&self, size: u32) -> u32 {
+        ENOUGH.div_ceil(size.max(1)).clamp(self.repeats, 2 * self.repeats)
+    }
+
     fn rounds(&self) -> usize {
-        let repeats = self.repeats as usize;
-        2 + self.sizes.len() * (repeats + 1) + GROWING + PAUSES + 3 * repeats
+        let often: u32 = self.sizes.iter().map(|size| self.often(*size) + 2).sum();
+        2 + often as usize + GROWING + PAUSES + 3 * self.repeats as usize
     }
 
     fn went<'a>(&self, history: &'a [Done]) -> (Found<'a>, Step, Spent) {
-        Walk::along(history, self.rounds(), |walk, found| self.walk(walk, found))
+        Walk::along(history, self.outlook(), |walk, found| self.walk(walk, found))
     }
 
     /// The way: warm ones, bursts shortly after each other, how long instances are kept, and bursts that find none.
     fn walk<'a>(&self, walk: &mut Walk<'a>, found: &mut Found<'a>) -> Result<(), Step> {
         let first = Self::burst(walk, found, 1, 0.0, When::First)?;
         let takes_s = quantile(&first.observed.good_us, 0.5).unwrap_or(1e6) / 1e6;
-        let mut round = Round::users(1, (30.0 * takes_s).clamp(3.0, 60.0).ceil());
+        let every_s = 1.0 / self.most_per_s.unwrap_or(f64::from(WARM));
+        // As long as a few dozen take, if that is no minute, and at least a few.
+        let seconds = (30.0 * takes_s.max(every_s)).clamp(3.0, 60.0).max(10.0 * every_s).ceil();
+        let mut round = Round::users(1, seconds);
+        round.load = Load::Users { users: 1, seconds: round.lasts_s(), each: Some(WARM), every_s };
         round.connections = Connections::New;
         let warm = walk.send(round.after(1.0))?;
         if let Some(why) = warm.observed.trouble() {
@@ -213,8 +246,12 @@ impl ColdStart {
         self.is_function(found)?;
         for size in self.sizes.iter().copied().filter(|size| *size > 1) {
             Self::burst(walk, found, size, SHORT_S, When::First)?;
-            for _ in 0..self.repeats {
+            for _ in 0..self.often(size) {
                 Self::burst(walk, found, size, SHORT_S, When::Short)?;
+            }
+            if found.queues() == Some(true) {
+                // Where requests wait, it is the next burst that tells how many instances the last one has started.
+                Self::burst(walk, found, size, SHORT_S, When::Count)?;
             }
         }
         self.keep_alive(walk, found)?;
@@ -266,9 +303,12 @@ impl ColdStart {
         let mut gap_s = self.shortest_gap_s;
         let mut left = PAUSES;
         for _ in 0..3 {
-            if !self.grow(walk, found, size, gap_s)? {
-                found.outlives = true;
-                return Ok(());
+            match self.grow(walk, found, size, gap_s)? {
+                Some(true) => {}
+                survived => {
+                    found.outlives = survived == Some(false);
+                    return Ok(());
+                }
             }
             // The first pause may have been too long already.
             let mut shorter_s = gap_s / GROWTH;
@@ -294,7 +334,7 @@ impl ColdStart {
             let Some(kept) = found.kept().known().and_then(|known| known.estimate()) else { return Ok(()) };
             let longer_s = (1.2 * kept.high).min(self.longest_gap_s);
             Self::burst(walk, found, size, longer_s, When::Gap)?;
-            if found.was_last_cold() {
+            if found.was_last_cold() != Some(false) {
                 return Ok(());
             }
             gap_s = (GROWTH * kept.high).min(self.longest_gap_s);
@@ -302,24 +342,24 @@ impl ColdStart {
         Ok(())
     }
 
-    /// Pauses that grow until instances are gone; whether they are.
+    /// Pauses that grow until instances are gone; whether they are, if the longest one tells.
     fn grow<'a>(
         &self,
         walk: &mut Walk<'a>,
         found: &mut Found<'a>,
         size: u32,
         from_s: f64,
-    ) -> Result<bool, Step> {
+    ) -> Result<Option<bool>, Step> {
         let mut gap_s = from_s;
         loop {
             Self::burst(walk, found, size, gap_s, When::Gap)?;
             let mut is_cold = found.was_last_cold();
-            if is_cold && size == 1 {
+            if is_cold == Some(true) && size == 1 {
                 // One slow answer may be chance.
                 Self::burst(walk, found, size, gap_s, When::Gap)?;
                 is_cold = found.was_last_cold();
             }
-            if is_cold || gap_s >= self.longest_gap_s {
+            if is_cold == Some(true) || gap_s >= self.longest_gap_s {
                 return Ok(is_cold);
             }
             gap_s = (gap_s * GROWTH).min(self.longest_gap_s);

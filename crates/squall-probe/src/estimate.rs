@@ -65,7 +65,8 @@ pub(crate) fn count(pairs: &[(u64, u64)]) -> u64 {
 }
 
 /// The value that a share of ascending `(value, count)` pairs does not exceed; `None` of nothing.
-pub(crate) fn quantile(pairs: &[(u64, u64)], share: f64) -> Option<f64> {
+#[must_use]
+pub fn quantile(pairs: &[(u64, u64)], share: f64) -> Option<f64> {
     let place = share.clamp(0.0, 1.0) * count(pairs) as f64;
     let mut seen = 0.0;
     let found = pairs.iter().filter(|pair| pair.1 > 0).find(|pair| {

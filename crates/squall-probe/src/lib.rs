@@ -27,7 +27,7 @@ pub use cold_start::{
     Beside, ColdPoint, ColdStart, ColdStartAnswer, ColdStartLog, GapPoint, Invocation, LoggedRound, Queueing,
     RoundTime, Spread, StartPoint, When,
 };
-pub use estimate::Estimate;
+pub use estimate::{Estimate, quantile};
 pub use own::{Own, OwnAnswer, OwnPoint};
 pub use probe::{Done, Outlook, Probe, Step};
 pub use round::{Connections, Load, Observed, Round, Second};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::estimate::{Estimate, bounded, digits, quantile};
 use crate::probe::{Done, Outlook, Probe, Step};
 use crate::round::Round;
-use crate::search::{Known, Search};
+use crate::search::{Known, Search, kept};
 use crate::walk::{Spent, Walk};
 
 /// So many rounds at most to close in.
@@ -15,6 +15,9 @@ const CLOSING: u32 = 16;
 
 /// By which factor the rate grows until it is too much.
 const GROWTH: f64 = 2.0;
+
+/// Nobody gets more answers a second, one after the other.
+const ALONE_PER_S: f64 = 20_000.0;
 
 /// No more than this share may be dropped.
 const DROPPED: f64 = 0.01;
@@ -107,12 +110,7 @@ struct Found<'a> {
 
 impl Found<'_> {
     fn kept(&self, settings: &Own) -> Option<f64> {
-        let lowest = self.of(settings, true).fold(f64::INFINITY, f64::min);
-        self.of(settings, false).filter(|rate| *rate < lowest).reduce(f64::max)
-    }
-
-    fn of(&self, settings: &Own, too_much: bool) -> impl Iterator<Item = f64> {
-        self.steps.iter().filter(move |done| settings.is_too_much(done) == too_much).map(|done| done.rate())
+        kept(self.steps.iter().map(|done| (done.rate(), settings.is_too_much(done))))
     }
 
     fn known(&self, settings: &Own) -> Option<Known> {
@@ -130,9 +128,10 @@ impl Probe for Own {
     fn outlook(&self) -> Outlook {
         let settings = self.bounded();
         let rounds = settings.rounds();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within bounds")]
         // Rates that double are twice the last one.
-        let requests = (settings.most_per_s * settings.step_s * (2.0 + f64::from(CLOSING))).min(1e18) as u64;
+        let rates = settings.most_per_s * settings.step_s * (2.0 + f64::from(CLOSING));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within bounds")]
+        let requests = (ALONE_PER_S * settings.step_s + rates).min(1e18) as u64;
         let takes_s = f64::from(rounds) * (settings.step_s + 1.0);
         Outlook { rounds, requests, peak_per_s: settings.most_per_s, takes_s }
     }
@@ -169,7 +168,7 @@ impl Own {
     }
 
     fn went<'a>(&self, history: &'a [Done]) -> (Found<'a>, Step, Spent) {
-        Walk::along(history, self.rounds() as usize, |walk, found| self.walk(walk, found))
+        Walk::along(history, self.outlook(), |walk, found| self.walk(walk, found))
     }
 
     /// The way: one at a time, rates that grow until one is too much, and closing in.

@@ -42,12 +42,18 @@ impl Round {
     #[must_use]
     pub fn users(users: u32, seconds: f64) -> Self {
         let purpose = if users == 1 { "one after the other".to_owned() } else { format!("{users} users") };
-        Self::of(purpose, Load::Users { users, seconds })
+        Self::of(purpose, Load::Users { users, seconds, each: None, every_s: 0.0 })
     }
 
     fn of(purpose: String, load: Load) -> Self {
         let connections = Connections::Kept;
         Self { purpose, idle_s: 0.0, warm_s: 0.0, load, connections, senders: 1, keys: 1 }
+    }
+
+    /// The same, at once and for nothing but what it leaves behind.
+    #[must_use]
+    pub fn once_more(self) -> Self {
+        Self { idle_s: 0.0, ..self.to("once more") }
     }
 
     /// After a pause.
@@ -67,6 +73,36 @@ impl Round {
             Load::Burst { .. } => 0.0,
             Load::Rate { seconds, .. } | Load::Users { seconds, .. } => seconds,
         }
+    }
+
+    /// How many requests it sends at most; `None` where nobody knows before.
+    #[must_use]
+    pub fn most_requests(&self) -> Option<u64> {
+        match self.load {
+            Load::Burst { requests } => Some(u64::from(requests)),
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "what is too large is cut"
+            )]
+            Load::Rate { per_s, seconds } => Some((per_s * seconds).ceil() as u64),
+            Load::Users { users, each, .. } => Some(u64::from(users) * u64::from(each?)),
+        }
+    }
+
+    /// Whether it is the same as another one that was asked for earlier, perhaps by another machine: but for the last
+    /// digits.
+    pub(crate) fn is_as(&self, other: &Self) -> bool {
+        let near = |one: f64, other: f64| (one - other).abs() <= 1e-6 * one.abs().max(1.0);
+        let load = match (self.load, other.load) {
+            (Load::Rate { per_s, seconds }, Load::Rate { per_s: other_s, seconds: others }) => {
+                near(per_s, other_s) && near(seconds, others)
+            }
+            (one, other) => one == other,
+        };
+        load && near(self.idle_s, other.idle_s)
+            && near(self.warm_s, other.warm_s)
+            && (self.connections, self.senders, self.keys) == (other.connections, other.senders, other.keys)
     }
 }
 
@@ -92,6 +128,10 @@ pub enum Load {
         users: u32,
         /// For how long.
         seconds: f64,
+        /// Each sends so many at most.
+        each: Option<u32>,
+        /// And one in so many seconds at most.
+        every_s: f64,
     },
 }
 

@@ -47,6 +47,13 @@ impl Asked {
     }
 }
 
+/// The highest rate that was not too much, of pairs of rates and whether they were, if it is below all that were.
+pub(crate) fn kept(steps: impl Iterator<Item = (f64, bool)>) -> Option<f64> {
+    let (broken, kept): (Vec<_>, Vec<_>) = steps.partition(|(_, is_broken)| *is_broken);
+    let lowest = broken.iter().map(|(rate, _)| *rate).fold(f64::INFINITY, f64::min);
+    kept.iter().map(|(rate, _)| *rate).filter(|rate| *rate < lowest).reduce(f64::max)
+}
+
 /// What is known of the change.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {

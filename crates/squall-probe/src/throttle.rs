@@ -19,7 +19,7 @@ pub use answer::{LimitKind, RetryAfter, Scope, ThrottleAnswer, ThrottlePoint};
 use limit::Found;
 
 /// So many rounds at most.
-const ROUNDS: usize = 60;
+const ROUNDS: u32 = 60;
 
 /// Settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,16 +61,17 @@ impl Probe for Throttle {
         let bursts = settings.most_burst.ilog(3) + 3;
         let rates = settings.most_per_s.log2().max(0.0) + 3.0;
         let sustained = 6.0 * settings.most_per_s * 10.0 + settings.most_per_s * settings.longest_round_s;
-        let requests = 8.0 * f64::from(settings.most_burst) + 6.0 * settings.most_per_s + sustained;
+        let one_by_one = 30.0;
+        let requests =
+            one_by_one + 8.0 * f64::from(settings.most_burst) + 6.0 * settings.most_per_s + sustained;
         let takes_s = f64::from(bursts) * 2.0
             + rates * 4.0
             + 5.0 * settings.longest_idle_s
             + 4.0 * settings.longest_round_s;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within bounds")]
         let requests = requests.min(1e18) as u64;
-        #[expect(clippy::cast_possible_truncation, reason = "a small number")]
-        let rounds = ROUNDS as u32;
-        Outlook { rounds, requests, peak_per_s: settings.most_per_s, takes_s }
+        let peak_per_s = settings.most_per_s.max(f64::from(settings.most_burst));
+        Outlook { rounds: ROUNDS, requests, peak_per_s, takes_s }
     }
 
     fn next(&self, history: &[Done]) -> Step {
@@ -87,8 +88,8 @@ impl Throttle {
     /// Within what makes sense.
     fn bounded(&self) -> Self {
         Self {
-            most_per_s: bounded(self.most_per_s, 1.0, 1e6, 1_000.0),
-            most_burst: self.most_burst.clamp(4, 1_000_000),
+            most_per_s: bounded(self.most_per_s, 0.01, 1e6, 1_000.0),
+            most_burst: self.most_burst.clamp(1, 1_000_000),
             longest_idle_s: bounded(self.longest_idle_s, 2.0, 86_400.0, 120.0),
             longest_round_s: bounded(self.longest_round_s, 5.0, 3_600.0, 60.0),
             senders: self.senders.clamp(1, 100_000),
@@ -97,7 +98,7 @@ impl Throttle {
     }
 
     fn went<'a>(&self, history: &'a [Done]) -> (Found<'a>, Step, Spent) {
-        Walk::along(history, ROUNDS, |walk, found| self.walk(walk, found))
+        Walk::along(history, self.outlook(), |walk, found| self.walk(walk, found))
     }
 
     /// The way: what is turned away, what the limit is, how it recovers, and who shares it.

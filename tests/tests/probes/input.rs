@@ -224,6 +224,46 @@ fn a_round_that_fails_is_sent_again_by_who_resumes() {
 }
 
 #[test]
+fn an_answer_that_cannot_be_kept_is_told_all_the_same() {
+    let place = Place::new();
+    let service = host("healthy", 1, &json!({ "error_share": 0.0 }));
+    let asked = ["probe", "throttle", &url(&service), "--output", "json"];
+    let mut child = place.start(&[&asked[..], &FEW].concat());
+    let told = super::until_round(&mut child, 1);
+    // Where it would be kept, there is something else.
+    std::fs::create_dir_all(folder(&place).join("probe.json/x")).unwrap();
+    let ran = super::ended(child, told);
+    let result = answered(&ran);
+    assert_eq!((ran.code, &result["ending"]["outcome"]), (1, &json!("answered")), "{}", ran.stderr);
+    assert!(ran.stderr.contains("cannot write") && ran.stderr.contains("probe.json"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_history_that_is_damaged_or_of_other_rounds_is_begun_anew() {
+    let place = Place::new();
+    let service = host("healthy", 1, &json!({ "error_share": 0.0 }));
+    let (_, result) = probe(&place, &[&["throttle", &url(&service)], &FEW[..]].concat());
+    let (id, history) =
+        (result["probe"]["id"].as_str().unwrap().to_owned(), folder(&place).join("history.jsonl"));
+    let whole = std::fs::read_to_string(&history).unwrap();
+    let sent = service.counts().total;
+    let resume = |text: &str| {
+        std::fs::write(&history, text).unwrap();
+        let ran = place.run(&["probe", "resume", &id]);
+        println!("{}", ran.stderr);
+        (ran.code, ran.stderr)
+    };
+    let (code, told) = resume(&whole.replacen("\"ended\"", "\"ended", 1));
+    assert!(code == 104 && told.contains("line 2 of") && told.contains("begin anew"), "{told}");
+    // As if its first burst had been of five.
+    assert!(whole.contains("{\"requests\":4}"), "{whole}");
+    let (code, _) = resume(&whole.replace("{\"requests\":4}", "{\"requests\":5}"));
+    let told = std::fs::read_to_string(folder(&place).join("probe.json")).unwrap();
+    assert!(code == 98 && told.contains("round 2 was another one") && told.contains("begin anew"), "{told}");
+    assert_eq!(service.counts().total, sent, "nothing more was sent");
+}
+
+#[test]
 fn a_fleet_that_is_lost_in_a_round_is_asked_again_by_who_resumes() {
     let aws = Aws::behind_a_proxy();
     aws.deploy();

@@ -1,10 +1,15 @@
 //! Cold starts, beside what the function's own log says of them.
 
+#![expect(clippy::disallowed_methods, reason = "a real process is waited for by a real clock")]
+
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use squall_tests::Ran;
 use squall_tests::aws::{Aws, number};
+use squall_tests::proxy::Deed;
 
-use super::{COLD, answered, ended, folder, host, signal, until_told, url};
+use super::{COLD, answered, ended, folder, host, signal, until_told, until_told_more, url};
 
 /// Which part of what a cold start takes is the function's own start, and how long the function works.
 const INIT: f64 = 0.7;
@@ -160,6 +165,31 @@ fn a_log_that_cannot_be_read_fails_no_probe() {
     let ran = ended(child, told);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(answered(&ran)["warnings"].to_string().contains("have no report in the log"));
+}
+
+#[test]
+fn what_was_read_of_a_log_is_kept_if_no_more_can_be_read() {
+    let aws = Aws::behind_a_proxy();
+    make_group(&aws);
+    let service = host("lambda", 7, &json!({ "keep_alive_s": 600, "work_ms": 20 }));
+    let url = url(&service);
+    let asked = ["probe", "cold-start", &url, "--output", "json", "--lambda", "checkout"];
+    let mut child = aws.spawn(&[&asked[..], &SHORTEST].concat());
+    let told = until_told(&mut child, "round 3:");
+    write_log(&aws, &service);
+    let (more, stderr) = until_told_more(told, "reading log group");
+    // All but what came after the log was written is known by the first look.
+    std::thread::sleep(Duration::from_secs(3));
+    aws.proxy().set(|_| Deed::Answer(403));
+    let ran = ended(child, (more, stderr));
+    let result = answered(&ran);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let (log, warnings) = (&result["answer"]["log"], result["warnings"].to_string());
+    println!("{warnings}");
+    assert!(number(log, "/invocations") > 10 && number(log, "/inits") > 0, "{log:#}");
+    for word in ["logs:FilterLogEvents", "have no report in the log"] {
+        assert!(warnings.contains(word), "{word}: {warnings}");
+    }
 }
 
 #[test]

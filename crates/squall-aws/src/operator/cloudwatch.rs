@@ -59,8 +59,8 @@ pub struct ToldSeries {
 pub struct Logged {
     /// Those of which there is a report, by when they began.
     pub invocations: Vec<LoggedInvocation>,
-    /// Whether those are all that the log has by now.
-    pub is_whole: bool,
+    /// Why those are not all that the log has by now, if they are not.
+    pub rest: Option<String>,
     /// The clock of AWS minus this machine's, to half a second.
     pub clock_offset_s: Option<f64>,
 }
@@ -90,7 +90,7 @@ impl CloudWatch {
             let offset_s = told.clock_offset_s.unwrap_or(0.0);
             let range = (from_s + offset_s, until_s + offset_s);
             match self.reports(log_group, range, (deadline, &now)).await {
-                Ok((reports, is_whole, _)) => {
+                Ok((reports, rest, _)) => {
                     let starts = reports.starts();
                     let series = |name: &str, unit: &str, points| ToldSeries {
                         name: format!("{function}: {name}"),
@@ -102,10 +102,8 @@ impl CloudWatch {
                         series("cold starts", "per second", starts.cold),
                         series("reported", "per second", starts.all),
                     ]);
-                    if !is_whole {
-                        let problem = format!("log group `{log_group}` has more than could be read");
-                        told.problems.push(problem);
-                    }
+                    told.problems
+                        .extend(rest.map(|why| format!("log group `{log_group}` was not read whole: {why}")));
                 }
                 Err(problem) => {
                     told.problems.push(format!("logs:FilterLogEvents of log group `{log_group}`: {problem}"));
@@ -170,33 +168,38 @@ impl CloudWatch {
         deadline: Instant,
         now: impl Fn() -> f64,
     ) -> Result<Logged, String> {
-        let (reports, is_whole, clock_offset_s) = self.reports(log_group, range, (deadline, &now)).await?;
-        Ok(Logged { invocations: reports.invocations(), is_whole, clock_offset_s })
+        let (reports, rest, clock_offset_s) = self.reports(log_group, range, (deadline, &now)).await?;
+        Ok(Logged { invocations: reports.invocations(), rest, clock_offset_s })
     }
 
-    /// The reports in a log, whether those are all, and how its clock is set.
+    /// The reports in a log, why those are not all if they are not, and how its clock is set.
     async fn reports(
         &self,
         log_group: &str,
         range: (f64, f64),
         time: (Instant, &impl Fn() -> f64),
-    ) -> Result<(Reports, bool, Option<f64>), String> {
-        let (mut reports, mut is_whole, mut offset_s) = (Reports::default(), true, None);
+    ) -> Result<(Reports, Option<String>, Option<f64>), String> {
+        let (mut reports, mut rest, mut offset_s) = (Reports::default(), None, None);
         for pattern in PATTERNS {
             let seen = (&mut reports, &mut offset_s);
-            is_whole &= self.lines((log_group, pattern), range, time, seen).await?;
+            match self.lines((log_group, pattern), range, time, seen).await {
+                Ok(()) => {}
+                // What was read is as true without the rest.
+                Err(problem) if !reports.invocations().is_empty() => rest = Some(problem),
+                Err(problem) => return Err(problem),
+            }
         }
-        Ok((reports, is_whole, offset_s))
+        Ok((reports, rest, offset_s))
     }
 
-    /// Takes up the lines of one form; whether those are all.
+    /// Takes up the lines of one form; says why those are not all.
     async fn lines(
         &self,
         (log_group, pattern): (&str, &str),
         (from_s, until_s): (f64, f64),
         (deadline, now): (Instant, &impl Fn() -> f64),
         (reports, clock_offset_s): (&mut Reports, &mut Option<f64>),
-    ) -> Result<bool, String> {
+    ) -> Result<(), String> {
         #[expect(clippy::cast_possible_truncation, reason = "what is too large is cut")]
         let [start_ms, end_ms] = [from_s, until_s].map(|time_s| (time_s * 1e3) as i64);
         let mut body = json!({
@@ -206,7 +209,7 @@ impl CloudWatch {
             "filterPattern": pattern,
         });
         let mut lines = 0;
-        for page in 0..MOST_PAGES {
+        for _ in 0..MOST_PAGES {
             let call = Call {
                 service: "logs",
                 action: "Logs_20140328.FilterLogEvents",
@@ -214,11 +217,7 @@ impl CloudWatch {
                 body: body.clone(),
             };
             let asked_s = now();
-            let answer = match self.ask(&call, deadline).await {
-                Ok(answer) => answer,
-                Err(_) if page > 0 => return Ok(false),
-                Err(problem) => return Err(problem),
-            };
+            let answer = self.ask(&call, deadline).await?;
             *clock_offset_s = offset_s(&answer, asked_s, now()).or(*clock_offset_s);
             let events = answer.body.get("events").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
             for event in events {
@@ -231,11 +230,11 @@ impl CloudWatch {
             lines += events.len();
             match answer.body.get("nextToken").and_then(Value::as_str) {
                 Some(token) if lines < MOST_LINES => body["nextToken"] = token.into(),
-                Some(_) => return Ok(false),
-                None => return Ok(true),
+                Some(_) => break,
+                None => return Ok(()),
             }
         }
-        Ok(false)
+        Err("there is more than could be read".to_owned())
     }
 
     async fn ask(&self, call: &Call, deadline: Instant) -> Result<Answer, String> {
@@ -341,8 +340,14 @@ mod tests {
         let logged =
             cloudwatch.invocations("/aws/lambda/f", (90.0, 130.0), deadline, || 100.0).await.unwrap();
         let expected = [LoggedInvocation { began_s: 100.0, init_ms: Some(100.0) }];
-        assert_eq!((&logged.invocations[..], logged.is_whole), (&expected[..], true));
+        assert_eq!((&logged.invocations[..], logged.rest), (&expected[..], None));
         assert!(server.asked()[0].contains("/aws/lambda/f"));
+        // Lines of the other form cannot be read: those of this one are there all the same.
+        let server = Scripted::start(vec![(200, logs), (400, "{}")]);
+        let cloudwatch = CloudWatch::new(&server.connection, Vec::new());
+        let logged =
+            cloudwatch.invocations("/aws/lambda/f", (90.0, 130.0), deadline, || 100.0).await.unwrap();
+        assert!(logged.invocations == expected && logged.rest.is_some(), "{logged:?}");
     }
 
     #[tokio::test]

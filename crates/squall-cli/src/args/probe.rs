@@ -70,7 +70,7 @@ pub(crate) struct SendArgs {
     pub(crate) generators: NonZeroU32,
     #[command(flatten)]
     pub(crate) sources: LocalIpArgs,
-    /// Send no more requests a second than these.
+    /// Send no more requests a second than these, and no more at once; of a plan, iterations.
     #[arg(long, value_name = "R", value_parser = rate)]
     pub(crate) max_rate: Option<Rate>,
     /// Send no more requests than these, in all.

@@ -1,5 +1,6 @@
 //! `squall probe cold-start`
 
+use serde_json::json;
 use squall_probe::{ColdPoint, ColdStart, ColdStartAnswer, Queueing, Spread, When};
 use squall_report::{Curve, CurveMark, CurveUnit, duration_ms, duration_s, percent, significant};
 
@@ -17,7 +18,9 @@ pub(super) fn asking(args: &ColdStartArgs) -> Result<Asking<ColdStart>, Failure>
         send.aws.region.clear();
     }
     let subject = asked(&args.url, &send, (String::new(), Vec::new()))?;
-    let asking = Asking::new("cold-start", (settings(&send.talk.settings, [])?, subject), &send, view)?;
+    let most = send.max_rate.map(|rate| json!(rate.per_second()));
+    let probe = settings(&send.talk.settings, [("most_per_s", most)])?;
+    let asking = Asking::new("cold-start", (probe, subject), &send, view)?;
     Ok(Asking { join: log.map(joining), ..asking })
 }
 
@@ -91,7 +94,7 @@ fn burst(point: &ColdPoint) -> String {
         When::Short => "soon after",
         When::Gap => "after gaps",
         When::Long => "none there",
-        When::AfterLong => "after that",
+        When::AfterLong | When::Count => "after that",
     };
     match point.size {
         1 => format!("single, {when}"),

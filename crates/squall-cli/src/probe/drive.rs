@@ -1,7 +1,8 @@
 //! Round after round, until a probe knows enough, cannot go on, or may not.
 
-use squall_probe::{Load, Probe, Round, Step};
-use squall_report::ExitCode;
+use squall_fleet::Time;
+use squall_probe::{Load, Outlook, Probe, Round, Step};
+use squall_report::{ExitCode, dollars};
 
 use super::history::{Entry, History};
 use super::told;
@@ -13,23 +14,23 @@ const TLS: &str = "; see that it speaks TLS there, or ask with http://, and that
 
 /// Sends rounds.
 pub(super) trait Sender {
-    /// Waits as long as nothing is to be sent, and sends a round. `None` if the user does not want to go on.
-    fn send(
-        &mut self,
-        round: &Round,
-        number: usize,
-        before_us: Option<i64>,
-    ) -> Result<Option<Entry>, Failure>;
+    /// Waits as long as nothing is to be sent before a round, where nothing was sent since then.
+    fn wait(&mut self, round: &Round, since: Time) -> Result<(), Failure>;
+
+    /// Sends a round. `None` if the user does not want to go on.
+    fn send(&mut self, round: &Round, number: usize, since: Time) -> Result<Option<Entry>, Failure>;
 
     /// Whether the user has said so meanwhile.
     fn is_interrupted(&self) -> bool;
 }
 
-/// What may be sent at most.
+/// What may be sent at most, beside what the probe announces.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) per_s: Option<f64>,
     pub(super) requests: Option<u64>,
+    /// What all rounds may cost, in US dollars.
+    pub(super) cost_usd: Option<f64>,
     /// How often a round is sent again in which the generators set the pace: something else may have wanted the processors.
     pub(super) tries: usize,
 }
@@ -52,40 +53,61 @@ impl Ending {
         Self::Failed {
             reason: format!("round {number} failed: {}", failure.words()),
             hint: failure.hint().map(str::to_owned),
-            exit: failure.exit(),
+            // What is wrong is told by who has sent nothing.
+            exit: if number > 1 && failure.exit() == ExitCode::Wrong {
+                ExitCode::Error
+            } else {
+                failure.exit()
+            },
         }
     }
 }
 
 /// Sends what a probe wants, and keeps what becomes of it. A round that fails is as if it had not been sent: what is known
-/// is told, and who goes on sends it again.
+/// is told, and who goes on sends it again. Before that the last one that has ended is sent once more, for the service has to
+/// be as that one left it, whatever has passed meanwhile.
 pub(super) fn drive<P: Probe>(
     probe: &P,
     sender: &mut dyn Sender,
     history: &mut History,
     limits: Limits,
 ) -> Ending {
+    let mut to_restore = history.done.last().map(|done| done.round.clone());
     loop {
         if sender.is_interrupted() {
             return Ending::Interrupted;
         }
+        let restored = to_restore.take();
+        let restores = restored.is_some();
         let round = match probe.next(&history.done) {
-            Step::Send(round) => round,
+            Step::Send(round) => restored.map_or(round, Round::once_more),
             Step::Enough => return Ending::Enough,
             Step::Stop(reason) => return Ending::Stopped(why(reason, history)),
         };
-        if let Some(beyond) = limits.beyond(&round, history.requests()) {
+        let wanted = most_requests(&round, history);
+        if let Some(beyond) = limits.beyond(&round, wanted, history) {
             return Ending::Stopped(beyond);
         }
         let number = history.entries.len() + 1;
         told::begins(number, &round);
-        let before_us = history.entries.last().map(|entry| entry.ended_us);
-        let mut entry = match sender.send(&round, number, before_us) {
+        let since = history.since;
+        let waited = sender.wait(&round, since);
+        if sender.is_interrupted() {
+            return Ending::Interrupted;
+        }
+        if let Err(failure) = waited.and_then(|()| history.begin(wanted)) {
+            return Ending::failed(number, &failure);
+        }
+        let sent = sender.send(&round, number, since);
+        let mut entry = match sent {
             Ok(Some(entry)) => entry,
-            Ok(None) => return Ending::Interrupted,
-            Err(failure) => return Ending::failed(number, &failure),
+            otherwise => {
+                history.cut_off_last();
+                return otherwise
+                    .map_or_else(|failure| Ending::failed(number, &failure), |_| Ending::Interrupted);
+            }
         };
-        entry.again = entry.observed.tainted && history.tries() < limits.tries;
+        entry.again = restores || (entry.observed.tainted && history.tries() < limits.tries);
         told::ended(number, &entry);
         if let Err(failure) = history.add(entry) {
             return Ending::failed(number, &failure);
@@ -93,27 +115,44 @@ pub(super) fn drive<P: Probe>(
     }
 }
 
+/// How many requests a round sends at most, by what those before it have sent.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of requests")]
+fn most_requests(round: &Round, history: &History) -> u64 {
+    (round.most_requests().unwrap_or(0) as f64 * history.requests_each()).ceil() as u64
+}
+
 impl Limits {
-    /// Why a round may not be sent, after so many requests.
-    fn beyond(&self, round: &Round, sent: u64) -> Option<String> {
-        let wanted = match round.load {
-            Load::Burst { requests } => u64::from(requests),
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a number of requests"
-            )]
-            Load::Rate { per_s, seconds } => (per_s * seconds).ceil() as u64,
-            // Nobody knows before.
-            Load::Users { .. } => 0,
-        };
-        if let (Some(most), Load::Rate { per_s, .. }) = (self.per_s, round.load)
-            && per_s > most * (1.0 + 1e-9)
-        {
-            return Some(format!("{per_s:.1} requests a second would be next, and --max-rate allows {most}"));
+    /// What a probe announces, as far as that is allowed.
+    pub(super) fn of(&self, outlook: Outlook) -> Outlook {
+        let requests = self.requests.map_or(outlook.requests, |most| most.min(outlook.requests));
+        Outlook { requests, ..outlook }
+    }
+
+    /// Why a round of so many requests may not be sent.
+    fn beyond(&self, round: &Round, wanted: u64, history: &History) -> Option<String> {
+        if let Some(most) = self.per_s {
+            match round.load {
+                Load::Rate { per_s, .. } if per_s > most * (1.0 + 1e-9) => {
+                    return Some(format!(
+                        "{per_s:.1} requests a second would be next, and --max-rate allows {most}"
+                    ));
+                }
+                Load::Burst { requests } if f64::from(requests) > most.max(1.0) => {
+                    return Some(format!(
+                        "{requests} requests at once would be next, and --max-rate allows {most}"
+                    ));
+                }
+                _ => {}
+            }
         }
+        let spent = history.cost_usd();
+        if let Some(most) = self.cost_usd.filter(|most| spent >= *most) {
+            return Some(format!("{} were spent, and --max-cost allows {}", dollars(spent), dollars(most)));
+        }
+        let sent = history.requests().saturating_add(history.cut_off);
         let most = self.requests.filter(|most| sent.saturating_add(wanted) > *most)?;
-        Some(format!("{sent} requests were sent, {wanted} would be next, and --max-requests allows {most}"))
+        let may = if history.cut_off > 0 { "may have been" } else { "were" };
+        Some(format!("{sent} requests {may} sent, {wanted} would be next, and --max-requests allows {most}"))
     }
 }
 
@@ -127,7 +166,9 @@ fn why(reason: String, history: &History) -> String {
 
 #[cfg(test)]
 mod tests {
-    use squall_probe::{Done, Observed, Outlook};
+    use std::path::Path;
+
+    use squall_probe::{Done, Observed};
 
     use super::super::history::tests::entry;
     use super::*;
@@ -160,31 +201,28 @@ mod tests {
     /// Sends what it is told until it is told to end, and finds nothing from one round on.
     struct Fake {
         sent: Vec<f64>,
-        last: Vec<Option<i64>>,
         ends_in: Option<usize>,
         breaks_in: Option<usize>,
         fails_in: usize,
     }
 
     impl Sender for Fake {
-        fn send(
-            &mut self,
-            round: &Round,
-            number: usize,
-            before_us: Option<i64>,
-        ) -> Result<Option<Entry>, Failure> {
+        fn wait(&mut self, _: &Round, _: Time) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        fn send(&mut self, round: &Round, number: usize, _: Time) -> Result<Option<Entry>, Failure> {
             if self.ends_in == Some(number) {
                 return Ok(None);
             }
             if self.breaks_in == Some(number) {
-                return Err(Failure::from(anyhow::anyhow!("the fleet is gone")).with_hint("find it"));
+                return Err(Failure::wrong(anyhow::anyhow!("the fleet is gone")).with_hint("find it"));
             }
             if let Load::Rate { per_s, .. } = round.load {
                 self.sent.push(per_s);
             }
-            self.last.push(before_us);
             let observed = Observed { tainted: number >= self.fails_in, ..Observed::default() };
-            let mut entry = Entry { round: round.clone(), observed, ..entry("x") };
+            let mut entry = Entry { round: round.clone(), observed, cost_usd: 1.0, ..entry("x") };
             if number >= self.fails_in {
                 entry.problems = vec!["connection refused".to_owned()];
             }
@@ -199,7 +237,7 @@ mod tests {
     fn run(fake: &mut Fake, folder: &str, rounds: usize, limits: Limits) -> (Ending, usize) {
         let folder = std::env::temp_dir().join(format!("squall-{folder}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let mut history = History::open(&folder).unwrap();
+        let mut history = History::open(&folder, OPENED).unwrap();
         let ending = drive(&Counts(rounds), fake, &mut history, limits);
         let length = history.entries.len();
         if !matches!(ending, Ending::Interrupted | Ending::Failed { .. }) {
@@ -216,10 +254,11 @@ mod tests {
         assert_eq!((length, &fake.sent[..]), (4, &[1.0, 2.0, 2.0, 2.0][..]));
     }
 
-    const NONE: Limits = Limits { per_s: None, requests: None, tries: 0 };
+    const OPENED: Time = Time(1);
+    const NONE: Limits = Limits { per_s: None, requests: None, cost_usd: None, tries: 0 };
 
     fn fake() -> Fake {
-        Fake { sent: Vec::new(), last: Vec::new(), ends_in: None, breaks_in: None, fails_in: usize::MAX }
+        Fake { sent: Vec::new(), ends_in: None, breaks_in: None, fails_in: usize::MAX }
     }
 
     #[test]
@@ -227,9 +266,9 @@ mod tests {
         let mut fake = Fake { ends_in: Some(3), ..fake() };
         assert_eq!(run(&mut fake, "goes-on", 5, NONE), (Ending::Interrupted, 2));
         fake.ends_in = None;
-        assert_eq!(run(&mut fake, "goes-on", 5, NONE), (Ending::Enough, 5));
-        assert_eq!(fake.sent, [1.0, 2.0, 3.0, 4.0, 5.0]);
-        assert_eq!(fake.last, [None, Some(5), Some(5), Some(5), Some(5)]);
+        assert_eq!(run(&mut fake, "goes-on", 5, NONE), (Ending::Enough, 6));
+        // The last one that has ended once more, and what was cut off.
+        assert_eq!(fake.sent, [1.0, 2.0, 2.0, 3.0, 4.0, 5.0]);
     }
 
     #[test]
@@ -243,8 +282,8 @@ mod tests {
         };
         assert_eq!((ending, length), (failed, 2));
         fake.breaks_in = None;
-        assert_eq!(run(&mut fake, "breaks", 5, NONE), (Ending::Enough, 5));
-        assert_eq!(fake.sent, [1.0, 2.0, 3.0, 4.0, 5.0]);
+        assert_eq!(run(&mut fake, "breaks", 5, NONE), (Ending::Enough, 6));
+        assert_eq!(fake.sent, [1.0, 2.0, 2.0, 3.0, 4.0, 5.0]);
     }
 
     #[test]
@@ -262,8 +301,47 @@ mod tests {
             let Ending::Stopped(reason) = ending else { panic!("{ending:?}") };
             assert!(fake.sent.len() == sent && reason.contains(word), "{reason} {:?}", fake.sent);
         };
-        check(Limits { per_s: Some(3.0), requests: None, tries: 0 }, 3, "--max-rate");
+        check(Limits { per_s: Some(3.0), ..NONE }, 3, "--max-rate");
         // Each round has sent 2 requests; the fourth would send 8 more.
-        check(Limits { per_s: None, requests: Some(13), tries: 0 }, 3, "--max-requests");
+        check(Limits { requests: Some(13), ..NONE }, 3, "--max-requests");
+        // Each costs a dollar.
+        check(Limits { cost_usd: Some(2.0), ..NONE }, 2, "--max-cost");
+    }
+
+    #[test]
+    fn a_burst_is_no_larger_than_what_may_be_sent_in_a_second() {
+        let limits = Limits { per_s: Some(8.5), ..NONE };
+        let history = History::open(Path::new("/nowhere"), OPENED).unwrap();
+        let beyond = |requests| limits.beyond(&Round::burst(requests), u64::from(requests), &history);
+        assert!(beyond(8).is_none());
+        assert!(beyond(9).unwrap().contains("9 requests at once"), "{:?}", beyond(9));
+        let slow = Limits { per_s: Some(0.1), ..NONE };
+        assert!(slow.beyond(&Round::burst(1), 1, &history).is_none(), "one is no rate");
+    }
+
+    #[test]
+    fn a_round_that_was_cut_off_counts_with_all_that_it_may_have_sent() {
+        let mut fake = Fake { ends_in: Some(2), ..fake() };
+        let limits = Limits { requests: Some(9), ..NONE };
+        assert_eq!(run(&mut fake, "cut-off", 5, limits), (Ending::Interrupted, 1));
+        fake.ends_in = None;
+        // 2 were sent, and 4 may have been; 2 once more, and again 4 would be beyond.
+        let (ending, _) = run(&mut fake, "cut-off", 5, limits);
+        assert!(
+            matches!(&ending, Ending::Stopped(why) if why.starts_with("8 requests may have been sent")),
+            "{ending:?}"
+        );
+    }
+
+    #[test]
+    fn what_a_plan_sends_in_an_iteration_counts() {
+        let mut history = History::open(Path::new("/nowhere"), OPENED).unwrap();
+        assert_eq!(most_requests(&Round::rate(5.0, 2.0), &history), 10);
+        let mut entry = entry("x");
+        // Two iterations of five requests, where the entry has two of them.
+        entry.outcomes.insert("200".to_owned(), 10);
+        entry.observed.seconds = vec![squall_probe::Second { good: 2, ..Default::default() }];
+        history.entries.push(entry);
+        assert_eq!(most_requests(&Round::rate(5.0, 2.0), &history), 50);
     }
 }

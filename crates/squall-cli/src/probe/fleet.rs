@@ -35,8 +35,9 @@ const PROBLEMS: usize = 5;
 /// Where rounds are sent from.
 #[derive(Debug, Clone)]
 pub(super) enum Place {
-    /// Threads of this command, which connect from these addresses in turn.
-    Local { sources: Vec<IpAddr> },
+    /// Threads of this command, which connect from these addresses in turn. Of each connection this process has one end,
+    /// or both.
+    Local { sources: Vec<IpAddr>, ends: u32 },
     /// A fleet on AWS, each run of which may cost so much.
     Aws { fleet: AwsArgs, max_cost: Option<f64> },
 }
@@ -51,7 +52,6 @@ pub(super) struct FleetSender {
     pub(super) wish: Wish,
     /// How long a run takes until its load begins.
     lead: Duration,
-    begun: Time,
 }
 
 impl FleetSender {
@@ -65,24 +65,15 @@ impl FleetSender {
             Place::Local { .. } => LOCAL_LEAD,
             Place::Aws { .. } => AWS_LEAD,
         };
-        let (wish, begun) = (Wish::watch()?, SystemClock.now());
-        Ok(Self { subject, place, folder, least, wish, lead, begun })
-    }
-
-    /// Waits until a run that begins now makes load after so long a pause.
-    fn wait(&self, idle_s: f64, since: Time) -> Result<(), Failure> {
-        let idle = Duration::try_from_secs_f64(idle_s.max(0.0)).unwrap_or(Duration::ZERO);
-        let rest = idle.saturating_sub(SystemClock.now().since(since)).saturating_sub(self.lead);
-        if !rest.is_zero() {
-            self.wish.wait(rest)?;
-        }
-        Ok(())
+        Ok(Self { subject, place, folder, least, wish: Wish::watch()?, lead })
     }
 
     fn make(&self, round: &Round, number: usize) -> Result<Made, Failure> {
         let generators = generators(round, self.least);
         let (each, sources) = match &self.place {
-            Place::Local { sources } => (machine_of(generators).connections, sources.clone()),
+            Place::Local { sources, ends } => {
+                ((machine_of(generators).connections / ends).max(1), sources.clone())
+            }
             Place::Aws { .. } => (sizing::CONNECTIONS_OF_SEAT, Vec::new()),
         };
         let order = Order {
@@ -107,17 +98,17 @@ impl FleetSender {
 }
 
 impl Sender for FleetSender {
-    fn send(
-        &mut self,
-        round: &Round,
-        number: usize,
-        before_us: Option<i64>,
-    ) -> Result<Option<Entry>, Failure> {
-        let since = before_us.map_or(self.begun, Time);
-        self.wait(round.idle_s, since)?;
-        if self.is_interrupted() {
-            return Ok(None);
+    /// Until a run that begins then makes load after so long a pause.
+    fn wait(&mut self, round: &Round, since: Time) -> Result<(), Failure> {
+        let idle = Duration::try_from_secs_f64(round.idle_s.max(0.0)).unwrap_or(Duration::ZERO);
+        let rest = idle.saturating_sub(SystemClock.now().since(since)).saturating_sub(self.lead);
+        if !rest.is_zero() {
+            self.wish.wait(rest)?;
         }
+        Ok(())
+    }
+
+    fn send(&mut self, round: &Round, number: usize, since: Time) -> Result<Option<Entry>, Failure> {
         let began = SystemClock.now();
         let made = self.make(round, number);
         // All that is of use is in the history.
@@ -172,9 +163,9 @@ fn generators(round: &Round, least: u32) -> u32 {
     round.senders.max(least).clamp(1, most.max(1))
 }
 
-/// From how many addresses the service saw them come; 0 if no generator knows its own.
+/// From how many addresses the service saw them come; 0 if not every generator knows its own.
 fn addresses(record: &RunRecord) -> u32 {
-    let all: BTreeSet<&str> =
-        record.generators.iter().filter_map(|generator| generator.ready.source_ip.as_deref()).collect();
-    u32::try_from(all.len()).unwrap_or(u32::MAX)
+    let each = record.generators.iter().map(|generator| generator.ready.source_ip.as_deref());
+    let all: Option<BTreeSet<&str>> = each.collect();
+    u32::try_from(all.map_or(0, |all| all.len())).unwrap_or(u32::MAX)
 }

@@ -1,14 +1,17 @@
 //! What a probe has sent so far, in a file that a probe which was interrupted goes on from.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
+use squall_fleet::Time;
+use squall_metrics::Outcome;
 use squall_probe::Done;
 
+use super::told::Seen;
 use crate::failure::Failure;
 
 /// The file's name in the probe's folder.
@@ -37,9 +40,20 @@ pub(super) struct Entry {
     pub(super) cost_usd: f64,
     /// What went wrong, in words.
     pub(super) problems: Vec<String>,
-    /// Whether it was sent again, because the generators had set the pace: then it says nothing.
+    /// Whether it says nothing: the generators had set the pace, and it was sent again; or it was sent once more by who
+    /// goes on.
     #[serde(default)]
     pub(super) again: bool,
+}
+
+/// A line of the file.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    /// A round is about to be sent, of so many requests at most.
+    Begun { requests: u64 },
+    /// It has ended.
+    Ended(Box<Entry>),
 }
 
 /// What has been sent, in memory and on disk.
@@ -48,52 +62,88 @@ pub(super) struct History {
     pub(super) entries: Vec<Entry>,
     /// The same as probes see it.
     pub(super) done: Vec<Done>,
+    /// When the last request had ended, or when it was opened if there is none.
+    pub(super) since: Time,
+    /// Requests, at most, of the round that was begun and has not ended.
+    begun: Option<u64>,
+    /// Requests, at most, of rounds that never ended.
+    pub(super) cut_off: u64,
+    /// How long the file is without a line that was cut off.
+    length: u64,
 }
 
 impl History {
-    /// The one in this folder, or an empty one. A line that was cut off is as if it had not been.
-    pub(super) fn open(folder: &Path) -> Result<Self, Failure> {
+    /// The one in this folder, or an empty one. A last line that was cut off is as if it had not been.
+    pub(super) fn open(folder: &Path, now: Time) -> Result<Self, Failure> {
         let path = folder.join(FILE);
-        let mut text = String::new();
+        let mut bytes = Vec::new();
         match File::open(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             opened => {
                 opened
-                    .and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text))
+                    .and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes))
                     .with_context(|| format!("cannot read `{}`", path.display()))
                     .map_err(Failure::wrong)?;
             }
         }
-        let mut history = Self { path, entries: Vec::new(), done: Vec::new() };
-        let mut good = String::new();
-        for line in text.split_inclusive('\n') {
-            match serde_json::from_str::<Entry>(line) {
-                Ok(entry) if line.ends_with('\n') => {
-                    good.push_str(line);
-                    history.take(entry);
-                }
-                _ => break,
+        let mut history = Self {
+            path,
+            entries: Vec::new(),
+            done: Vec::new(),
+            since: now,
+            begun: None,
+            cut_off: 0,
+            length: 0,
+        };
+        for (at, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            if line.last() != Some(&b'\n') {
+                break;
             }
+            let read = serde_json::from_slice(line).map_err(|error| {
+                let path = history.path.display();
+                Failure::wrong(anyhow!("line {} of `{path}` says nothing that was sent: {error}", at + 1))
+                    .with_hint("begin anew: what follows from a round that is unknown is none of its own")
+            })?;
+            history.take(read);
+            history.length += line.len() as u64;
         }
-        if good.len() < text.len() {
-            fs::write(&history.path, good)
-                .with_context(|| format!("cannot write `{}`", history.path.display()))?;
-        }
+        history.cut_off_last();
         Ok(history)
+    }
+
+    /// A round of so many requests at most is about to be sent.
+    pub(super) fn begin(&mut self, requests: u64) -> Result<(), Failure> {
+        self.keep(Line::Begun { requests })
     }
 
     /// Keeps one more round.
     pub(super) fn add(&mut self, entry: Entry) -> Result<(), Failure> {
-        let line = format!("{}\n", serde_json::to_string(&entry)?);
-        self.take(entry);
-        let opened = OpenOptions::new().create(true).append(true).open(&self.path);
-        let written = opened.and_then(|mut file| file.write_all(line.as_bytes()));
-        Ok(written.with_context(|| format!("cannot write `{}`", self.path.display()))?)
+        self.keep(Line::Ended(Box::new(entry)))
     }
 
-    /// How many requests have been sent.
+    /// The round that was begun will not end.
+    pub(super) fn cut_off_last(&mut self) {
+        self.cut_off = self.cut_off.saturating_add(self.begun.take().unwrap_or(0));
+    }
+
+    /// How many requests have been sent by rounds that have ended.
     pub(super) fn requests(&self) -> u64 {
-        self.entries.iter().flat_map(|entry| entry.outcomes.values()).sum()
+        self.entries.iter().fold(0, |sum: u64, entry| sum.saturating_add(entry.requests()))
+    }
+
+    /// How many requests there are at most for each that a probe counts: a plan's users send several in an iteration.
+    pub(super) fn requests_each(&self) -> f64 {
+        let each = self.entries.iter().filter_map(|entry| {
+            let Seen { good, limited, failed, .. } = Seen::of(entry);
+            let counted = good.saturating_add(limited).saturating_add(failed);
+            (counted > 0).then(|| entry.requests() as f64 / counted as f64)
+        });
+        each.fold(1.0, f64::max)
+    }
+
+    /// What all of it has cost, in US dollars.
+    pub(super) fn cost_usd(&self) -> f64 {
+        self.entries.iter().map(|entry| entry.cost_usd).sum()
     }
 
     /// How often the round that comes next was sent already.
@@ -101,16 +151,53 @@ impl History {
         self.entries.iter().rev().take_while(|entry| entry.again).count()
     }
 
-    fn take(&mut self, entry: Entry) {
-        if !entry.again {
-            self.done.push(Done { round: entry.round.clone(), observed: entry.observed.clone() });
+    fn keep(&mut self, line: Line) -> Result<(), Failure> {
+        let text = format!("{}\n", serde_json::to_string(&line)?);
+        self.take(line);
+        let written = self.append(&text);
+        Ok(written.with_context(|| format!("cannot write `{}`", self.path.display()))?)
+    }
+
+    /// Behind what is whole.
+    fn append(&mut self, text: &str) -> std::io::Result<()> {
+        let mut file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+        file.set_len(self.length)?;
+        file.write_all(text.as_bytes())?;
+        self.length += text.len() as u64;
+        Ok(())
+    }
+
+    fn take(&mut self, line: Line) {
+        match line {
+            Line::Begun { requests } => {
+                self.cut_off_last();
+                self.begun = Some(requests);
+            }
+            Line::Ended(entry) => {
+                self.begun = None;
+                self.since = Time(entry.ended_us);
+                if !entry.again {
+                    self.done.push(Done { round: entry.round.clone(), observed: entry.observed.clone() });
+                }
+                self.entries.push(*entry);
+            }
         }
-        self.entries.push(entry);
+    }
+}
+
+impl Entry {
+    /// How many requests it has sent: those that failed in the generators were not.
+    fn requests(&self) -> u64 {
+        let own = Outcome::Generator.to_string();
+        let sent = self.outcomes.iter().filter(|(outcome, _)| **outcome != own);
+        sent.fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::fs;
+
     use squall_probe::{Connections, Load, Observed, Round};
 
     use super::*;
@@ -138,23 +225,50 @@ pub(super) mod tests {
         }
     }
 
+    const NOW: Time = Time(1_000);
+
     #[test]
     fn a_history_is_read_again_as_it_was_but_for_a_line_that_was_cut_off() {
         let folder = std::env::temp_dir().join(format!("squall-history-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let mut history = History::open(&folder).unwrap();
-        history.add(entry("a")).unwrap();
-        history.add(entry("b")).unwrap();
+        let mut history = History::open(&folder, NOW).unwrap();
+        for purpose in ["a", "b"] {
+            history.begin(7).unwrap();
+            history.add(entry(purpose)).unwrap();
+        }
         let whole = fs::read_to_string(folder.join(FILE)).unwrap();
         for cut in 0..=whole.len() {
             fs::write(folder.join(FILE), &whole[..cut]).unwrap();
-            let mut again = History::open(&folder).unwrap();
+            let mut again = History::open(&folder, NOW).unwrap();
+            assert_eq!(
+                fs::read_to_string(folder.join(FILE)).unwrap(),
+                whole[..cut],
+                "reading changes nothing"
+            );
             let lines = whole[..cut].matches('\n').count();
-            assert_eq!(again.entries, history.entries[..lines], "{cut}");
-            assert_eq!(again.requests(), 2 * lines as u64);
+            assert_eq!(again.entries, history.entries[..lines / 2], "{cut}");
+            assert_eq!((again.requests(), again.cut_off), (2 * (lines as u64 / 2), 7 * (lines as u64 % 2)));
+            assert_eq!(again.since, if lines > 1 { Time(5) } else { NOW }, "{cut}");
+            again.begin(1).unwrap();
             again.add(entry("c")).unwrap();
-            assert_eq!(History::open(&folder).unwrap().entries.len(), lines + 1, "{cut}");
+            let after = History::open(&folder, NOW).unwrap();
+            assert_eq!((after.entries.len(), after.cut_off), (lines / 2 + 1, again.cut_off), "{cut}");
         }
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_and_left_as_it_is() {
+        let folder = std::env::temp_dir().join(format!("squall-damaged-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let mut history = History::open(&folder, NOW).unwrap();
+        ["a", "b", "c"].iter().for_each(|purpose| history.add(entry(purpose)).unwrap());
+        let damaged = fs::read_to_string(folder.join(FILE)).unwrap().replacen("\"b\"", "\"b", 1);
+        fs::write(folder.join(FILE), &damaged).unwrap();
+        let failure = History::open(&folder, NOW).err().unwrap();
+        assert!(failure.words().starts_with("line 2 of "), "{}", failure.words());
+        assert!(failure.hint().unwrap().starts_with("begin anew"));
+        assert_eq!(fs::read_to_string(folder.join(FILE)).unwrap(), damaged);
         fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use squall_aws::operator::{CloudWatch, LoggedInvocation, Session};
+use squall_aws::operator::{CloudWatch, Logged, LoggedInvocation, Session};
 use squall_fleet::Clock;
 use squall_probe::{ColdStart, ColdStartLog, Invocation, RoundTime, Spread};
 use squall_report::{Curve, CurveUnit, ProbeFinding, count, duration_ms, duration_s, percent};
@@ -73,38 +73,59 @@ impl FunctionLog {
     ) -> (Option<ColdStartLog>, Vec<String>) {
         let times = times(history);
         let Some(range) = range(&times) else { return (None, Vec::new()) };
+        // Between rounds may be one that was cut off.
+        let is_time_unknown = history.cut_off > 0 || times.len() < history.entries.len();
         eprintln!(
             "reading log group `{}`, for up to {} while reports are late …",
             self.group,
             duration_s(self.wait.as_secs_f64())
         );
         let until = Instant::now() + self.wait;
+        let (mut offset_s, mut is_moved) = (0.0, false);
+        let mut known: Option<ColdStartLog> = None;
         loop {
-            let now_s = || SystemClock.now().0 as f64 / 1e6;
-            let looked = self.runtime.block_on(async {
-                self.cloudwatch.invocations(&self.group, range, Instant::now() + LOOK, now_s).await
-            });
-            let logged = match looked {
+            let logged = match self.look(range, offset_s) {
                 Ok(logged) => logged,
-                Err(problem) => return (None, vec![self.refused(&problem)]),
+                Err(problem) => {
+                    let doubts = known.iter().flat_map(ColdStartLog::doubts);
+                    return (known.clone(), std::iter::once(self.refused(&problem)).chain(doubts).collect());
+                }
             };
-            let offset_s = logged.clock_offset_s.filter(|offset_s| offset_s.abs() > LEAST_OFFSET_S);
+            offset_s = logged.clock_offset_s.filter(|s| s.abs() > LEAST_OFFSET_S).unwrap_or(0.0);
             let invocations: Vec<Invocation> =
-                logged.invocations.iter().map(|one| here(one, offset_s.unwrap_or(0.0))).collect();
-            let joined = probe.joined(&history.done, &times, &invocations);
-            let is_late = joined.missing > 0 && logged.is_whole;
+                logged.invocations.iter().map(|one| here(one, offset_s)).collect();
+            let mut joined = probe.joined(&history.done, &times, &invocations);
+            if is_time_unknown {
+                joined.inits_between = 0;
+            }
+            // Of two looks the one that has more.
+            let known = match known.take() {
+                Some(before) if before.missing < joined.missing => known.insert(before),
+                _ => known.insert(joined),
+            };
+            if !is_moved && offset_s.abs() > AROUND_S / 2.0 {
+                // By its own clock it was another time.
+                is_moved = true;
+                continue;
+            }
+            let is_late = known.missing > 0;
             if is_late && Instant::now() < until && wish.wait(PAUSE).is_ok() && !wish.is_there() {
                 continue;
             }
-            let mut problems = joined.doubts();
-            if !logged.is_whole {
-                problems.push(format!(
-                    "true init times: log group `{}` has more than could be read; send fewer requests, or in less time",
-                    self.group
-                ));
-            }
-            return (Some(joined), problems);
+            let rest = logged.rest.filter(|_| known.missing > 0);
+            let rest = rest
+                .map(|why| format!("true init times: log group `{}` was not read whole: {why}", self.group));
+            return (Some(known.clone()), rest.into_iter().chain(known.doubts()).collect());
         }
+    }
+
+    /// What it says of a time by the clock of this machine, from which its own is so far off.
+    fn look(&self, (from_s, until_s): (f64, f64), offset_s: f64) -> Result<Logged, String> {
+        let now_s = || SystemClock.now().0 as f64 / 1e6;
+        let range = (from_s + offset_s, until_s + offset_s);
+        self.runtime.block_on(async {
+            self.cloudwatch.invocations(&self.group, range, Instant::now() + LOOK, now_s).await
+        })
     }
 
     fn refused(&self, problem: &str) -> String {

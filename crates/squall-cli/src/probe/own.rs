@@ -43,11 +43,12 @@ pub(super) fn asking(args: &OwnArgs) -> Result<(Server, Asking<Own>), Failure> {
         kind: NAME,
         probe,
         subject: Subject::Plan(Box::new(bundle)),
-        place: Place::Local { sources: Vec::new() },
+        // The target is in this process.
+        place: Place::Local { sources: Vec::new(), ends: 2 },
         senders: 1,
         least: 1,
         // Where they set the pace is what is looked for.
-        limits: Limits { per_s: None, requests: None, tries: 0 },
+        limits: Limits { per_s: None, requests: None, cost_usd: None, tries: 0 },
         join: None,
         view,
     };

@@ -7,7 +7,7 @@ use squall_fleet::{Clock, Time};
 use squall_probe::Estimate;
 use squall_report::{
     Curve, CurveAxis, CurveSeries, CurveUnit, ExitCode, PROBE_SCHEMA_VERSION, ProbeEnding, ProbeFacts,
-    ProbeFinding, ProbeOutcome, ProbeResult, ProbeRound, ProbeSent, percent, significant,
+    ProbeFinding, ProbeOutcome, ProbeResult, ProbeRound, ProbeSent, count, percent, significant,
 };
 use squall_seat::SystemClock;
 
@@ -59,9 +59,16 @@ pub(super) fn of(
     let (id, started) = whose.order;
     let mut warnings = parts.warnings;
     warnings.extend(cached(history));
+    if history.cut_off > 0 {
+        warnings.push(format!(
+            "how much was sent: rounds that were cut off have sent up to {} requests more",
+            count(history.cut_off)
+        ));
+    }
     let mut outcomes: BTreeMap<String, u64> = BTreeMap::new();
     for (outcome, number) in history.entries.iter().flat_map(|entry| &entry.outcomes) {
-        *outcomes.entry(outcome.clone()).or_default() += number;
+        let sum = outcomes.entry(outcome.clone()).or_default();
+        *sum = sum.saturating_add(*number);
     }
     let most = |of: fn(&Entry) -> u32| history.entries.iter().map(of).max().unwrap_or(0);
     Ok(ProbeResult {
@@ -103,7 +110,7 @@ pub(super) fn of(
             rounds: u32::try_from(history.entries.len()).unwrap_or(u32::MAX),
             requests: history.requests(),
             outcomes,
-            cost_usd: history.entries.iter().map(|entry| entry.cost_usd).sum(),
+            cost_usd: history.cost_usd(),
         },
         rounds: rounds(history, &parts.starts),
     })
@@ -148,10 +155,11 @@ fn round(entry: &Entry) -> ProbeRound {
 }
 
 fn cached(history: &History) -> Option<String> {
-    let cached: u64 = history.entries.iter().map(|entry| entry.cached).sum();
+    let total = |sum: u64, number: u64| sum.saturating_add(number);
+    let cached = history.entries.iter().map(|entry| entry.cached).fold(0, total);
     // Of those that were looked at: not while it warmed up.
     let looked_at = history.entries.iter().flat_map(|entry| &entry.observed.good_us);
-    let good: u64 = looked_at.map(|(_, number)| number).sum();
+    let good = looked_at.map(|(_, number)| *number).fold(0, total);
     let share = cached as f64 / good.max(1) as f64;
     (share > MOST_CACHED).then(|| {
         format!(

@@ -52,6 +52,14 @@ impl Subject {
         }
     }
 
+    /// What a rate is one of.
+    pub(super) fn unit(&self) -> &'static str {
+        match self {
+            Self::Url(_) => "requests",
+            Self::Plan(_) => "iterations",
+        }
+    }
+
     /// Statuses that say "too many".
     pub(super) fn limited(&self) -> &[u16] {
         match self {
@@ -65,7 +73,7 @@ impl Subject {
     pub(super) fn loaded(&self, round: &Round, connections: u64) -> Result<Loaded, Failure> {
         let bundle = match self {
             Self::Url(asked) => Bundle::new(FILE, asked.text(round, connections)?, inputs()),
-            Self::Plan(bundle) => scaled(bundle, round)?,
+            Self::Plan(bundle) => scaled(bundle, round, connections)?,
         };
         let compiled = compile(&bundle).map_err(|problems| {
             Failure::wrong(anyhow!("{}", problems.render(surroundings::colour_errors())))
@@ -118,7 +126,7 @@ impl Asked {
             Connections::New => "per_iteration",
             Connections::Kept => "per_user",
         };
-        let plan = json!({
+        let mut plan = json!({
             "name": "probe",
             "target": origin,
             "http": { "connections": connections_of, "timeout": written(self.timeout) },
@@ -128,6 +136,9 @@ impl Asked {
                 "steps": steps,
             } },
         });
+        if let Some(pace) = pace(&round.load)? {
+            plan["scenarios"]["probe"]["think"] = Value::from(format!("pace({}us)", pace.as_micros() + 1));
+        }
         Ok(serde_json::to_string_pretty(&plan)?)
     }
 
@@ -155,12 +166,28 @@ impl Asked {
                     "graceful_stop": graceful_stop,
                 })
             }
-            Load::Users { users, seconds } => json!({
-                "users": users,
-                "duration": written(Duration::from_secs_f64(seconds)),
-                "graceful_stop": graceful_stop,
-            }),
+            Load::Users { users, seconds, each, .. } => {
+                let mut load = json!({
+                    "users": users,
+                    "duration": written(Duration::from_secs_f64(seconds)),
+                    "graceful_stop": graceful_stop,
+                });
+                if let Some(each) = each {
+                    load["iterations_per_user"] = Value::from(each);
+                }
+                load
+            }
         }
+    }
+}
+
+/// How soon a user may send again, by which fleets see that no more are sent a second than they may. Those of a burst
+/// never do.
+fn pace(load: &Load) -> Result<Option<Duration>, Failure> {
+    match load {
+        Load::Burst { .. } => Ok(Some(Duration::from_secs(1))),
+        Load::Users { every_s, .. } if *every_s > 0.0 => Ok(Some(Duration::try_from_secs_f64(*every_s)?)),
+        Load::Users { .. } | Load::Rate { .. } => Ok(None),
     }
 }
 
@@ -206,18 +233,21 @@ fn key_of(keys: &[String]) -> String {
     format!("{{{{ [{}][(vu.id // slice.count + iteration) % {}] }}}}", keys.join(", "), keys.len())
 }
 
-/// A plan with the load of a round instead of its own.
-fn scaled(bundle: &Bundle, round: &Round) -> Result<Bundle, Failure> {
+/// A plan with the load of a round instead of its own, and no more users than can have a connection.
+fn scaled(bundle: &Bundle, round: &Round, connections: u64) -> Result<Bundle, Failure> {
     let mut bundle = bundle.clone();
     bundle.inputs.load = Some(match round.load {
         Load::Rate { per_s, seconds } => LoadOverride::Rate {
             rate: Rate::parse(&in_an_hour(per_s)).unwrap_or(Rate::ZERO),
             duration: Duration::from_secs_f64(seconds),
+            most_users: Some(u32::try_from(connections).unwrap_or(u32::MAX)),
         },
-        Load::Users { users, seconds } => {
+        Load::Users { users, seconds, each: None, .. } => {
             LoadOverride::Users { users, duration: Duration::from_secs_f64(seconds) }
         }
-        Load::Burst { .. } => return Err(anyhow!("a plan's load has no bursts").into()),
+        Load::Burst { .. } | Load::Users { .. } => {
+            return Err(anyhow!("a plan's load has no number of iterations").into());
+        }
     });
     Ok(bundle)
 }
@@ -238,7 +268,8 @@ fn in_an_hour(per_s: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use squall_plan::{Iterations, Load as Planned};
+    use squall_fleet::ceilings::{Peak, peak_rate};
+    use squall_plan::{Iterations, Load as Planned, Think};
 
     use super::*;
 
@@ -270,6 +301,8 @@ mod tests {
         let burst = loaded(Load::Burst { requests: 100 }, Connections::New).plan;
         let Planned::Closed(load) = &burst.loads[0].load else { panic!("a burst is of users") };
         assert_eq!((load.start_users, load.iterations), (100, Some(Iterations::PerUser(1))));
+        let Peak::Rate(peak) = peak_rate(&burst) else { panic!("a fleet with a ceiling refuses it") };
+        assert!((99.9..=100.0).contains(&peak), "{peak}");
         let rate = loaded(Load::Rate { per_s: 12.5, seconds: 4.0 }, Connections::Kept).plan;
         let Planned::Open(load) = &rate.loads[0].load else { panic!("a rate is of arrivals") };
         assert_eq!((load.peak().per_second(), load.max_users), (12.5, 375));
@@ -278,8 +311,12 @@ mod tests {
         let rate = loaded(Load::Rate { per_s: 1_000.0, seconds: 4.0 }, Connections::Kept).plan;
         let Planned::Open(load) = &rate.loads[0].load else { panic!("a rate is of arrivals") };
         assert_eq!(load.max_users, 1_000);
-        let users = loaded(Load::Users { users: 7, seconds: 1.5 }, Connections::Kept).plan;
+        let users = Load::Users { users: 7, seconds: 1.5, each: Some(30), every_s: 0.25 };
+        let users = loaded(users, Connections::Kept).plan;
         assert_eq!((users.most_users(), users.duration()), (7, Duration::from_millis(1_500)));
+        let Planned::Closed(load) = &users.loads[0].load else { panic!("users are users") };
+        assert_eq!(load.iterations, Some(Iterations::PerUser(30)));
+        assert_eq!(users.scenarios[0].think, Some(Think::Pace(Duration::from_micros(250_001))));
         let names: Vec<&str> = users.measures.iter().map(|measure| measure.name.as_str()).collect();
         for name in [GOOD_MS, LIMITED_MS, RETRY_AFTER_S, CACHED] {
             assert!(names.contains(&name), "{names:?}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use squall_fleet::cost::{Expected, estimate, total};
-use squall_probe::{Outlook, Round};
+use squall_probe::{Outlook, Round, quantile};
 use squall_report::{count, dollars, duration_ms, duration_s, significant};
 
 use super::drive::Sender;
@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(super) fn outlook(
     outlook: &Outlook,
     (kind, sender): (&str, &FleetSender),
-    senders: u32,
+    (senders, tries): (u32, usize),
     (done, yes): (usize, bool),
 ) -> Result<bool, Failure> {
     let Outlook { rounds, requests, peak_per_s, takes_s } = *outlook;
@@ -33,14 +33,18 @@ pub(super) fn outlook(
         Place::Aws { .. } => "on AWS",
     };
     eprintln!(
-        "probe {kind} will send {} at most\n  {} requests in {} rounds, up to {} a second, for about {}, from {} {place}",
+        "probe {kind} will send {} at most\n  {} {} in {} rounds, up to {} a second, for about {}, from {} {place}",
         sender.subject.in_words(),
         count(requests),
+        sender.subject.unit(),
         count(u64::from(rounds)),
         significant(peak_per_s),
         duration_s(takes_s.ceil()),
         generators(senders),
     );
+    if tries > 0 {
+        eprintln!("  a round in which the generators set the pace is sent again, up to {tries} times");
+    }
     if let Some(cost) = costs(outlook, sender, senders)? {
         eprintln!("  {cost}");
     }
@@ -143,25 +147,18 @@ pub(super) struct Seen {
 impl Seen {
     pub(super) fn of(entry: &Entry) -> Self {
         entry.observed.seconds.iter().fold(Self::default(), |sum, second| Self {
-            good: sum.good + second.good,
-            limited: sum.limited + second.limited,
-            unavailable: sum.unavailable + second.unavailable,
-            failed: sum.failed + second.failed + second.unavailable,
-            dropped: sum.dropped + second.dropped,
+            good: sum.good.saturating_add(second.good),
+            limited: sum.limited.saturating_add(second.limited),
+            unavailable: sum.unavailable.saturating_add(second.unavailable),
+            failed: sum.failed.saturating_add(second.failed).saturating_add(second.unavailable),
+            dropped: sum.dropped.saturating_add(second.dropped),
         })
     }
 }
 
 /// What this share of ascending pairs of microseconds and counts does not exceed, in milliseconds.
 pub(super) fn quantile_ms(pairs: &[(u64, u64)], share: f64) -> Option<f64> {
-    let count: u64 = pairs.iter().map(|(_, count)| count).sum();
-    let rank = (share * count as f64).ceil().max(1.0);
-    let mut seen = 0;
-    let found = pairs.iter().find(|(_, count)| {
-        seen += count;
-        seen as f64 >= rank
-    });
-    found.map(|(us, _)| *us as f64 / 1_000.0)
+    quantile(pairs, share).map(|us| us / 1_000.0)
 }
 
 #[cfg(test)]

@@ -82,6 +82,8 @@ pub enum When {
     Long,
     /// Shortly after the first one that came after such a pause.
     AfterLong,
+    /// Shortly after another one, to count the instances that it has started.
+    Count,
 }
 
 impl When {
@@ -91,7 +93,7 @@ impl When {
             Self::Short => "shortly after as many",
             Self::Gap => "to see who is still there",
             Self::Long => "when none is there",
-            Self::AfterLong => "to count instances",
+            Self::AfterLong | Self::Count => "to count instances",
         }
     }
 }
@@ -144,7 +146,7 @@ impl<'a> Found<'a> {
     /// Pauses, and which share was gone after each.
     fn gaps(&self) -> Vec<GapPoint> {
         let Some(kinds) = self.kinds() else { return Vec::new() };
-        let tests = self.bursts.iter().filter(|sent| sent.when == When::Gap);
+        let tests = self.whole().filter(|sent| sent.when == When::Gap);
         let points = tests.filter_map(|sent| {
             let observed = &sent.done.observed;
             let cold_share = kinds.cold_share(&observed.good_us)?;
@@ -171,9 +173,9 @@ impl<'a> Found<'a> {
         let after_pause = |sent: &&Sent<'_>| match sent.when {
             When::First => sent.size > 1,
             When::Gap | When::Long => true,
-            When::Short | When::AfterLong => false,
+            When::Short | When::AfterLong | When::Count => false,
         };
-        let shares = self.bursts.iter().filter(after_pause);
+        let shares = self.whole().filter(after_pause);
         let shares =
             shares.filter_map(|sent| Some((sent.size, kinds.cold_share(&sent.done.observed.good_us)?)));
         let many: Vec<u32> = shares.filter(|(_, share)| *share > 0.3).map(|(size, _)| size).collect();
@@ -183,7 +185,7 @@ impl<'a> Found<'a> {
     /// Answers of instances that had to be started, and of nothing else.
     pub(super) fn cold_us(&self, queues: Option<&Queues>) -> Vec<(u64, u64)> {
         let Some(kinds) = self.kinds().filter(|kinds| self.has_cold(kinds)) else { return Vec::new() };
-        let alone = self.bursts.iter().filter(|sent| self.waits_for_none(sent));
+        let alone = self.whole().filter(|sent| self.waits_for_none(sent));
         let cold = |pair: &&(u64, u64)| pair.0 as f64 > kinds.cut_us;
         let mut cold: Vec<(u64, u64)> =
             alone.flat_map(|sent| &sent.done.observed.good_us).filter(cold).copied().collect();
@@ -192,12 +194,16 @@ impl<'a> Found<'a> {
             for pair in self.pairs().iter().filter(|pair| pair.cold.when == When::Long) {
                 let share = self.first_share(&pair.then).unwrap_or(0.0);
                 let pairs = &pair.cold.done.observed.good_us;
-                let mut left = share * count(pairs) as f64;
-                for (us, count) in pairs.iter().take_while(|_| {
-                    left -= 1.0;
-                    left >= -0.5
-                }) {
-                    cold.push((*us, *count));
+                let mut left = (share * count(pairs) as f64).round();
+                for (us, many) in pairs {
+                    let first = (*many as f64).min(left);
+                    left -= first;
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        clippy::cast_sign_loss,
+                        reason = "no more than there are"
+                    )]
+                    cold.extend((first > 0.0).then_some((*us, first as u64)));
                 }
             }
         }
@@ -222,14 +228,14 @@ impl<'a> Found<'a> {
         // Of each burst and the next one like it: how many instances there were before, and after.
         let mut started = (0.0, 0.0);
         for pair in self.bursts.windows(2).filter(|pair| pair[0].size == size && pair[1].size == size) {
-            let follows = matches!(pair[1].when, When::Short | When::AfterLong);
-            if pair[0].when != when || !follows {
+            let follows = matches!(pair[1].when, When::Short | When::AfterLong | When::Count);
+            if pair[0].when != when || !follows || !pair.iter().all(Sent::came_at_once) {
                 continue;
             }
             let before = match when {
                 When::Long => 0.0,
                 When::Short => self.first_share(&pair[0])?,
-                When::First | When::Gap | When::AfterLong => return None,
+                When::First | When::Gap | When::AfterLong | When::Count => return None,
             };
             let many = count(&pair[0].done.observed.good_us) as f64;
             started.0 += (self.first_share(&pair[1])? - before).max(0.0) * many;
@@ -374,6 +380,10 @@ impl ColdStart {
                 "bursts of {}: the generators cannot send more than {sent_at_once} at once",
                 sent.size
             ));
+        }
+        let late = found.bursts.iter().filter(|sent| !sent.came_at_once()).count();
+        if late > 0 {
+            untold.push(format!("what {late} of the bursts say: the generators did not send them at once"));
         }
         let limited =
             found.bursts.iter().fold(0, |sum: u64, sent| sum.saturating_add(sent.done.observed.limited()));

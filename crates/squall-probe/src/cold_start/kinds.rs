@@ -6,6 +6,9 @@ use crate::estimate::{count, quantile, together};
 /// nearer is chance.
 const LEAST: (f64, f64) = (0.05, 2.0);
 
+/// And so many microseconds: a pause makes anything a little slower, for caches and connections cool down, too.
+const LEAST_US: f64 = 5_000.0;
+
 /// By so much likelier answers must be with two kinds than with one, as a logarithm.
 const LEAST_GAIN: f64 = 6.0;
 
@@ -44,6 +47,11 @@ impl Kind {
         Some(Self { middle, deviation: deviation.max(0.01) })
     }
 
+    /// So many microseconds after its middle.
+    fn later(&self, us: f64) -> f64 {
+        (self.middle.exp() + us).ln()
+    }
+
     /// As a logarithm, but for a constant.
     fn density(&self, x: f64) -> f64 {
         -((x - self.middle) / self.deviation).powi(2) / 2.0 - self.deviation.ln()
@@ -65,7 +73,7 @@ impl Kinds {
             let (of_warm, of_cold) = (1.0 / warm.deviation, 1.0 / cold.deviation);
             (warm.middle * of_warm + cold.middle * of_cold) / (of_warm + of_cold)
         });
-        let cut = cut.max(warm_far(&warm));
+        let cut = cut.max(warm_far(&warm)).max(warm.later(LEAST_US));
         Some(Self { warm, cold, cut_us: cut.exp() })
     }
 
@@ -176,7 +184,8 @@ fn slower(warm: &Kind, others: &[(f64, f64)]) -> Option<Kind> {
             count * (both.max(1e-300).ln() - one)
         })
         .sum();
-    let is_apart = cold.middle - warm.middle > (LEAST.1 * warm.deviation).max(LEAST.0);
+    let is_apart = cold.middle - warm.middle > (LEAST.1 * warm.deviation).max(LEAST.0)
+        && cold.middle > warm.later(LEAST_US);
     (gain > LEAST_GAIN && is_apart).then_some(cold)
 }
 
@@ -197,6 +206,13 @@ mod tests {
         let alone = Kinds::of(&warm, [&warm[..]].into_iter()).unwrap();
         assert!(alone.cold.is_none() && alone.cold_share(&[]).is_none());
         assert!(Kinds::of(&warm[..3], [&cold[..]].into_iter()).is_none());
+    }
+
+    #[test]
+    fn what_a_pause_does_to_anything_is_no_cold_start() {
+        let (warm, after) = (around(20_000, 40), around(22_000, 20));
+        let kinds = Kinds::of(&warm, [&warm[..], &after[..]].into_iter()).unwrap();
+        assert_eq!((kinds.cold, kinds.cold_share(&after)), (None, Some(0.0)));
     }
 
     #[test]

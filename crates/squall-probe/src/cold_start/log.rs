@@ -129,7 +129,9 @@ impl ColdStart {
             let next = windows.partition_point(|window| window.from_s <= began_s);
             let window = windows.get_mut(next.wrapping_sub(1)).filter(|window| began_s < window.until_s);
             let Some(window) = window else {
-                all.inits_between += u64::from(invocation.init_ms.is_some());
+                // Before the first round and after the last one it is not known who has asked.
+                let is_between = next > 0 && next < windows.len();
+                all.inits_between += u64::from(is_between && invocation.init_ms.is_some());
                 continue;
             };
             window.invocations += 1;
@@ -219,7 +221,7 @@ impl Found<'_> {
     /// How many answers of a round are taken for cold; `None` where they may have waited for each other.
     fn cold_of(&self, done: &Done) -> Option<f64> {
         let are_many = matches!(done.round.load, Load::Burst { requests } if requests > 1);
-        if are_many && self.queues() == Some(true) {
+        if done.observed.tainted || (are_many && self.queues() == Some(true)) {
             return None;
         }
         let pairs = &done.observed.good_us;
@@ -267,23 +269,26 @@ fn micros(ms: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::round::{Observed, Round, Second};
+    use crate::probe::{Probe, Step};
+    use crate::round::{Observed, Second};
 
-    /// A round whose answers took so many milliseconds.
-    fn done(round: Round, good_ms: &[(u64, u64)]) -> Done {
+    /// The next round of a probe, whose answers took so many milliseconds.
+    fn send(history: &mut Vec<Done>, good_ms: &[(u64, u64)]) {
+        let Step::Send(round) = ColdStart::default().next(history) else { panic!("no next round") };
         let good_us: Vec<(u64, u64)> = good_ms.iter().map(|(ms, count)| (ms * 1_000, *count)).collect();
         let seconds = vec![Second { good: count(&good_us), ..Second::default() }];
-        Done { observed: Observed { idle_s: round.idle_s, seconds, good_us, ..Observed::default() }, round }
+        let observed = Observed { idle_s: round.idle_s, seconds, good_us, ..Observed::default() };
+        history.push(Done { round, observed });
     }
 
     /// One cold answer, warm ones, and a burst of which four are cold.
     fn history() -> Vec<Done> {
         let warm: Vec<(u64, u64)> = (95..105).map(|ms| (ms, 2)).collect();
-        vec![
-            done(Round::burst(1), &[(500, 1)]),
-            done(Round::users(1, 3.0), &warm),
-            done(Round::burst(10), &[(99, 1), (100, 3), (101, 2), (499, 1), (500, 1), (520, 1), (540, 1)]),
-        ]
+        let mut history = Vec::new();
+        send(&mut history, &[(500, 1)]);
+        send(&mut history, &warm);
+        send(&mut history, &[(99, 1), (100, 3), (101, 2), (499, 1), (500, 1), (520, 1), (540, 1)]);
+        history
     }
 
     fn time(began_s: f64, ended_s: f64, place: usize) -> RoundTime {
@@ -297,12 +302,15 @@ mod tests {
 
     #[test]
     fn an_invocation_belongs_to_the_round_in_whose_time_it_began() {
-        let times = [time(100.0, 100.5, 0), time(101.5, 104.5, 1), time(106.5, 107.0, 2)];
+        let times = [time(100.0, 100.5, 0), time(101.5, 104.5, 1), time(106.7, 107.0, 2)];
         let log = [
             // A little early by its clock, and one that is in the middle of a pause.
             invocations(99.9, &[300.0], 0),
             invocations(102.0, &[], 20),
             invocations(106.0, &[310.0, 320.0, 330.0, 340.0], 6),
+            invocations(105.55, &[999.0], 0),
+            // Of others, before and after.
+            invocations(50.0, &[999.0], 3),
             invocations(400.0, &[999.0], 3),
         ]
         .concat();

@@ -77,9 +77,11 @@ impl<'a> Found<'a> {
 
     /// Whether requests wait for each other, by the last of bursts shortly after each other; `None` if it cannot be seen.
     pub(super) fn queues(&self) -> Option<bool> {
-        let crowd = |sent: &&Sent<'_>| sent.size >= 2 && matches!(sent.when, When::Short | When::AfterLong);
-        let last = self.bursts.iter().filter(crowd).max_by_key(|sent| sent.size)?;
-        let last = self.bursts.iter().rfind(|sent| sent.size == last.size && crowd(sent))?;
+        let crowd = |sent: &&Sent<'_>| {
+            sent.size >= 2 && matches!(sent.when, When::Short | When::AfterLong | When::Count)
+        };
+        let last = self.whole().filter(crowd).max_by_key(|sent| sent.size)?;
+        let last = self.whole().filter(crowd).rfind(|sent| sent.size == last.size)?;
         self.first_share(last).map(|share| share < 0.9)
     }
 
@@ -88,7 +90,8 @@ impl<'a> Found<'a> {
         let of = |first: When, second: When| -> Vec<Pair<'a>> {
             let pairs = self.bursts.windows(2).filter_map(|pair| {
                 let (cold, then) = (pair[0], pair[1]);
-                let fits = cold.when == first && then.when == second;
+                let fits =
+                    cold.when == first && then.when == second && cold.came_at_once() && then.came_at_once();
                 (fits && cold.size == then.size && cold.size >= CROWD).then_some(Pair { cold, then })
             });
             pairs.collect()
@@ -97,23 +100,24 @@ impl<'a> Found<'a> {
         if long.is_empty() { of(When::First, When::Short) } else { long }
     }
 
-    /// What all pairs say; `None` where they do not agree, or say nothing.
+    /// What two of three pairs say; `None` where so many do not agree, or say nothing.
     pub(super) fn queueing(&self) -> Option<Queues> {
         let pairs = self.pairs();
         let said: Vec<Queues> = pairs.iter().filter_map(|pair| self.queues_of(pair)).collect();
-        let first = *said.first()?;
-        let agree = said.iter().filter(|other| other.policy == first.policy).count();
-        (agree == said.len() && said.len() == pairs.len()).then(|| Queues {
-            per_instance: middle(said.iter().filter_map(|said| said.per_instance)),
-            at_once: middle(said.iter().filter_map(|said| said.at_once)),
-            per_s: middle(said.iter().filter_map(|said| said.per_s)),
-            ..first
+        let alike = |one: &Queues| said.iter().filter(|other| other.policy == one.policy).count();
+        let most = *said.iter().max_by_key(|one| alike(one))?;
+        let agree = || said.iter().filter(|one| one.policy == most.policy);
+        (agree().count() * 3 >= pairs.len() * 2).then(|| Queues {
+            per_instance: middle(agree().filter_map(|one| one.per_instance)),
+            at_once: middle(agree().filter_map(|one| one.at_once)),
+            per_s: middle(agree().filter_map(|one| one.per_s)),
+            ..most
         })
     }
 
     /// How long a single request takes that finds no instance, as a median; `None` of fewer than three.
     fn cold_alone_us(&self, kinds: &Kinds) -> Option<f64> {
-        let alone = self.bursts.iter().filter(|sent| sent.size == 1);
+        let alone = self.whole().filter(|sent| sent.size == 1);
         let pairs = together(alone.map(|sent| &sent.done.observed.good_us[..]));
         let cold: Vec<(u64, u64)> = pairs.into_iter().filter(|pair| pair.0 as f64 > kinds.cut_us).collect();
         if count(&cold) < 3 { None } else { quantile(&cold, 0.5) }
@@ -131,22 +135,22 @@ impl<'a> Found<'a> {
             let queues = Queues { policy: Queueing::None, per_instance: None, at_once: started, per_s: None };
             return (cold_share >= 0.5).then_some(queues);
         }
-        if cold_share < 0.5 || share <= 0.0 {
-            return None;
-        }
-        let instances = share * many;
         let earliest = pairs.iter().find(|pair| pair.0 as f64 > kinds.cut_us).map(|pair| pair.0 as f64)?;
         // So long takes an instance that is started at once, and half of what it does first.
         let alone_us = self.cold_alone_us(&kinds);
+        // The next burst may not have found the instances free, for some requests were given up and are still worked on.
+        let waited = (quantile(pairs, 0.99)? - alone_us.unwrap_or(earliest)) / warm_us;
+        let is_long = waited > LONG_QUEUE || 1.0 / share > LONG_QUEUE;
         // Where some instances were there before, how soon the others were is not seen.
-        let is_clear = alone_us.is_some() && pair.cold.when == When::Long;
-        if !is_clear && 1.0 / share <= LONG_QUEUE {
+        let is_clear = alone_us.is_some() && pair.cold.when == When::Long && share > 0.0;
+        if cold_share < 0.5 || !(is_clear || is_long) {
             return None;
         }
+        let instances = share * many;
         let at_once_us = alone_us.unwrap_or(earliest) + 0.5 * warm_us;
         let soon = pairs.iter().filter(|pair| pair.0 as f64 > kinds.cut_us && (pair.0 as f64) < at_once_us);
         let soon = soon.map(|pair| pair.1 as f64).sum::<f64>();
-        if 1.0 / share > LONG_QUEUE || soon < 0.45 * instances {
+        if is_long || soon < 0.45 * instances {
             let first = soon.max(1.0);
             let at_once = Estimate::between((first - 1.0).max(1.0), first, first + 1.0);
             let per_s = scale_out(pairs, first, (earliest - warm_us).max(0.0), warm_us);

@@ -23,6 +23,8 @@ pub struct ThrottleAnswer {
     pub concurrency: Option<Estimate>,
     /// Who shares it.
     pub scope: Option<Scope>,
+    /// From how many addresses requests came when that was tried; null if it was not, or no generator knows its own.
+    pub addresses: Option<u32>,
     /// What `Retry-After` is worth.
     pub retry_after: RetryAfter,
     /// After how many seconds without requests one is let through again.
@@ -133,6 +135,7 @@ impl Throttle {
             burst,
             concurrency: found.concurrency,
             scope: found.scope,
+            addresses: found.addresses,
             retry_after: found.retry_after,
             recovery_s: found.recovery,
             full_recovery_s,

@@ -25,6 +25,8 @@ pub(super) struct Found<'a> {
     pub burst: Option<Estimate>,
     pub concurrency: Option<Estimate>,
     pub scope: Option<Scope>,
+    /// From how many addresses the service saw the round come that several generators sent.
+    pub addresses: Option<u32>,
     pub retry_after: RetryAfter,
     pub recovery: Option<Estimate>,
     pub kept_per_s: Option<f64>,
@@ -84,7 +86,7 @@ impl Throttle {
 
     /// Bursts that grow until one is turned away in part.
     pub(super) fn bursts<'a>(&self, walk: &mut Walk<'a>, found: &mut Found<'a>) -> Result<(), Step> {
-        let mut requests = 4_u32;
+        let mut requests = self.most_burst.min(4);
         loop {
             let done = found.send(walk, Round::burst(requests).after(0.5))?;
             let good = done.observed.good() as f64;
@@ -113,7 +115,7 @@ impl Throttle {
     /// A rate that grows until some are turned away; what was under way then says what is limited.
     pub(super) fn rates<'a>(&self, walk: &mut Walk<'a>, found: &mut Found<'a>) -> Result<(), Step> {
         let at_once = found.admitted.unwrap_or_else(|| f64::from(found.kept_burst.unwrap_or(1)));
-        let mut rate = (at_once / 4.0).clamp(1.0, self.most_per_s);
+        let mut rate = (at_once / 4.0).max(1.0).min(self.most_per_s);
         loop {
             let least_s = (3.0 + 2.0 * found.takes_s).min(self.longest_round_s);
             let seconds = (20.0 / rate).clamp(least_s, least_s.max(10.0)).ceil();
@@ -202,7 +204,8 @@ impl Throttle {
         for _ in 0..2 {
             let idle_s = 2.0 * found.takes_s + 0.5;
             let done = found.send(walk, Round::burst(requests).after(idle_s).to("how many at a time"))?;
-            if done.observed.limited() > 0 {
+            // Who is sent late finds others gone.
+            if done.observed.limited() > 0 && !done.observed.tainted {
                 counts.push(done.observed.good() as f64);
             }
             counts.sort_by(f64::total_cmp);

@@ -3,7 +3,7 @@
 use super::Throttle;
 use super::answer::{LimitKind, Scope};
 use super::limit::{Found, saturated};
-use crate::estimate::{Estimate, digits, whole};
+use crate::estimate::{Estimate, digits, quantile, whole};
 use crate::probe::{Done, Step};
 use crate::round::Round;
 use crate::walk::Walk;
@@ -11,7 +11,7 @@ use crate::walk::Walk;
 /// More than so many at a time tell nothing more.
 const SHARERS: u32 = 4;
 
-/// All requests of a burst come within so many seconds.
+/// All requests of a burst come within so many seconds, unless they were seen to begin later.
 const BURST_S: f64 = 0.05;
 
 impl Throttle {
@@ -38,14 +38,22 @@ impl Throttle {
             }
             let done = found.send(walk, Round::burst(requests).after(idle_s).to("when it is full"))?;
             let good = done.observed.good() as f64;
+            if done.observed.limited() == 0 && done.observed.dropped() > 0 {
+                found.untold.push(format!(
+                    "the burst: it is {} or more, and the generators cannot send {requests} at once",
+                    digits(good)
+                ));
+                return Ok(());
+            }
             if done.observed.limited() == 0 {
                 expected = f64::from(requests) * 1.3;
             } else if good > 0.95 * refill.low * done.observed.rested_s() {
                 // As many as flowed in: it may hold more.
                 expected = expected.max(good) * 1.6;
             } else {
-                let came = (refill.value * BURST_S).min(good / 4.0) + 1.0;
-                found.burst = Estimate::between(good - came, good, good + 1.0);
+                let late_s = quantile(&done.observed.lag_us, 0.99).unwrap_or(0.0) / 1e6;
+                let came = (refill.value * late_s.max(BURST_S)).min(good) + 1.0;
+                found.burst = Estimate::between((good - came).max(0.0), good, good + 1.0);
                 return Ok(());
             }
         }
@@ -123,14 +131,23 @@ impl Throttle {
         for sharers in [there_are.min(SHARERS), 2] {
             let Some((round, one)) = self.shared(found, sharers) else { continue };
             let done = found.send(walk, spread(round, sharers).to(&format!("from {sharers} {what}")))?;
-            if what == "addresses" && done.observed.addresses == 1 {
-                found.untold.push(
-                    "whether several addresses are let through more: all generators have the same".to_owned(),
-                );
-                return Ok(None);
+            let mut were = sharers;
+            if done.round.senders > 1 {
+                // Each address has one generator at least, which alone sends more than one may.
+                were = done.observed.addresses.min(sharers);
+                found.addresses = (were > 0).then_some(were);
             }
-            let times = done.observed.good() as f64 / one(done).max(1.0);
-            return Ok(Some(times > f64::midpoint(1.0, f64::from(sharers))));
+            let doubt = match were {
+                _ if done.observed.tainted => "the generators set the pace",
+                0 => "it is not known from where requests come",
+                1 => "all generators have the same",
+                _ => {
+                    let times = done.observed.good() as f64 / one(done).max(1.0);
+                    return Ok(Some(times > f64::midpoint(1.0, f64::from(were))));
+                }
+            };
+            found.untold.push(format!("whether several {what} are let through more: {doubt}"));
+            return Ok(None);
         }
         found
             .untold

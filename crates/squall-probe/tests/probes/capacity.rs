@@ -24,6 +24,14 @@ fn claims_nothing(answer: &CapacityAnswer) -> bool {
 }
 
 #[test]
+fn a_rate_that_may_not_be_higher_than_the_first_one_is_asked_for_all_the_same() {
+    let mut lab = Lab::of("fixed", 1, &json!({ "workers": 4, "work_ms": 20.0 }));
+    let probe = Capacity { most_per_s: 3.0, ..Capacity::default() };
+    let (history, _) = lab.run(&probe);
+    assert_eq!(probe.answer(&history).at_least_per_s, Some(3.0));
+}
+
+#[test]
 fn capacity_is_found_within_a_twentieth_for_a_quarter_of_a_sweeps_requests() {
     let (mut spent, mut sweep, mut held) = (0.0, 0.0, 0);
     for seed in 0..12 {

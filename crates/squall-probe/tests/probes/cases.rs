@@ -114,7 +114,7 @@ impl ColdStartCase {
             When::Short => "shortly after as many",
             When::Gap => "to see who is still there",
             When::Long => "when none is there",
-            When::AfterLong => "to count instances",
+            When::AfterLong | When::Count => "to count instances",
         };
         let (mut started, mut sent) = (0.0, 0.0);
         for (done, count) in self.history.iter().zip(&self.started) {

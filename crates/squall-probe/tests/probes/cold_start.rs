@@ -27,6 +27,39 @@ fn claims_nothing(answer: &ColdStartAnswer) -> bool {
 }
 
 #[test]
+fn bursts_that_were_not_sent_at_once_say_nothing() {
+    let mut lab = Lab::of("lambda", 1, &json!({ "keep_alive_s": 30.0, "work_ms": 500.0 }));
+    lab.burst_s = 3.0;
+    let probe = ColdStart { sizes: vec![1, 50], longest_gap_s: 120.0, ..ColdStart::default() };
+    let (history, step) = lab.run(&probe);
+    let answer = probe.answer(&history);
+    // Late ones find the instances that earlier ones have left.
+    assert!(
+        step == Step::Enough && answer.queueing.is_none() && answer.started_at_once.is_none(),
+        "{answer:?}"
+    );
+    assert!(answer.bursts.iter().all(|point| point.size == 1), "{:?}", answer.bursts);
+    assert!(answer.untold.iter().any(|untold| untold.contains("did not send them at once")), "{answer:?}");
+    let kept = answer.keep_alive_s.unwrap();
+    assert!((kept.value / 30.0 - 1.0).abs() < 0.1, "single ones are as they were: {kept:?}");
+}
+
+#[test]
+fn no_more_is_sent_than_may_be_and_warm_answers_are_bounded() {
+    let sent = |most_per_s: Option<f64>| {
+        let mut lab = Lab::of("lambda", 1, &json!({ "warm_ms": 1.0, "warm_p99_ms": 2.0, "work_ms": 1.0 }));
+        let probe = ColdStart { sizes: vec![1, 20], longest_gap_s: 20.0, most_per_s, ..ColdStart::default() };
+        let (history, _) = lab.run(&probe);
+        let counts = |done: &Done| done.observed.good_us.iter().map(|pair| pair.1).sum::<u64>();
+        let seconds = history.iter().flat_map(|done| &done.observed.seconds);
+        (history.iter().map(counts).max().unwrap(), seconds.map(|second| second.scheduled).max().unwrap())
+    };
+    assert_eq!(sent(None).0, 200);
+    let (most, in_a_second) = sent(Some(4.0));
+    assert!((30..=60).contains(&most) && in_a_second == 4, "{most} {in_a_second}");
+}
+
+#[test]
 fn how_long_instances_are_kept_the_share_of_cold_ones_and_the_policy_are_found() {
     let mut held = 0;
     for seed in 0..24 {

@@ -69,7 +69,8 @@ fn load() -> impl Strategy<Value = Load> {
     prop_oneof![
         any::<u32>().prop_map(|requests| Load::Burst { requests }),
         (number(), number()).prop_map(|(per_s, seconds)| Load::Rate { per_s, seconds }),
-        (any::<u32>(), number()).prop_map(|(users, seconds)| Load::Users { users, seconds }),
+        (any::<u32>(), number(), any::<Option<u32>>(), number())
+            .prop_map(|(users, seconds, each, every_s)| Load::Users { users, seconds, each, every_s }),
     ]
 }
 
@@ -112,8 +113,9 @@ fn check_round(round: &Round) {
         Load::Rate { per_s, seconds } => {
             assert!(is_sane(per_s) && per_s > 0.0 && is_sane(seconds) && seconds > 0.0, "{round:?}");
         }
-        Load::Users { users, seconds } => {
+        Load::Users { users, seconds, each, every_s } => {
             assert!(users >= 1 && is_sane(seconds) && seconds > 0.0, "{round:?}");
+            assert!(each != Some(0) && is_sane(every_s), "{round:?}");
         }
     }
 }

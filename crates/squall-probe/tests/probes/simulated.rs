@@ -26,6 +26,8 @@ pub(crate) struct Lab {
     pub least_idle_s: f64,
     /// From how many addresses a fleet of many comes.
     pub addresses: u32,
+    /// Whether those are known.
+    pub knows_addresses: bool,
     /// By how many microseconds it measures answers longer than they take.
     pub adds_us: u64,
     /// Microseconds of a processor that a request takes.
@@ -45,6 +47,7 @@ impl Lab {
             burst_s: 0.0,
             least_idle_s: 0.0,
             addresses: u32::MAX,
+            knows_addresses: true,
             adds_us: 0,
             cpu_us: 0.0,
             started: Vec::new(),
@@ -81,12 +84,11 @@ impl Lab {
         self.now_us += micros(idle_s);
         let mut sending = Sending::new(self, round);
         match round.load {
-            Load::Burst { requests } => (0..requests).for_each(|number| {
-                let at_s = sending.lab.burst_s * f64::from(number) / f64::from(requests);
-                sending.ask(micros(at_s), number);
-            }),
+            Load::Burst { requests } => sending.burst(requests),
             Load::Rate { per_s, seconds } => sending.rate(per_s, seconds),
-            Load::Users { users, seconds } => sending.users(users, seconds),
+            Load::Users { users, seconds, each, every_s } => {
+                sending.users(users, seconds, (each.unwrap_or(u32::MAX), every_s));
+            }
         }
         let mut observed = sending.observed();
         observed.idle_s = idle_s;
@@ -110,7 +112,7 @@ struct Sending<'a> {
 
 impl<'a> Sending<'a> {
     fn new(lab: &'a mut Lab, round: &'a Round) -> Self {
-        let addresses = round.senders.min(lab.addresses);
+        let addresses = if lab.knows_addresses { round.senders.min(lab.addresses) } else { 0 };
         Self {
             lab,
             round,
@@ -194,6 +196,15 @@ impl<'a> Sending<'a> {
         end_us
     }
 
+    fn burst(&mut self, requests: u32) {
+        let late_s = self.lab.burst_s;
+        self.observed.tainted = requests > 1 && late_s > 0.25;
+        self.observed.lag_us = vec![(micros(late_s / 2.0), 50), (micros(late_s), 50)];
+        for number in 0..requests {
+            self.ask(micros(late_s * f64::from(number) / f64::from(requests)), number);
+        }
+    }
+
     fn rate(&mut self, per_s: f64, seconds: f64) {
         let can = self.lab.most_per_s;
         self.observed.tainted = per_s > can;
@@ -207,12 +218,13 @@ impl<'a> Sending<'a> {
         self.second(micros(seconds) - 1);
     }
 
-    fn users(&mut self, users: u32, seconds: f64) {
-        let mut due: BinaryHeap<Reverse<(u64, u32)>> = (0..users).map(|user| Reverse((0, user))).collect();
-        while let Some(Reverse((at_us, user))) = due.pop() {
-            if at_us < micros(seconds) {
+    fn users(&mut self, users: u32, seconds: f64, (each, every_s): (u32, f64)) {
+        let mut due: BinaryHeap<Reverse<(u64, u32, u32)>> =
+            (0..users).map(|user| Reverse((0, user, each))).collect();
+        while let Some(Reverse((at_us, user, left))) = due.pop() {
+            if at_us < micros(seconds) && left > 0 {
                 let end_us = self.ask(at_us, user);
-                due.push(Reverse((end_us.max(at_us + 1), user)));
+                due.push(Reverse((end_us.max(at_us + micros(every_s).max(1)), user, left - 1)));
             }
         }
         self.second(micros(seconds) - 1);

@@ -96,14 +96,65 @@ fn a_limit_of_a_function_is_one_of_how_many_at_a_time() {
     }
 }
 
+/// Four generators that come from so few addresses, or do not know from which.
+fn from_addresses(addresses: u32, settings: &serde_json::Value) -> ThrottleAnswer {
+    let mut lab = Lab::of("gateway", 1, settings);
+    // Whoever does not know its address has one all the same.
+    (lab.addresses, lab.knows_addresses) = (addresses.max(1), addresses > 0);
+    ask(&mut lab, &Throttle { senders: 4, keys: 3, ..Throttle::default() }).2
+}
+
 #[test]
 fn one_address_for_all_generators_does_not_tell_who_shares_a_limit() {
-    let mut lab = Lab::of("gateway", 1, &json!({ "burst": 50, "refill_per_s": 20.0, "per": "address" }));
-    lab.addresses = 1;
-    let probe = Throttle { senders: 4, keys: 3, ..Throttle::default() };
-    let answer = ask(&mut lab, &probe).2;
-    assert_eq!(answer.scope, Some(Scope::GlobalOrAddress), "{answer:?}");
-    assert!(answer.untold.iter().any(|untold| untold.contains("all generators have the same")));
+    for limit in [json!({ "burst": 50, "refill_per_s": 20.0 }), json!({ "concurrency": 20, "work_ms": 200 })]
+    {
+        let mut settings = limit;
+        settings["per"] = json!("address");
+        for (addresses, doubt) in
+            [(0, "it is not known from where requests come"), (1, "all generators have the same")]
+        {
+            let answer = from_addresses(addresses, &settings);
+            assert_eq!(answer.scope, Some(Scope::GlobalOrAddress), "{answer:?}");
+            assert_eq!(answer.addresses, (addresses > 0).then_some(addresses));
+            assert!(answer.untold.iter().any(|untold| untold.contains(doubt)), "{:?}", answer.untold);
+        }
+    }
+}
+
+#[test]
+fn a_few_addresses_for_many_generators_tell_who_shares_a_limit() {
+    for (addresses, per, scope) in [
+        (2, "address", Scope::Address),
+        (2, "all", Scope::Global),
+        (3, "address", Scope::Address),
+        (3, "all", Scope::Global),
+    ] {
+        let settings = json!({ "burst": 50, "refill_per_s": 20.0, "per": per });
+        let answer = from_addresses(addresses, &settings);
+        assert_eq!((answer.scope, answer.addresses), (Some(scope), Some(addresses)), "{answer:?}");
+    }
+}
+
+#[test]
+fn a_limit_below_one_a_second_is_asked_for_no_more_than_allowed() {
+    let mut lab = Lab::of("gateway", 1, &json!({ "burst": 2, "refill_per_s": 0.2 }));
+    let probe = Throttle { most_per_s: 0.8, most_burst: 3, ..Throttle::default() };
+    let (history, _, answer) = ask(&mut lab, &probe);
+    assert_eq!(answer.kind, Some(LimitKind::Rate), "{answer:?}");
+    assert!(history.iter().all(|done| match done.round.load {
+        squall_probe::Load::Rate { per_s, .. } => per_s <= 0.8,
+        squall_probe::Load::Burst { requests } => requests <= 3,
+        squall_probe::Load::Users { .. } => false,
+    }));
+}
+
+#[test]
+fn a_burst_that_was_sent_late_is_known_less_closely() {
+    let mut lab = Lab::of("gateway", 1, &json!({ "burst": 100, "refill_per_s": 40.0 }));
+    lab.burst_s = 1.5;
+    let answer = ask(&mut lab, &Throttle::default()).2;
+    let burst = answer.burst.unwrap();
+    assert!((burst.low..=burst.high).contains(&100.0) && burst.high - burst.low > 20.0, "{burst:?}");
 }
 
 #[test]
