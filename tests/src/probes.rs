@@ -235,7 +235,7 @@ fn history(place: &Place, result: &Value) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let entries = lines.filter_map(|line| line.get("ended").cloned());
-    entries.filter(|entry| entry["again"] != true).collect()
+    entries.filter(|entry| entry["standing"] == "counts").collect()
 }
 
 /// Which share of bursts of a size was cold, as it was found, and as the service has counted: by what it started until the

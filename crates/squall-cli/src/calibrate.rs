@@ -104,7 +104,11 @@ fn little_load(plan: &Plan) -> LoadOverride {
     let rate: f64 = rates.sum();
     if rate > 0.0 {
         let rate = Rate::parse(&format!("{:.3}/s", (rate * share).max(0.001)));
-        return LoadOverride::Rate { rate: rate.unwrap_or(Rate::ZERO), duration: DURATION, most_users: None };
+        return LoadOverride::Rate {
+            rate: rate.unwrap_or(Rate::ZERO),
+            duration: DURATION,
+            within_users: None,
+        };
     }
     let all = u32::try_from(plan.most_users()).unwrap_or(u32::MAX);
     #[expect(
@@ -196,7 +200,7 @@ mod tests {
         let rate = |text| LoadOverride::Rate {
             rate: Rate::parse(text).unwrap(),
             duration: DURATION,
-            most_users: None,
+            within_users: None,
         };
         let users = |users| LoadOverride::Users { users, duration: DURATION };
         let one = "{ get: / }";

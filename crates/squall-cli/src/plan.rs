@@ -72,7 +72,7 @@ fn read(args: &PlanArgs) -> Result<Result<Bundle, Diagnostics>, Failure> {
     };
     let load = match (args.users, args.rate, args.duration) {
         (Some(users), None, Some(duration)) => Some(LoadOverride::Users { users, duration }),
-        (None, Some(rate), Some(duration)) => Some(LoadOverride::Rate { rate, duration, most_users: None }),
+        (None, Some(rate), Some(duration)) => Some(LoadOverride::Rate { rate, duration, within_users: None }),
         (None, None, Some(_)) => {
             return Err(Failure::wrong(anyhow!("--duration says how long, but not how much"))
                 .with_hint("add --users N or --rate R"));

@@ -195,8 +195,8 @@ fn investigate<P: Probe>(
     let Asking { kind, probe, subject, place, senders, least, limits, join, view } = asking;
     let mut history = History::open(&kept.folder, SystemClock.now())?;
     let mut sender = FleetSender::new(subject, (place, least), kept.folder.clone())?;
-    let outlook = limits.of(probe.outlook());
-    if !told::outlook(&outlook, (kind, &sender), (senders, limits.tries), (history.entries.len(), yes))? {
+    let (outlook, done) = (probe.outlook(), history.entries.len());
+    if !told::outlook(&outlook, (kind, &sender), (senders, limits), (done, yes))? {
         eprintln!("nothing was sent");
         return Ok(ExitCode::Interrupted);
     }

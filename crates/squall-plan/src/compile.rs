@@ -65,8 +65,8 @@ pub enum LoadOverride {
         rate: Rate,
         /// For how long.
         duration: Duration,
-        /// Whatever the plan says, by no more users than these.
-        most_users: Option<u32>,
+        /// Whatever the plan says, by no fewer and no more users than these.
+        within_users: Option<(u32, u32)>,
     },
 }
 

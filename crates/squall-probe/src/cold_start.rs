@@ -38,7 +38,7 @@ const PAUSES: usize = 10;
 /// And so many while pauses grow, or are tried again.
 const GROWING: usize = 36;
 
-/// So many answers at most tell what a warm one is like, and as many a second unless fewer may be sent.
+/// So many answers at most tell what a warm one is like, and no more a second.
 const WARM: u32 = 200;
 
 /// Of so many requests one more or less is no more than two points of a share.
@@ -173,9 +173,9 @@ impl Probe for ColdStart {
         let pauses_s = settings.longest_gap_s * (6.0 + PAUSES as f64 + 2.0 * repeats);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within bounds")]
         let (requests, rounds) = (requests as u64, settings.rounds() as u32);
-        let warm_s = settings.most_per_s.map_or(60.0, |most| (10.0 / most).max(60.0));
+        let warm_s = (10.0 / settings.warm_per_s()).max(60.0);
         let takes_s = pauses_s + f64::from(rounds) * (SHORT_S + 2.0 * takes_s + 1.0) + warm_s;
-        Outlook { rounds, requests, peak_per_s: largest, takes_s }
+        Outlook { rounds, requests, peak_per_s: largest.max(settings.warm_per_s()), takes_s }
     }
 
     fn next(&self, history: &[Done]) -> Step {
@@ -214,6 +214,11 @@ impl ColdStart {
         self.sizes.last().copied().unwrap_or(1)
     }
 
+    /// How many are sent a second at most, one after the other.
+    fn warm_per_s(&self) -> f64 {
+        self.most_per_s.map_or(f64::from(WARM), |most| most.min(f64::from(WARM)))
+    }
+
     /// How often a burst follows one of as many: small ones twice as often if that takes no more than a share needs.
     fn often(&self, size: u32) -> u32 {
         ENOUGH.div_ceil(size.max(1)).clamp(self.repeats, 2 * self.repeats)
@@ -232,7 +237,7 @@ impl ColdStart {
     fn walk<'a>(&self, walk: &mut Walk<'a>, found: &mut Found<'a>) -> Result<(), Step> {
         let first = Self::burst(walk, found, 1, 0.0, When::First)?;
         let takes_s = quantile(&first.observed.good_us, 0.5).unwrap_or(1e6) / 1e6;
-        let every_s = 1.0 / self.most_per_s.unwrap_or(f64::from(WARM));
+        let every_s = 1.0 / self.warm_per_s();
         // As long as a few dozen take, if that is no minute, and at least a few.
         let seconds = (30.0 * takes_s.max(every_s)).clamp(3.0, 60.0).max(10.0 * every_s).ceil();
         let mut round = Round::users(1, seconds);
@@ -243,6 +248,12 @@ impl ColdStart {
             return Err(Step::Stop(why));
         }
         found.warm = Some(warm);
+        if every_s > SHORT_S {
+            found.untold.push(format!(
+                "how quick an instance is that is there: with {} s from one request to the next it may be gone",
+                crate::estimate::digits(every_s)
+            ));
+        }
         self.is_function(found)?;
         for size in self.sizes.iter().copied().filter(|size| *size > 1) {
             Self::burst(walk, found, size, SHORT_S, When::First)?;
@@ -380,7 +391,7 @@ impl ColdStart {
             if largest > 1 {
                 Self::burst(walk, found, largest, gap_s, When::Long)?;
                 // How many instances there are now.
-                Self::burst(walk, found, largest, SHORT_S, When::AfterLong)?;
+                Self::burst(walk, found, largest, SHORT_S, When::Count)?;
             }
         }
         Ok(())

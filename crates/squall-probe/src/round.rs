@@ -50,19 +50,14 @@ impl Round {
         Self { purpose, idle_s: 0.0, warm_s: 0.0, load, connections, senders: 1, keys: 1 }
     }
 
-    /// The same, at once and for nothing but what it leaves behind.
-    #[must_use]
-    pub fn once_more(self) -> Self {
-        Self { idle_s: 0.0, ..self.to("once more") }
-    }
-
     /// After a pause.
     pub(crate) fn after(self, idle_s: f64) -> Self {
         Self { idle_s, ..self }
     }
 
     /// For this.
-    pub(crate) fn to(self, purpose: &str) -> Self {
+    #[must_use]
+    pub fn to(self, purpose: &str) -> Self {
         Self { purpose: format!("{}, {purpose}", self.purpose), ..self }
     }
 

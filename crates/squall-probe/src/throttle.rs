@@ -27,7 +27,7 @@ const ROUNDS: u32 = 60;
 pub struct Throttle {
     /// No rate is higher, in requests a second.
     pub most_per_s: f64,
-    /// No burst is larger.
+    /// No burst is larger, and none is of more than may be sent in a second.
     pub most_burst: u32,
     /// No pause is longer.
     pub longest_idle_s: f64,
@@ -87,9 +87,12 @@ impl Probe for Throttle {
 impl Throttle {
     /// Within what makes sense.
     fn bounded(&self) -> Self {
+        let most_per_s = bounded(self.most_per_s, 0.01, 1e6, 1_000.0);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within bounds")]
+        let in_a_second = (most_per_s as u32).max(1);
         Self {
-            most_per_s: bounded(self.most_per_s, 0.01, 1e6, 1_000.0),
-            most_burst: self.most_burst.clamp(1, 1_000_000),
+            most_per_s,
+            most_burst: self.most_burst.clamp(1, in_a_second),
             longest_idle_s: bounded(self.longest_idle_s, 2.0, 86_400.0, 120.0),
             longest_round_s: bounded(self.longest_round_s, 5.0, 3_600.0, 60.0),
             senders: self.senders.clamp(1, 100_000),

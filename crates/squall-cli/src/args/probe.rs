@@ -76,7 +76,7 @@ pub(crate) struct SendArgs {
     /// Send no more requests than these, in all.
     #[arg(long, value_name = "N")]
     pub(crate) max_requests: Option<u64>,
-    /// Refuse a probe on AWS that is estimated to cost more dollars than these.
+    /// Refuse a probe on AWS that is estimated to cost more dollars than these, and send no round once they are spent.
     #[arg(long, value_name = "USD", value_parser = dollars)]
     pub(crate) max_cost: Option<f64>,
     #[command(flatten)]

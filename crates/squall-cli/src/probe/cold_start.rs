@@ -94,7 +94,7 @@ fn burst(point: &ColdPoint) -> String {
         When::Short => "soon after",
         When::Gap => "after gaps",
         When::Long => "none there",
-        When::AfterLong | When::Count => "after that",
+        When::Count => "after that",
     };
     match point.size {
         1 => format!("single, {when}"),

@@ -1,10 +1,10 @@
 //! Round after round, until a probe knows enough, cannot go on, or may not.
 
 use squall_fleet::Time;
-use squall_probe::{Load, Outlook, Probe, Round, Step};
+use squall_probe::{Load, Probe, Round, Step};
 use squall_report::{ExitCode, dollars};
 
-use super::history::{Entry, History};
+use super::history::{Entry, History, Standing};
 use super::told;
 use crate::failure::Failure;
 
@@ -14,8 +14,8 @@ const TLS: &str = "; see that it speaks TLS there, or ask with http://, and that
 
 /// Sends rounds.
 pub(super) trait Sender {
-    /// Waits as long as nothing is to be sent before a round, where nothing was sent since then.
-    fn wait(&mut self, round: &Round, since: Time) -> Result<(), Failure>;
+    /// Waits until nothing will have been sent for so long when a round begins, where nothing was sent since then.
+    fn wait(&mut self, idle_s: f64, since: Time) -> Result<(), Failure>;
 
     /// Sends a round. `None` if the user does not want to go on.
     fn send(&mut self, round: &Round, number: usize, since: Time) -> Result<Option<Entry>, Failure>;
@@ -64,23 +64,24 @@ impl Ending {
 }
 
 /// Sends what a probe wants, and keeps what becomes of it. A round that fails is as if it had not been sent: what is known
-/// is told, and who goes on sends it again. Before that the last one that has ended is sent once more, for the service has to
-/// be as that one left it, whatever has passed meanwhile.
+/// is told, and who goes on sends it again. Before that the last one that has ended is sent once more, after the same pause, for
+/// the service has to be as that one left it, whatever has passed meanwhile.
 pub(super) fn drive<P: Probe>(
     probe: &P,
     sender: &mut dyn Sender,
     history: &mut History,
     limits: Limits,
 ) -> Ending {
-    let mut to_restore = history.done.last().map(|done| done.round.clone());
+    let mut to_restore = to_restore(history);
     loop {
         if sender.is_interrupted() {
             return Ending::Interrupted;
         }
-        let restored = to_restore.take();
-        let restores = restored.is_some();
-        let round = match probe.next(&history.done) {
-            Step::Send(round) => restored.map_or(round, Round::once_more),
+        let (round, mut standing) = match probe.next(&history.done) {
+            Step::Send(round) => match to_restore.take() {
+                Some(last) => (last.to("once more"), Standing::Restores),
+                None => (round, Standing::Counts),
+            },
             Step::Enough => return Ending::Enough,
             Step::Stop(reason) => return Ending::Stopped(why(reason, history)),
         };
@@ -91,7 +92,7 @@ pub(super) fn drive<P: Probe>(
         let number = history.entries.len() + 1;
         told::begins(number, &round);
         let since = history.since;
-        let waited = sender.wait(&round, since);
+        let waited = sender.wait(round.idle_s.max(limits.pause_s()), since);
         if sender.is_interrupted() {
             return Ending::Interrupted;
         }
@@ -107,12 +108,22 @@ pub(super) fn drive<P: Probe>(
                     .map_or_else(|failure| Ending::failed(number, &failure), |_| Ending::Interrupted);
             }
         };
-        entry.again = restores || (entry.observed.tainted && history.tries() < limits.tries);
+        if standing == Standing::Counts && entry.observed.tainted && history.tries() < limits.tries {
+            standing = Standing::Again;
+        }
+        entry.standing = standing;
         told::ended(number, &entry);
         if let Err(failure) = history.add(entry) {
             return Ending::failed(number, &failure);
         }
     }
+}
+
+/// The round after which the service is as the last one has left it: single requests change little after many.
+fn to_restore(history: &History) -> Option<Round> {
+    let many = |round: &&Round| round.most_requests().is_none_or(|requests| requests > 1);
+    let rounds = || history.done.iter().map(|done| &done.round);
+    rounds().rev().find(many).or_else(|| rounds().next_back()).cloned()
 }
 
 /// How many requests a round sends at most, by what those before it have sent.
@@ -122,10 +133,9 @@ fn most_requests(round: &Round, history: &History) -> u64 {
 }
 
 impl Limits {
-    /// What a probe announces, as far as that is allowed.
-    pub(super) fn of(&self, outlook: Outlook) -> Outlook {
-        let requests = self.requests.map_or(outlook.requests, |most| most.min(outlook.requests));
-        Outlook { requests, ..outlook }
+    /// Single requests are no rate, but those that follow each other are.
+    fn pause_s(&self) -> f64 {
+        self.per_s.map_or(0.0, |most| 1.0 / most)
     }
 
     /// Why a round of so many requests may not be sent.
@@ -168,7 +178,7 @@ fn why(reason: String, history: &History) -> String {
 mod tests {
     use std::path::Path;
 
-    use squall_probe::{Done, Observed};
+    use squall_probe::{Done, Observed, Outlook};
 
     use super::super::history::tests::entry;
     use super::*;
@@ -207,7 +217,7 @@ mod tests {
     }
 
     impl Sender for Fake {
-        fn wait(&mut self, _: &Round, _: Time) -> Result<(), Failure> {
+        fn wait(&mut self, _: f64, _: Time) -> Result<(), Failure> {
             Ok(())
         }
 

@@ -12,7 +12,7 @@ use squall_probe::{Load, Round};
 use squall_seat::{SystemClock, machine_of};
 
 use super::drive::Sender;
-use super::history::Entry;
+use super::history::{Entry, Standing};
 use super::observe::{cached, ended_us, observed, outcomes};
 use super::subject::Subject;
 use crate::args::{AwsArgs, Progress};
@@ -77,7 +77,7 @@ impl FleetSender {
             Place::Aws { .. } => (sizing::CONNECTIONS_OF_SEAT, Vec::new()),
         };
         let order = Order {
-            loaded: self.subject.loaded(round, u64::from(generators) * u64::from(each))?,
+            loaded: self.subject.loaded(round, (generators, u64::from(generators) * u64::from(each)))?,
             generators: Some(generators),
             sources,
             wishes: Wishes::default(),
@@ -99,8 +99,8 @@ impl FleetSender {
 
 impl Sender for FleetSender {
     /// Until a run that begins then makes load after so long a pause.
-    fn wait(&mut self, round: &Round, since: Time) -> Result<(), Failure> {
-        let idle = Duration::try_from_secs_f64(round.idle_s.max(0.0)).unwrap_or(Duration::ZERO);
+    fn wait(&mut self, idle_s: f64, since: Time) -> Result<(), Failure> {
+        let idle = Duration::try_from_secs_f64(idle_s.max(0.0)).unwrap_or(Duration::ZERO);
         let rest = idle.saturating_sub(SystemClock.now().since(since)).saturating_sub(self.lead);
         if !rest.is_zero() {
             self.wish.wait(rest)?;
@@ -144,7 +144,7 @@ impl Sender for FleetSender {
             cached: cached(&made.plan, &record.merged),
             cost_usd: made.place.cost.actual_usd.unwrap_or(0.0),
             problems: problems.cloned().collect(),
-            again: false,
+            standing: Standing::Counts,
         }))
     }
 

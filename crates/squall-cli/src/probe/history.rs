@@ -40,10 +40,20 @@ pub(super) struct Entry {
     pub(super) cost_usd: f64,
     /// What went wrong, in words.
     pub(super) problems: Vec<String>,
-    /// Whether it says nothing: the generators had set the pace, and it was sent again; or it was sent once more by who
-    /// goes on.
-    #[serde(default)]
-    pub(super) again: bool,
+    /// What it is there for.
+    pub(super) standing: Standing,
+}
+
+/// What a round is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Standing {
+    /// The probe has asked for it.
+    Counts,
+    /// It did, but the generators set the pace: it was sent again, and this one says nothing.
+    Again,
+    /// It was sent once more by who went on, so that the service is as it was.
+    Restores,
 }
 
 /// A line of the file.
@@ -62,7 +72,7 @@ pub(super) struct History {
     pub(super) entries: Vec<Entry>,
     /// The same as probes see it.
     pub(super) done: Vec<Done>,
-    /// When the last request had ended, or when it was opened if there is none.
+    /// When the last request had ended, or when this was opened if there is none or nobody knows.
     pub(super) since: Time,
     /// Requests, at most, of the round that was begun and has not ended.
     begun: Option<u64>,
@@ -107,7 +117,11 @@ impl History {
             history.take(read);
             history.length += line.len() as u64;
         }
-        history.cut_off_last();
+        if history.begun.is_some() {
+            // It has sent something until nobody knows when.
+            history.since = now;
+            history.cut_off_last();
+        }
         Ok(history)
     }
 
@@ -148,7 +162,8 @@ impl History {
 
     /// How often the round that comes next was sent already.
     pub(super) fn tries(&self) -> usize {
-        self.entries.iter().rev().take_while(|entry| entry.again).count()
+        let since = self.entries.iter().rev().take_while(|entry| !entry.counts());
+        since.filter(|entry| entry.standing == Standing::Again).count()
     }
 
     fn keep(&mut self, line: Line) -> Result<(), Failure> {
@@ -176,7 +191,7 @@ impl History {
             Line::Ended(entry) => {
                 self.begun = None;
                 self.since = Time(entry.ended_us);
-                if !entry.again {
+                if entry.counts() {
                     self.done.push(Done { round: entry.round.clone(), observed: entry.observed.clone() });
                 }
                 self.entries.push(*entry);
@@ -186,6 +201,11 @@ impl History {
 }
 
 impl Entry {
+    /// Whether it says something.
+    pub(super) fn counts(&self) -> bool {
+        self.standing == Standing::Counts
+    }
+
     /// How many requests it has sent: those that failed in the generators were not.
     fn requests(&self) -> u64 {
         let own = Outcome::Generator.to_string();
@@ -221,7 +241,7 @@ pub(super) mod tests {
             cached: 0,
             cost_usd: 0.0,
             problems: Vec::new(),
-            again: false,
+            standing: Standing::Counts,
         }
     }
 
@@ -248,7 +268,11 @@ pub(super) mod tests {
             let lines = whole[..cut].matches('\n').count();
             assert_eq!(again.entries, history.entries[..lines / 2], "{cut}");
             assert_eq!((again.requests(), again.cut_off), (2 * (lines as u64 / 2), 7 * (lines as u64 % 2)));
-            assert_eq!(again.since, if lines > 1 { Time(5) } else { NOW }, "{cut}");
+            assert_eq!(
+                again.since,
+                if lines > 0 && lines.is_multiple_of(2) { Time(5) } else { NOW },
+                "{cut}"
+            );
             again.begin(1).unwrap();
             again.add(entry("c")).unwrap();
             let after = History::open(&folder, NOW).unwrap();

@@ -11,7 +11,7 @@ use squall_seat::SystemClock;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 
-use super::history::{Entry, History};
+use super::history::{Entry, History, Standing};
 use super::result::{Starts, axis, finding, series};
 use crate::args::{ColdStartArgs, FunctionArg};
 use crate::failure::Failure;
@@ -73,8 +73,9 @@ impl FunctionLog {
     ) -> (Option<ColdStartLog>, Vec<String>) {
         let times = times(history);
         let Some(range) = range(&times) else { return (None, Vec::new()) };
-        // Between rounds may be one that was cut off.
-        let is_time_unknown = history.cut_off > 0 || times.len() < history.entries.len();
+        // Between rounds may be one that was cut off, or the time until somebody went on.
+        let was_left = history.entries.iter().any(|entry| entry.standing == Standing::Restores);
+        let is_time_unknown = was_left || history.cut_off > 0 || times.len() < history.entries.len();
         eprintln!(
             "reading log group `{}`, for up to {} while reports are late …",
             self.group,
@@ -146,8 +147,8 @@ fn here(invocation: &LoggedInvocation, offset_s: f64) -> Invocation {
 fn times(history: &History) -> Vec<RoundTime> {
     let mut place = 0;
     let time = |entry: &Entry| {
-        let own = (!entry.again).then_some(place);
-        place += usize::from(!entry.again);
+        let own = entry.counts().then_some(place);
+        place += usize::from(entry.counts());
         let (began_us, ended_us) = entry.here_us?;
         Some(RoundTime { began_s: began_us as f64 / 1e6, ended_s: ended_us as f64 / 1e6, place: own })
     };

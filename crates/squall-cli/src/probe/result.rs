@@ -129,8 +129,8 @@ pub(super) fn exit_code(ending: &Ending) -> ExitCode {
 fn rounds(history: &History, starts: &[(usize, Starts)]) -> Vec<ProbeRound> {
     let mut place = 0;
     let mut told = |entry: &Entry| {
-        let own = starts.iter().find(|(at, _)| !entry.again && *at == place).map(|(_, starts)| *starts);
-        place += usize::from(!entry.again);
+        let own = starts.iter().find(|(at, _)| entry.counts() && *at == place).map(|(_, starts)| *starts);
+        place += usize::from(entry.counts());
         ProbeRound { cold: own.and_then(|own| own.cold), inits: own.map(|own| own.inits), ..round(entry) }
     };
     history.entries.iter().map(&mut told).collect()

@@ -68,12 +68,18 @@ impl Subject {
         }
     }
 
-    /// The plan that sends a round from generators that can have so many connections in all. What is to be said of a plan
-    /// has been said before.
-    pub(super) fn loaded(&self, round: &Round, connections: u64) -> Result<Loaded, Failure> {
+    /// The plan that sends a round from so many generators, which can have so many connections in all. What is to be said of
+    /// a plan has been said before.
+    pub(super) fn loaded(
+        &self,
+        round: &Round,
+        (generators, connections): (u32, u64),
+    ) -> Result<Loaded, Failure> {
+        // Each generator has a user at least.
+        let connections = connections.max(u64::from(generators));
         let bundle = match self {
-            Self::Url(asked) => Bundle::new(FILE, asked.text(round, connections)?, inputs()),
-            Self::Plan(bundle) => scaled(bundle, round, connections)?,
+            Self::Url(asked) => Bundle::new(FILE, asked.text(round, (generators, connections))?, inputs()),
+            Self::Plan(bundle) => scaled(bundle, round, (generators, connections))?,
         };
         let compiled = compile(&bundle).map_err(|problems| {
             Failure::wrong(anyhow!("{}", problems.render(surroundings::colour_errors())))
@@ -86,7 +92,7 @@ impl Subject {
 }
 
 impl Asked {
-    fn text(&self, round: &Round, connections: u64) -> Result<String, Failure> {
+    fn text(&self, round: &Round, fleet: (u32, u64)) -> Result<String, Failure> {
         let (origin, path) = url::parts(&self.url);
         let mut headers: Map<String, Value> = self
             .request
@@ -130,7 +136,7 @@ impl Asked {
             "name": "probe",
             "target": origin,
             "http": { "connections": connections_of, "timeout": written(self.timeout) },
-            "load": self.load(round, connections),
+            "load": self.load(round, fleet),
             "scenarios": { "probe": {
                 "on_status": limited,
                 "steps": steps,
@@ -143,7 +149,7 @@ impl Asked {
     }
 
     /// What is under way at the end is waited for, so that none is cut off.
-    fn load(&self, round: &Round, connections: u64) -> Value {
+    fn load(&self, round: &Round, (generators, connections): (u32, u64)) -> Value {
         let graceful_stop = written(self.timeout + Duration::from_secs(1));
         match round.load {
             // Each has a connection of its own: those for whom there is none are not sent.
@@ -155,7 +161,7 @@ impl Asked {
             }),
             Load::Rate { per_s, seconds } => {
                 // As many as wait at the same time at most, and no more than can have a connection.
-                let least = u64::from(round.senders).max(10);
+                let least = u64::from(generators.max(10));
                 let waiting = (per_s * self.timeout.as_secs_f64()).ceil();
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within bounds")]
                 let waiting = waiting.clamp(0.0, 1e5) as u64;
@@ -233,14 +239,14 @@ fn key_of(keys: &[String]) -> String {
     format!("{{{{ [{}][(vu.id // slice.count + iteration) % {}] }}}}", keys.join(", "), keys.len())
 }
 
-/// A plan with the load of a round instead of its own, and no more users than can have a connection.
-fn scaled(bundle: &Bundle, round: &Round, connections: u64) -> Result<Bundle, Failure> {
+/// A plan with the load of a round instead of its own, users for each generator, and no more than can have a connection.
+fn scaled(bundle: &Bundle, round: &Round, (generators, connections): (u32, u64)) -> Result<Bundle, Failure> {
     let mut bundle = bundle.clone();
     bundle.inputs.load = Some(match round.load {
         Load::Rate { per_s, seconds } => LoadOverride::Rate {
             rate: Rate::parse(&in_an_hour(per_s)).unwrap_or(Rate::ZERO),
             duration: Duration::from_secs_f64(seconds),
-            most_users: Some(u32::try_from(connections).unwrap_or(u32::MAX)),
+            within_users: Some((generators, u32::try_from(connections).unwrap_or(u32::MAX))),
         },
         Load::Users { users, seconds, each: None, .. } => {
             LoadOverride::Users { users, duration: Duration::from_secs_f64(seconds) }
@@ -294,7 +300,7 @@ mod tests {
     #[test]
     fn a_round_is_a_plan_that_sends_what_it_says() {
         let loaded = |load, connections| {
-            asked(&["k1", "{{ env.PATH }}", "k3"]).loaded(&round(load, connections, 3), 1_000).unwrap()
+            asked(&["k1", "{{ env.PATH }}", "k3"]).loaded(&round(load, connections, 3), (16, 1_000)).unwrap()
         };
         let burst = loaded(Load::Burst { requests: 5_000 }, Connections::New).plan;
         assert_eq!(burst.most_users(), 1_000, "no more than can have a connection");
@@ -307,6 +313,9 @@ mod tests {
         let Planned::Open(load) = &rate.loads[0].load else { panic!("a rate is of arrivals") };
         assert_eq!((load.peak().per_second(), load.max_users), (12.5, 375));
         assert_eq!(rate.duration(), Duration::from_secs(4));
+        // Fewer than generators could not be shared.
+        let rate = loaded(Load::Rate { per_s: 0.1, seconds: 40.0 }, Connections::Kept).plan;
+        assert_eq!(rate.most_users(), 16);
         // More users than connections would find none.
         let rate = loaded(Load::Rate { per_s: 1_000.0, seconds: 4.0 }, Connections::Kept).plan;
         let Planned::Open(load) = &rate.loads[0].load else { panic!("a rate is of arrivals") };

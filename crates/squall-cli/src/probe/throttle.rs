@@ -15,11 +15,7 @@ pub(super) fn asking(args: &ThrottleArgs) -> Result<Asking<Throttle>, Failure> {
     let most = send.max_rate.map(|rate| json!(rate.per_second()));
     let options = [("most_per_s", most), ("senders", Some(json!(senders))), ("keys", Some(json!(keys)))];
     let subject = asked(&args.url, send, (args.key_header.clone(), args.keys.clone()))?;
-    let mut probe: Throttle = settings(&send.talk.settings, options)?;
-    if let Some(rate) = send.max_rate {
-        let in_a_second = u32::try_from(rate.millis_per_hour() / 3_600_000).unwrap_or(u32::MAX);
-        probe.most_burst = probe.most_burst.min(in_a_second);
-    }
+    let probe = settings(&send.talk.settings, options)?;
     let asking = Asking::new("throttle", (probe, subject), send, view)?;
     // Which rounds several send is what tells whether a limit is one of each address.
     Ok(Asking { least: 1, ..asking })
@@ -111,9 +107,11 @@ fn retry_after(retry_after: &RetryAfter) -> Option<String> {
 
 fn curves(answer: &ThrottleAnswer) -> Vec<Curve> {
     let point = |point: &ThrottlePoint| -> Option<([f64; 2], bool)> {
-        let all = (point.good.saturating_add(point.limited)) as f64;
+        let all = point.good.saturating_add(point.limited) as f64;
         let let_through = point.good as f64 / all.max(1.0);
         match point.load {
+            // Several may be let through more.
+            _ if point.senders.max(point.keys) > 1 => None,
             Load::Burst { requests } => Some(([f64::from(requests), point.good as f64], true)),
             Load::Rate { per_s, .. } => Some(([per_s, let_through], false)),
             Load::Users { .. } => None,

@@ -10,9 +10,9 @@ use squall_fleet::cost::{Expected, estimate, total};
 use squall_probe::{Outlook, Round, quantile};
 use squall_report::{count, dollars, duration_ms, duration_s, significant};
 
-use super::drive::Sender;
+use super::drive::{Limits, Sender};
 use super::fleet::{FleetSender, Place};
-use super::history::Entry;
+use super::history::{Entry, Standing};
 use crate::failure::Failure;
 use crate::size::generators;
 use crate::{aws, cost};
@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(super) fn outlook(
     outlook: &Outlook,
     (kind, sender): (&str, &FleetSender),
-    (senders, tries): (u32, usize),
+    (senders, limits): (u32, Limits),
     (done, yes): (usize, bool),
 ) -> Result<bool, Failure> {
     let Outlook { rounds, requests, peak_per_s, takes_s } = *outlook;
@@ -42,8 +42,14 @@ pub(super) fn outlook(
         duration_s(takes_s.ceil()),
         generators(senders),
     );
-    if tries > 0 {
-        eprintln!("  a round in which the generators set the pace is sent again, up to {tries} times");
+    if let Some(most) = limits.requests.filter(|most| *most < requests) {
+        eprintln!("  of which no more than {} requests are allowed", count(most));
+    }
+    if limits.tries > 0 {
+        eprintln!(
+            "  a round in which the generators set the pace is sent again, up to {} times",
+            limits.tries
+        );
     }
     if let Some(cost) = costs(outlook, sender, senders)? {
         eprintln!("  {cost}");
@@ -87,7 +93,7 @@ fn costs(outlook: &Outlook, sender: &FleetSender, senders: u32) -> Result<Option
     let rounds = f64::from(outlook.rounds.max(1));
     let mut round = Round::rate(outlook.peak_per_s.max(1.0), (outlook.takes_s / rounds).max(1.0));
     round.senders = senders;
-    let plan = sender.subject.loaded(&round, u64::from(senders) * 1_000)?.plan;
+    let plan = sender.subject.loaded(&round, (senders, u64::from(senders) * 1_000))?.plan;
     let expected = Expected::of(&plan, aws::look(fleet)?.function, (senders, 0, 1), None);
     let usd = total(&estimate(&expected)) * rounds;
     if let Some(most) = max_cost.filter(|most| usd > *most) {
@@ -127,7 +133,7 @@ fn in_words(entry: &Entry) -> String {
         words.push(format!("p99 {}", duration_ms(p99)));
     }
     if entry.observed.tainted {
-        let again = if entry.again { ", so once more" } else { "" };
+        let again = if entry.standing == Standing::Again { ", so once more" } else { "" };
         words.push(format!("the generators set the pace{again}"));
     }
     words.join(", ")

@@ -296,21 +296,21 @@ fn replaced(given: LoadOverride, plan: Option<&Load>) -> Load {
             iterations: None,
             graceful_stop,
         }),
-        LoadOverride::Rate { rate, duration, most_users } => {
+        LoadOverride::Rate { rate, duration, within_users } => {
             let (enough, stages) = (default_max_users(rate), vec![RateStage { duration, rate }]);
-            let most_users = most_users.unwrap_or(u32::MAX);
+            let (fewest, most) = within_users.unwrap_or((0, u32::MAX));
             Load::Open(match plan {
                 Some(Load::Open(load)) => OpenLoad {
                     start_rate: rate,
                     stages,
-                    max_users: load.max_users.max(enough).min(most_users),
+                    max_users: load.max_users.max(enough).min(most).max(fewest),
                     ..load.clone()
                 },
                 _ => OpenLoad {
                     start_rate: rate,
                     stages,
                     arrivals: Arrivals::Even,
-                    max_users: enough.min(most_users),
+                    max_users: enough.min(most).max(fewest),
                     when_full: WhenFull::Drop,
                     users: Users::Reuse,
                     graceful_stop,

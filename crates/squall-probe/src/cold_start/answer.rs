@@ -80,8 +80,6 @@ pub enum When {
     Gap,
     /// After a pause that none survives.
     Long,
-    /// Shortly after the first one that came after such a pause.
-    AfterLong,
     /// Shortly after another one, to count the instances that it has started.
     Count,
 }
@@ -93,7 +91,7 @@ impl When {
             Self::Short => "shortly after as many",
             Self::Gap => "to see who is still there",
             Self::Long => "when none is there",
-            Self::AfterLong | Self::Count => "to count instances",
+            Self::Count => "to count instances",
         }
     }
 }
@@ -173,7 +171,7 @@ impl<'a> Found<'a> {
         let after_pause = |sent: &&Sent<'_>| match sent.when {
             When::First => sent.size > 1,
             When::Gap | When::Long => true,
-            When::Short | When::AfterLong | When::Count => false,
+            When::Short | When::Count => false,
         };
         let shares = self.whole().filter(after_pause);
         let shares =
@@ -228,14 +226,14 @@ impl<'a> Found<'a> {
         // Of each burst and the next one like it: how many instances there were before, and after.
         let mut started = (0.0, 0.0);
         for pair in self.bursts.windows(2).filter(|pair| pair[0].size == size && pair[1].size == size) {
-            let follows = matches!(pair[1].when, When::Short | When::AfterLong | When::Count);
+            let follows = matches!(pair[1].when, When::Short | When::Count);
             if pair[0].when != when || !follows || !pair.iter().all(Sent::came_at_once) {
                 continue;
             }
             let before = match when {
                 When::Long => 0.0,
                 When::Short => self.first_share(&pair[0])?,
-                When::First | When::Gap | When::AfterLong | When::Count => return None,
+                When::First | When::Gap | When::Count => return None,
             };
             let many = count(&pair[0].done.observed.good_us) as f64;
             started.0 += (self.first_share(&pair[1])? - before).max(0.0) * many;
@@ -275,7 +273,7 @@ impl<'a> Found<'a> {
             });
         }
         for size in sizes {
-            let whens = [When::First, When::Short, When::Long, When::AfterLong];
+            let whens = [When::First, When::Short, When::Long, When::Count];
             points.extend(whens.into_iter().filter_map(|when| self.point(*size, when)));
         }
         points

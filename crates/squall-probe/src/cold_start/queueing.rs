@@ -77,9 +77,7 @@ impl<'a> Found<'a> {
 
     /// Whether requests wait for each other, by the last of bursts shortly after each other; `None` if it cannot be seen.
     pub(super) fn queues(&self) -> Option<bool> {
-        let crowd = |sent: &&Sent<'_>| {
-            sent.size >= 2 && matches!(sent.when, When::Short | When::AfterLong | When::Count)
-        };
+        let crowd = |sent: &&Sent<'_>| sent.size >= 2 && matches!(sent.when, When::Short | When::Count);
         let last = self.whole().filter(crowd).max_by_key(|sent| sent.size)?;
         let last = self.whole().filter(crowd).rfind(|sent| sent.size == last.size)?;
         self.first_share(last).map(|share| share < 0.9)
@@ -96,7 +94,7 @@ impl<'a> Found<'a> {
             });
             pairs.collect()
         };
-        let long = of(When::Long, When::AfterLong);
+        let long = of(When::Long, When::Count);
         if long.is_empty() { of(When::First, When::Short) } else { long }
     }
 
@@ -138,11 +136,20 @@ impl<'a> Found<'a> {
         let earliest = pairs.iter().find(|pair| pair.0 as f64 > kinds.cut_us).map(|pair| pair.0 as f64)?;
         // So long takes an instance that is started at once, and half of what it does first.
         let alone_us = self.cold_alone_us(&kinds);
-        // The next burst may not have found the instances free, for some requests were given up and are still worked on.
-        let waited = (quantile(pairs, 0.99)? - alone_us.unwrap_or(earliest)) / warm_us;
-        let is_long = waited > LONG_QUEUE || 1.0 / share > LONG_QUEUE;
+        let is_after_long = pair.cold.when == When::Long;
+        // Whoever had as many before has started none.
+        if !is_after_long && (share - self.first_share(&pair.cold)?) * many < 1.5 {
+            return None;
+        }
+        let is_long = if share > 0.0 {
+            1.0 / share > LONG_QUEUE
+        } else {
+            // The next one found none free, for some requests were given up and are still worked on.
+            let waited = (quantile(pairs, 0.99)? - alone_us.unwrap_or(earliest)) / warm_us;
+            is_after_long && waited > LONG_QUEUE
+        };
         // Where some instances were there before, how soon the others were is not seen.
-        let is_clear = alone_us.is_some() && pair.cold.when == When::Long && share > 0.0;
+        let is_clear = alone_us.is_some() && is_after_long && share > 0.0;
         if cold_share < 0.5 || !(is_clear || is_long) {
             return None;
         }

@@ -11,7 +11,7 @@ use crate::walk::Walk;
 const FEWER: f64 = 0.6;
 
 /// So few at a time are told from a burst only by looking again.
-const FEW: f64 = 12.0;
+const FEW: f64 = 40.0;
 
 /// A number needs so many requests that were let through.
 const ENOUGH: f64 = 120.0;
@@ -139,11 +139,28 @@ impl Throttle {
             if done.observed.limited() == 0 {
                 found.kept_per_s = Some(rate);
             }
+            if done.observed.limited() > 0 && done.observed.good() == 0 {
+                found.untold.push(format!(
+                    "the limit: at {} a second all are turned away; it is lower than can be told in {} s",
+                    digits(rate),
+                    digits(seconds)
+                ));
+                return Ok(());
+            }
             let all_under_way = 3.0 * at_once / found.takes_s.max(1e-6);
-            let last =
-                if found.admitted.is_some() { all_under_way.min(self.most_per_s) } else { self.most_per_s };
+            let limited = done.observed.limited();
+            // Where some are turned away it is only more that tells.
+            let last = if found.admitted.is_some() && limited == 0 {
+                all_under_way.min(self.most_per_s)
+            } else {
+                self.most_per_s
+            };
             if rate >= last {
-                found.untold.push(never_limited(found, rate, at_once));
+                found.untold.push(if limited == 0 {
+                    never_limited(found, rate, at_once)
+                } else {
+                    format!("the limit: at {} a second only {limited} are turned away", digits(rate))
+                });
                 return Ok(());
             }
             rate = (rate * 2.0).min(last);
@@ -167,6 +184,8 @@ impl Throttle {
             return Ok(());
         }
         // After a pause a bucket lets its burst through in addition; who counts what is under way does not.
+        // Far above the limit all places are always taken, and chance decides little.
+        let rate = (2.0 * found.rough).max(rate).min(self.most_per_s);
         let pause_s = (1.5 * found.poured / found.rough.max(0.1) + 1.0).min(self.longest_idle_s);
         let seconds =
             (3.0 * found.takes_s + 2.0 * at_once / rate + 10.0).clamp(3.0, self.longest_round_s).ceil();

@@ -52,8 +52,10 @@ impl Throttle {
                 expected = expected.max(good) * 1.6;
             } else {
                 let late_s = quantile(&done.observed.lag_us, 0.99).unwrap_or(0.0) / 1e6;
-                let came = (refill.value * late_s.max(BURST_S)).min(good) + 1.0;
-                found.burst = Estimate::between((good - came).max(0.0), good, good + 1.0);
+                // What flows in while it is sent is let through, too.
+                let came = |during_s: f64| (refill.value * during_s).min(good);
+                let low = (good - came(late_s.max(BURST_S)) - 1.0).max(0.0);
+                found.burst = Estimate::between(low, (good - came(late_s)).round(), good + 1.0);
                 return Ok(());
             }
         }

@@ -39,8 +39,6 @@ pub(crate) struct ThrottleCase {
     pub refill_per_s: f64,
     pub burst: f64,
     pub concurrency: f64,
-    /// How long a burst takes to be sent.
-    pub burst_s: f64,
     pub scope: Scope,
     pub settings: Value,
     pub probe: Throttle,
@@ -85,7 +83,6 @@ pub(crate) fn throttle(seed: u64) -> ThrottleCase {
         refill_per_s: refill,
         burst: f64::from(burst),
         concurrency: f64::from(concurrency),
-        burst_s: lab.burst_s,
         scope,
         settings,
         probe,
@@ -114,7 +111,7 @@ impl ColdStartCase {
             When::Short => "shortly after as many",
             When::Gap => "to see who is still there",
             When::Long => "when none is there",
-            When::AfterLong | When::Count => "to count instances",
+            When::Count => "to count instances",
         };
         let (mut started, mut sent) = (0.0, 0.0);
         for (done, count) in self.history.iter().zip(&self.started) {

@@ -27,6 +27,29 @@ fn claims_nothing(answer: &ColdStartAnswer) -> bool {
 }
 
 #[test]
+fn starts_of_many_lengths_are_not_taken_for_waiting() {
+    for seed in 0..12 {
+        let settings =
+            json!({ "work_ms": 40.0, "cold_ms": 1_500.0, "cold_p99_ms": 4_000.0, "keep_alive_s": 60.0 });
+        let answer = ask(&mut Lab::of("google-function", seed, &settings), &ColdStart::default()).2;
+        assert_ne!(answer.queueing, Some(Queueing::Unlimited), "{seed}: {answer:?}");
+    }
+}
+
+#[test]
+fn a_server_that_starts_no_instances_has_no_policy_of_doing_so() {
+    // Two at a time, each for 60 ms, and all others wait.
+    let mut busy_until_us = 0;
+    let mut lab = Lab::new(Odd::service(1, move |at_us, _, _| {
+        busy_until_us = at_us.max(busy_until_us) + 30_000;
+        ((busy_until_us - at_us).max(60_000), 200)
+    }));
+    let probe = ColdStart { longest_gap_s: 40.0, ..ColdStart::default() };
+    let answer = ask(&mut lab, &probe).2;
+    assert!(answer.cold.is_none() && answer.queueing.is_none(), "{answer:?}");
+}
+
+#[test]
 fn bursts_that_were_not_sent_at_once_say_nothing() {
     let mut lab = Lab::of("lambda", 1, &json!({ "keep_alive_s": 30.0, "work_ms": 500.0 }));
     lab.burst_s = 3.0;
