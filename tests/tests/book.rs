@@ -138,7 +138,8 @@ fn options_in_commands_that_are_shown_exist() {
                 let line = line.split('#').next().unwrap_or_default();
                 let mut words = line.split_whitespace().skip_while(|word| *word != "squall").skip(1);
                 let Some(command) = words.next() else { continue };
-                let mut command = vec![if command.starts_with("http") { "run" } else { command }];
+                let mut command =
+                    vec![if command.trim_start_matches('\'').starts_with("http") { "run" } else { command }];
                 if command == ["probe"] {
                     command.extend(words.next());
                 }

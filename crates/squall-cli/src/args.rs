@@ -106,7 +106,7 @@ Exit codes:
   squall doctor --calibrate plan.yaml --target http://127.0.0.1:8080
   squall doctor --calibrate plan.yaml --backend aws")]
     Doctor(DoctorArgs),
-    /// Start a simulated shop, load it for 15 seconds with four generators, print the report.
+    /// Start a simulated shop in trouble, load it for half a minute with four generators, print the report and the cause.
     #[command(after_help = "Example:\n  squall demo")]
     Demo(DemoArgs),
     /// Write a plan to begin with.
@@ -148,7 +148,7 @@ Exit codes:
     /// Print the report of an earlier run again.
     #[command(after_help = "Examples:
   squall report                 # the latest
-  squall report 20261124-1412-8f31c2
+  squall report 20261124-141200-8f31c2
   squall report some/folder/result.json --output json
   squall report --output junit > junit.xml
   squall report --output markdown >> \"$GITHUB_STEP_SUMMARY\"

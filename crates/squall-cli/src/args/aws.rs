@@ -31,8 +31,8 @@ pub(crate) struct AwsArgs {
     /// The name of the fleet's stack, which is the same in all regions.
     #[arg(long, value_name = "NAME", value_parser = stack_name)]
     pub(crate) stack: Option<String>,
-    /// Its region; that of the environment or of the profile unless given. Given several times, load is made in all of
-    /// them, by generators in proportion to their weights.
+    /// Its region; that of the environment or of the profile unless given. A run may be made in several, by generators in
+    /// proportion to their weights; `plan`, `doctor` and probes take one.
     #[arg(long, value_name = "REGION[=WEIGHT]", value_parser = region)]
     pub(crate) region: Vec<RegionArg>,
 }

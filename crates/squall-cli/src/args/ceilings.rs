@@ -19,7 +19,7 @@ pub(crate) struct CeilingArgs {
     /// Generators that a run may have; 0 is no ceiling. As before, or none, unless given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(MOST)))]
     pub(crate) max_generators: Option<u32>,
-    /// Print the template as it would be deployed, and do nothing.
+    /// Print the template with as many lanes as `--lanes` says, and do nothing.
     #[arg(long)]
     pub(crate) print_template: bool,
 }

@@ -41,7 +41,7 @@ pub(crate) enum Question {
   squall probe capacity https://api.example.com/v1 --backend aws --generators 16 --max-cost 0.50")]
     Capacity(CapacityArgs),
     /// What this machine itself can do, by a target in this process: how exactly it measures, how late it sends, how much one
-    /// processor carries. It is kept as `squall doctor --calibrate` keeps it.
+    /// processor carries. What a request takes is kept as that of a plan named `self`; others need `squall doctor --calibrate`.
     #[command(name = "self", after_help = "Example:\n  squall probe self")]
     Own(OwnArgs),
     /// Go on with a probe that was interrupted.
