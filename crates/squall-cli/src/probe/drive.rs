@@ -15,7 +15,7 @@ const TLS: &str = "; see that it speaks TLS there, or ask with http://, and that
 /// Sends rounds.
 pub(super) trait Sender {
     /// Waits until nothing will have been sent for so long when a round begins, where nothing was sent since then.
-    fn wait(&mut self, idle_s: f64, since: Time) -> Result<(), Failure>;
+    fn wait(&self, idle_s: f64, since: Time) -> Result<(), Failure>;
 
     /// Sends a round. `None` if the user does not want to go on.
     fn send(&mut self, round: &Round, number: usize, since: Time) -> Result<Option<Entry>, Failure>;
@@ -217,7 +217,7 @@ mod tests {
     }
 
     impl Sender for Fake {
-        fn wait(&mut self, _: f64, _: Time) -> Result<(), Failure> {
+        fn wait(&self, _: f64, _: Time) -> Result<(), Failure> {
             Ok(())
         }
 

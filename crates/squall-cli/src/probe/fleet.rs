@@ -99,7 +99,7 @@ impl FleetSender {
 
 impl Sender for FleetSender {
     /// Until a run that begins then makes load after so long a pause.
-    fn wait(&mut self, idle_s: f64, since: Time) -> Result<(), Failure> {
+    fn wait(&self, idle_s: f64, since: Time) -> Result<(), Failure> {
         let idle = Duration::try_from_secs_f64(idle_s.max(0.0)).unwrap_or(Duration::ZERO);
         let rest = idle.saturating_sub(SystemClock.now().since(since)).saturating_sub(self.lead);
         if !rest.is_zero() {

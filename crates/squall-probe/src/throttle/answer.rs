@@ -23,7 +23,7 @@ pub struct ThrottleAnswer {
     pub concurrency: Option<Estimate>,
     /// Who shares it.
     pub scope: Option<Scope>,
-    /// From how many addresses requests came when that was tried; null if it was not, or no generator knows its own.
+    /// From how many addresses requests came when that was tried; null if it was not, or not every generator knows its own.
     pub addresses: Option<u32>,
     /// What `Retry-After` is worth.
     pub retry_after: RetryAfter,
