@@ -151,8 +151,8 @@ impl Fire {
         seated
     }
 
-    /// Waits for the command, and looks at what must hold of every run: no more is reported than was received, no more is
-    /// missing than the report says, load has ended, and nobody panicked.
+    /// Waits for the command, and looks at what must hold of every run: no more is reported than was received and
+    /// interrupted, no more is missing than the report says, load has ended, and nobody panicked.
     ///
     /// # Panics
     /// If something of it does not hold.

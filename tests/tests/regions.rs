@@ -134,7 +134,10 @@ fn a_run_in_several_regions_is_taken_over_and_stopped_in_all_of_them() {
     let result = aws.place.result("out");
     let reported = number(&result, "/totals/requests");
     println!("stopped in both: received {received}, reported {reported}, exit {}", ran.code);
-    assert_eq!((server.counts().total, reported), (received, received), "{}", result["coverage"]);
+    assert_eq!(server.counts().total, received, "load went on when it was stopped");
+    // What a stop interrupts may have been on its way to the target.
+    let unfinished = result["outcomes"]["unfinished"].as_u64().unwrap_or(0);
+    assert!((received..=received + unfinished).contains(&reported), "{}", result["coverage"]);
     assert_eq!(told(&result).len(), 2);
     assert_eq!(aws.run(&["status", "--region", "eu-west-1"]).stdout, "no run is under way\n");
 }

@@ -252,6 +252,7 @@ impl Orchestrator {
         } else if self.swept == Sweep::NotYet && self.is_settled(now) {
             self.swept = if self.anybody_is_lost() { Sweep::Asked } else { Sweep::Done };
         }
+        self.compare_clocks();
         match self.phase {
             _ if self.superseded => Vec::new(),
             Phase::Gathering => self.assign(now, false),

@@ -145,14 +145,12 @@ impl Orchestrator {
     pub(super) fn why_not_begun(&self) -> String {
         let (ready, least) = (self.seats.ready, self.settings.least.min(self.settings.seats).max(1));
         let within_s = self.settings.gather.as_secs();
-        let wrong = self.wrong_clocks();
         if ready < least {
-            format!("only {ready} of {least} generators were ready within {within_s} s")
-        } else if wrong > 0 {
-            format!("clocks of {wrong} of {ready} generators are wrong by more than 2 s")
-        } else {
-            format!("fewer than {least} of {ready} generators live long enough for the load")
+            return format!("only {ready} of {least} generators were ready within {within_s} s");
         }
+        self.told_of_clocks().unwrap_or_else(|| {
+            format!("fewer than {least} of {ready} generators live long enough for the load")
+        })
     }
 
     /// The first interval in which a snapshot may still be written: all before it are merged. What was written late by

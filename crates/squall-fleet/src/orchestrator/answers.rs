@@ -94,6 +94,8 @@ impl Orchestrator {
     /// What happened to the fleet that whoever reads the result should know.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
-        self.notes.iter().cloned().collect()
+        let clocks = self.told_of_clocks().filter(|_| !self.slices.is_empty());
+        let clocks = clocks.map(|told| format!("{told}, so they got no slice"));
+        self.notes.iter().cloned().chain(clocks).collect()
     }
 }

@@ -67,13 +67,6 @@ impl Orchestrator {
         if self.lacking > 0 && !(time_is_up && nonces.len() >= self.settings.least.max(1) as usize) {
             return self.invite_more(now);
         }
-        let wrong = self.wrong_clocks();
-        if wrong > 0 {
-            let ready = self.generators.len();
-            self.note(format!(
-                "clocks of {wrong} of {ready} generators are wrong by more than 2 s, so they got no slice"
-            ));
-        }
         nonces.sort_unstable();
         nonces.truncate(wanted);
         self.able = nonces.into_iter().map(|(_, nonce)| nonce).collect();
@@ -134,7 +127,7 @@ impl Orchestrator {
 
     /// The clocks of those who are ready, against each other. The store's clock, where it says when it received
     /// something, is the measure: how late the orchestrator looks is not in it.
-    fn compare_clocks(&mut self) {
+    pub(super) fn compare_clocks(&mut self) {
         let mut skews: Vec<i64> = self.clock_skews_us.values().copied().collect();
         skews.sort_unstable();
         let Some(median) = skews.get(skews.len() / 2).copied() else { return };
@@ -146,14 +139,21 @@ impl Orchestrator {
         }
     }
 
-    pub(super) fn wrong_clocks(&self) -> usize {
-        self.generators.values().filter(|record| record.clock_off_us.is_some()).count()
+    /// Whoever gets no slice as their clock is wrong.
+    fn wrong(&self) -> impl Iterator<Item = &GeneratorRecord> {
+        self.generators.values().filter(|record| record.clock_off_us.is_some() && record.post.is_none())
+    }
+
+    /// How many of those who came have a wrong clock, if any.
+    pub(super) fn told_of_clocks(&self) -> Option<String> {
+        let (wrong, came) = (self.wrong().count(), self.generators.len());
+        (wrong > 0).then(|| format!("clocks of {wrong} of {came} generators are wrong by more than 2 s"))
     }
 
     /// Whoever cannot be used needs somebody in their place. So do few who have not come when for a while nobody has: their
     /// environments broke down, and the queue holds their messages back. Where many are lacking they are only slow.
     fn invite_more(&mut self, now: Time) -> Vec<Command> {
-        let wrong = self.wrong_clocks();
+        let wrong = self.wrong().count();
         let planned = self.settings.seats.saturating_add(self.settings.spares);
         let in_place = (u32::try_from(wrong).unwrap_or(0) + planned).saturating_sub(self.seats.invited);
         let lacking = u32::try_from(self.lacking).unwrap_or(u32::MAX);
@@ -175,9 +175,8 @@ impl Orchestrator {
 
     /// Who waits in vain has the place of somebody who could be used: only so many run at the same time.
     fn dismiss_wrong_clocks(&mut self, changes: &mut Assignment, now: Time) {
-        let wrong = |record: &&GeneratorRecord| record.clock_off_us.is_some() && record.relief.is_none();
-        let wrong: Vec<String> =
-            self.generators.values().filter(wrong).map(|record| record.ready.nonce.clone()).collect();
+        let waiting = self.wrong().filter(|record| record.relief.is_none());
+        let wrong: Vec<String> = waiting.map(|record| record.ready.nonce.clone()).collect();
         wrong.into_iter().for_each(|nonce| self.relieve(changes, nonce, Relief::Leave, now));
     }
 
@@ -384,8 +383,9 @@ impl Orchestrator {
         vec![Command::Invite((first..self.seats.invited).map(invite).collect())]
     }
 
-    /// Those who are ready and will not be needed need not wait.
+    /// Those who are ready and will not be needed, or cannot be used, need not wait.
     fn dismiss_surplus(&mut self, changes: &mut Assignment, now: Time, needed: usize) {
+        self.dismiss_wrong_clocks(changes, now);
         let reserve = self.generators.iter().filter(|(_, record)| record.is_in_reserve());
         let mut reserve: Vec<(Option<Time>, String)> =
             reserve.map(|(nonce, record)| (record.ready.deadline, nonce.clone())).collect();

@@ -386,6 +386,27 @@ fn whose_clock_is_wrong_gets_no_slice_and_that_is_told() {
 }
 
 #[test]
+fn whoever_comes_later_with_a_wrong_clock_replaces_nobody() {
+    let mut machine = under_way(5);
+    for (nonce, off_us) in [(6, -3_000_000_i64), (7, 1_500_000), (8, 0)] {
+        let Event::Ready { ready, .. } = ready(nonce, 5) else { panic!("not ready") };
+        let ready = Ready { clock: Time(2_000_000 + off_us), ..ready };
+        machine.on_event(Time(2_000_000), Event::Ready { ready, stored_at: Some(Time(2_000_000)) });
+    }
+    // Nothing is heard of the one, so somebody else goes on with its slice.
+    for second in 3..=20 {
+        (1..5).for_each(|nonce| drop(machine.on_event(Time(second * 1_000_000), told(nonce, 0, 10))));
+        machine.on_event(Time(second * 1_000_000), Event::Looked);
+    }
+    assert!(machine.has_slice("n7") && !machine.has_slice("n6"), "{:?}", machine.generators());
+    assert_eq!(machine.generators()["n6"].relief.map(|(relief, _)| relief), Some(Relief::Leave));
+    assert_eq!(
+        machine.notes(),
+        ["clocks of 1 of 8 generators are wrong by more than 2 s, so they got no slice"]
+    );
+}
+
+#[test]
 fn whoever_goes_on_with_users_is_told_how_many_iterations_may_be_behind_them() {
     let mut machine = under_way(2);
     let rounds = |nonce: u8, second: u32, rounds: u64| {

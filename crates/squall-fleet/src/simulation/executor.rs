@@ -169,6 +169,12 @@ impl VirtualClock {
     pub fn elapsed(&self) -> Duration {
         Duration::from_micros(u64::try_from(self.time.elapsed_us.load(Ordering::Relaxed)).unwrap_or(0))
     }
+
+    /// By how much it is wrong.
+    #[must_use]
+    pub fn wrong_by(&self) -> Duration {
+        Duration::from_micros(self.ahead_us.unsigned_abs())
+    }
 }
 
 impl Clock for VirtualClock {

@@ -224,7 +224,7 @@ impl Engine {
             let at_us = i64::try_from(at_us).unwrap_or(i64::MAX);
             recorder.arrival_scheduled(LoadId(0), at_us);
             recorder.arrival_started(LoadId(0), at_us);
-            target.receive(ordinal);
+            target.receive(ordinal, self.clock.wrong_by());
             let begun = Sample::begun(SeriesId(0), at_us, at_us);
             recorder.record(&Sample {
                 ended_us: at_us + 1_000,

@@ -1,6 +1,7 @@
 //! The pretended target: it knows which arrivals there are, and counts what comes.
 
 use std::cell::{Cell, RefCell};
+use std::time::Duration;
 
 use squall_plan::schedule::ArrivalSchedule;
 use squall_plan::{Bundle, Load, compile};
@@ -14,7 +15,12 @@ pub struct Received {
     pub twice: u64,
     /// Requests that the plan does not have.
     pub foreign: u64,
+    /// Requests of those whose clock is wrong by more than 3.2 s.
+    pub mistimed: u64,
 }
+
+/// A clock that is wrong by 2 s gets no slice: that is told by the store's, in whole seconds, and a word is on its way.
+const MISTIMED: Duration = Duration::from_millis(3_200);
 
 /// Counts.
 #[derive(Debug, Default)]
@@ -31,10 +37,11 @@ impl Target {
         Self { seen: RefCell::new(vec![0; words]), planned, ..Self::default() }
     }
 
-    /// Takes the request of an arrival.
-    pub(super) fn receive(&self, ordinal: u64) {
+    /// Takes the request of an arrival, of somebody whose clock is wrong by so much.
+    pub(super) fn receive(&self, ordinal: u64, wrong_by: Duration) {
         let mut received = self.received.get();
         received.total += 1;
+        received.mistimed += u64::from(wrong_by > MISTIMED);
         if ordinal >= self.planned {
             received.foreign += 1;
         } else if let Some(word) = usize::try_from(ordinal / 64).ok().and_then(|at| self.word(at)) {

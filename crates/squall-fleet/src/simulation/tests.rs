@@ -60,6 +60,18 @@ fn who_is_lost_is_replaced() {
 }
 
 #[test]
+fn whose_clock_is_wrong_makes_no_load_also_in_place_of_others() {
+    let mut unused = 0;
+    for seed in 0..10 {
+        let weather = Weather { dying: 150, wrong_clocks: 200, ..Weather::default() };
+        let outcome = check(&Scenery { weather, window: Duration::from_secs(40), ..calm(seed) });
+        assert_eq!(outcome.received.mistimed, 0, "seed {seed}");
+        unused += outcome.record.unwrap().problems.iter().filter(|one| one.contains("clocks of")).count();
+    }
+    assert_eq!(unused, 10);
+}
+
+#[test]
 fn who_stood_still_does_not_go_on_beside_its_successor() {
     for seed in 0..10 {
         let weather = Weather { freezing: 150, ..Weather::default() };
