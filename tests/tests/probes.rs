@@ -18,6 +18,8 @@ use squall_tests::{Place, Ran};
 
 #[path = "probes/input.rs"]
 mod input;
+#[path = "probes/limits.rs"]
+mod limits;
 #[path = "probes/log.rs"]
 mod log;
 

@@ -144,7 +144,7 @@ fn throttle(seeds: std::ops::Range<u64>) {
                 tally.count("refill within 5 %", answer.refill_per_s, case.refill_per_s, 0.05);
                 tally.count("burst within 10 %", answer.burst, case.burst, 0.1);
             }
-            LimitKind::Concurrency => {
+            LimitKind::Concurrency | LimitKind::Window => {
                 tally.count("at a time within 5 %", answer.concurrency, case.concurrency, 0.05);
             }
         }
@@ -154,7 +154,9 @@ fn throttle(seeds: std::ops::Range<u64>) {
                 beside(answer.refill_per_s, case.refill_per_s),
                 beside(answer.burst, case.burst)
             ),
-            LimitKind::Concurrency => format!("at a time {}", beside(answer.concurrency, case.concurrency)),
+            LimitKind::Concurrency | LimitKind::Window => {
+                format!("at a time {}", beside(answer.concurrency, case.concurrency))
+            }
         };
         println!(
             "{seed:4} {:?}{} {numbers}; {:?}{}; {:?}; recovery {:?}; {} rounds, {} requests, {:.0} s",

@@ -9,7 +9,7 @@ mod judge;
 
 use serde::{Deserialize, Serialize};
 
-use crate::estimate::{Estimate, bounded};
+use crate::estimate::{Estimate, bounded, digits, quantile};
 use crate::probe::{Done, Outlook, Probe, Step};
 use crate::round::Round;
 use crate::search::{Known, Search, kept};
@@ -110,10 +110,20 @@ impl Judged<'_> {
     }
 }
 
+/// Of fewer requests none is left out as one to warm up.
+const FEW: f64 = 20.0;
+
+/// How many seconds a step takes at least where answers take so many: until they come, and as long again and again.
+fn shortest_s(takes_s: f64) -> f64 {
+    (3.0 * takes_s).ceil() + 1.0
+}
+
 /// What is known on the way.
 #[derive(Debug, Default)]
 struct Found<'a> {
     steps: Vec<Judged<'a>>,
+    /// How long answers take at the lowest rate, in seconds.
+    takes_s: f64,
     /// The lowest rate at which the generators set the pace.
     ceiling: Option<f64>,
     is_noise: bool,
@@ -215,20 +225,39 @@ impl Capacity {
 
     /// The way: to warm up, to grow until it breaks, and to close in.
     fn walk<'a>(&self, walk: &mut Walk<'a>, found: &mut Found<'a>) -> Result<(), Step> {
-        let first = walk.send(Round::rate(self.start_per_s, (self.step_s / 2.0).ceil()).to("to warm up"))?;
-        if let Some(why) = first.observed.trouble() {
-            return Err(Step::Stop(why));
-        }
-        if first.observed.limited() > first.observed.good() {
-            return Err(Step::Stop(
-                "most requests are turned away at the lowest rate already: look for the limit first"
-                    .to_owned(),
-            ));
-        }
+        self.warm_up(walk, found)?;
         if !self.bracket(walk, found)? {
             return Ok(());
         }
         self.close_in(walk, found)
+    }
+
+    /// Sends a little, and again if that took so long that steps have to be longer: it may only have been cold.
+    fn warm_up<'a>(&self, walk: &mut Walk<'a>, found: &mut Found<'a>) -> Result<(), Step> {
+        for _ in 0..2 {
+            let round = Round::rate(self.start_per_s, (self.step_s / 2.0).ceil()).to("to warm up");
+            let observed = &walk.send(round)?.observed;
+            if let Some(why) = observed.trouble() {
+                return Err(Step::Stop(why));
+            }
+            if observed.limited() > observed.good() {
+                return Err(Step::Stop(
+                    "most requests are turned away at the lowest rate already: look for the limit first"
+                        .to_owned(),
+                ));
+            }
+            found.takes_s = bounded(quantile(&observed.good_us, 0.5).unwrap_or(0.0) / 1e6, 0.0, 1e6, 0.0);
+            if shortest_s(found.takes_s) <= self.step_s {
+                return Ok(());
+            }
+        }
+        Err(Step::Stop(format!(
+            "answers take {} s, so steps of {} s are too short to tell anything: allow {} s and more (`--set step_s={}`)",
+            digits(found.takes_s),
+            digits(self.step_s),
+            shortest_s(found.takes_s),
+            shortest_s(found.takes_s),
+        )))
     }
 
     /// From a rate that is kept to one that is not; whether there are both.
@@ -260,6 +289,9 @@ impl Capacity {
                 }
                 rate = (rate * kept).sqrt();
             } else if verdict.broken > 0.5 {
+                if let Some(kept) = found.kept().filter(|kept| verdict.gets_far_less_through(*kept)) {
+                    self.is_alive(walk, found, kept)?;
+                }
                 break;
             } else if rate >= self.most_per_s || found.ceiling.is_some_and(|ceiling| rate * 1.2 > ceiling) {
                 return Ok(false);
@@ -300,7 +332,7 @@ impl Capacity {
                 // The generators have other things to do.
                 return Ok(());
             }
-            if let Some(kept) = kept.filter(|_| verdict.hardly_answers) {
+            if let Some(kept) = kept.filter(|kept| verdict.gets_far_less_through(*kept)) {
                 self.is_alive(walk, found, kept)?;
             }
         }
@@ -310,14 +342,14 @@ impl Capacity {
     /// Asks once more for a rate that was kept: whatever has not recovered from more is left alone.
     fn is_alive<'a>(&self, walk: &mut Walk<'a>, found: &mut Found<'a>, kept: f64) -> Result<(), Step> {
         let verdict = self.step(walk, found, kept, true)?;
-        if !verdict.hardly_answers {
+        if !verdict.gets_far_less_through(kept) {
             return Ok(());
         }
         // What it does not answer now says nothing of what it can take.
         found.steps.iter_mut().rev().take(2).for_each(|step| step.is_outdated = true);
         Err(Step::Stop(format!(
             "it no longer answers {} requests a second, which it did before: it has not recovered from more",
-            crate::estimate::digits(kept)
+            digits(kept)
         )))
     }
 
@@ -356,12 +388,14 @@ impl Capacity {
         let percentile = self.threshold.latency.map_or(0.9, |limit| limit.share);
         // A step needs as many requests as its percentile is worth; while the rate grows, a few.
         let (least, shortest) = if is_short { (2.0, 4.0) } else { (16.0, 2.0) };
-        let seconds = (least / (1.0 - percentile) / rate).clamp(self.step_s / shortest, self.step_s).ceil();
+        let shortest_s = (self.step_s / shortest).max(shortest_s(found.takes_s)).min(self.step_s);
+        let seconds = (least / (1.0 - percentile) / rate).clamp(shortest_s, self.step_s).ceil();
         let idle_s = found.steps.last().map_or(0.0, |step| step.verdict.drains_s);
         let mut round = Round::rate(rate, seconds).after(idle_s);
-        round.warm_s = (seconds / 4.0).floor().min(2.0);
+        // Where there are few requests each counts.
+        round.warm_s = if rate * seconds < FEW { 0.0 } else { (seconds / 4.0).floor().min(2.0) };
         let done = walk.send(round)?;
-        let verdict = judge::judge(&self.threshold, done);
+        let verdict = judge::judge(&self.threshold, found.takes_s, done);
         found.steps.push(Judged { done, verdict, is_outdated: false });
         if verdict.tainted {
             found.ceiling = Some(found.ceiling.map_or(done.rate(), |ceiling| ceiling.min(done.rate())));

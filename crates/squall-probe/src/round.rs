@@ -155,6 +155,8 @@ pub struct Observed {
     pub limited_us: Vec<(u64, u64)>,
     /// Seconds that `Retry-After` named, and how often each was named.
     pub retry_after_s: Vec<(f64, u64)>,
+    /// How many refusals named a time of day in it instead.
+    pub retry_after_dates: u64,
     /// Microseconds by which requests were begun later than they were due, as pairs like the others; empty if unknown.
     pub lag_us: Vec<(u64, u64)>,
     /// How requests ended that were neither good nor turned away, by name ("503", "refused"), and how often.

@@ -29,6 +29,11 @@ impl Observed {
         self.total(|second| second.failed)
     }
 
+    /// Whether so many went wrong, beside those that were let through, that there is more to it than chance.
+    pub(crate) fn many_fail(&self) -> bool {
+        self.unavailable().saturating_add(self.failed()) as f64 > 0.1 * self.good() as f64
+    }
+
     pub(crate) fn scheduled(&self) -> u64 {
         self.total(|second| second.scheduled)
     }
@@ -42,7 +47,7 @@ impl Observed {
     }
 
     /// How requests failed, the most frequent first, as words; empty if unknown.
-    fn failures_in_words(&self) -> String {
+    pub(crate) fn failures_in_words(&self) -> String {
         let mut failures: Vec<&(String, u64)> =
             self.failures.iter().filter(|failure| failure.1 > 0).collect();
         failures.sort_by_key(|failure| std::cmp::Reverse(failure.1));

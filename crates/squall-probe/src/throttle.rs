@@ -3,11 +3,13 @@
 //! Bursts grow until one is turned away in part; a rate that grows from there says whether so many *at a time* are let
 //! through, or so many *a second*. At a rate `r` above the refill a token bucket lets `burst + refill · T` requests
 //! through in `T` seconds after a pause in which it became full, and `refill · T` after one in which it was emptied: the
-//! two are measured apart. No round stays above the limit for longer than its number needs.
+//! two are measured apart. Where no rate is steady, ever longer pauses say how many a window lets through, and a rate that
+//! uses it up again and again how long it takes. No round stays above the limit for longer than its number needs.
 
 mod answer;
 mod limit;
 mod scope;
+mod window;
 
 use serde::{Deserialize, Serialize};
 
@@ -63,11 +65,11 @@ impl Probe for Throttle {
         let sustained = 6.0 * settings.most_per_s * 10.0 + settings.most_per_s * settings.longest_round_s;
         let one_by_one = 30.0;
         let requests =
-            one_by_one + 8.0 * f64::from(settings.most_burst) + 6.0 * settings.most_per_s + sustained;
+            one_by_one + 16.0 * f64::from(settings.most_burst) + 6.0 * settings.most_per_s + sustained;
         let takes_s = f64::from(bursts) * 2.0
             + rates * 4.0
-            + 5.0 * settings.longest_idle_s
-            + 4.0 * settings.longest_round_s;
+            + 7.0 * settings.longest_idle_s
+            + 7.0 * settings.longest_round_s;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within bounds")]
         let requests = requests.min(1e18) as u64;
         let peak_per_s = settings.most_per_s.max(f64::from(settings.most_burst));
@@ -110,6 +112,7 @@ impl Throttle {
         self.bursts(walk, found)?;
         self.rates(walk, found)?;
         self.refill(walk, found)?;
+        self.window(walk, found)?;
         self.recovery(walk, found)?;
         self.burst(walk, found)?;
         self.scope(walk, found)

@@ -56,7 +56,7 @@ fn answers_out_of_a_cache_are_told() {
         Server::start(Script::new([Act::Head, pause, Act::text(&answer)]), Vec::new())
     };
     let of = |server: &Server| format!("http://{}/", server.address());
-    let servers = [reply("X-Cache: Hit from cloudfront\r\n"), reply("Age: 12\r\n"), reply("")];
+    let servers = [reply("X-Cache: Hit from cloudfront\r\n"), reply("Age: 12\r\n"), reply("Age: 0\r\n")];
     let check = |kind: &str, more: [&str; 6], server: &Server, words: &[&str]| {
         let (ran, result) = probe(&Place::new(), &[&[kind, &of(server)], &more[..]].concat());
         println!("{kind}: {}", warnings(&result));
@@ -73,7 +73,7 @@ fn answers_out_of_a_cache_are_told() {
             });
         }
     });
-    // Nothing says so: what is as quick as ever may be a cache, and what is too quick to be the function is none.
+    // An age of none is that of an answer which came just now. What is as quick as ever may be a cache, and what is too quick to be the function is none.
     let quick = &servers[2];
     check("cold-start", PAUSE, quick, &["or answers come from a cache"]);
     check("throttle", FEW, quick, &["answers from a cache never are"]);

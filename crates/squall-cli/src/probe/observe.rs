@@ -7,7 +7,7 @@ use squall_metrics::{MeasureId, Merged, Outcome, Second as Measured, Sparse};
 use squall_plan::{MeasureKind, Plan};
 use squall_probe::{Load, Observed, Round, Second};
 
-use super::subject::{CACHED, GOOD_MS, LIMITED_MS, RETRY_AFTER_S, Subject};
+use super::subject::{CACHED, GOOD_MS, LIMITED_MS, RETRY_AFTER_DATE, RETRY_AFTER_S, Subject};
 
 /// With a larger share of requests that were measured while the generators were the bottleneck, they set the pace.
 const MOST_TAINTED: f64 = 0.05;
@@ -53,6 +53,7 @@ pub(super) fn observed(
         good_us,
         limited_us,
         retry_after_s: seconds_of(measured(plan, merged, RETRY_AFTER_S)),
+        retry_after_dates: counted(plan, merged, RETRY_AFTER_DATE),
         lag_us: times(Some(&lags)),
         failures: failures.map(|(outcome, count)| (outcome.to_string(), *count)).collect(),
         addresses,
@@ -63,7 +64,11 @@ pub(super) fn observed(
 
 /// How many answers a cache has given.
 pub(super) fn cached(plan: &Plan, merged: &Merged) -> u64 {
-    measured(plan, merged, CACHED).map_or(0, Sparse::count)
+    counted(plan, merged, CACHED)
+}
+
+fn counted(plan: &Plan, merged: &Merged, name: &str) -> u64 {
+    measured(plan, merged, name).map_or(0, Sparse::count)
 }
 
 /// How many requests ended in which way.

@@ -16,11 +16,12 @@ use crate::{surroundings, url};
 /// What the plan of a round is called in messages.
 const FILE: &str = "round";
 
-/// What such a plan measures of its own: milliseconds until answers, and until refusals, seconds of `Retry-After`, and answers
-/// that a cache has given.
+/// What such a plan measures of its own: milliseconds until answers, and until refusals, seconds of `Retry-After`, refusals in
+/// which that is a date, and answers that a cache has given.
 pub(super) const GOOD_MS: &str = "good_ms";
 pub(super) const LIMITED_MS: &str = "limited_ms";
 pub(super) const RETRY_AFTER_S: &str = "retry_after_s";
+pub(super) const RETRY_AFTER_DATE: &str = "retry_after_date";
 pub(super) const CACHED: &str = "from_cache";
 
 /// What is probed.
@@ -211,19 +212,22 @@ fn answered() -> Value {
     json!([
         { "record": { GOOD_MS: "{{ answer_ms }}" } },
         {
-            "if": "age != '' or 'hit' in (x_cache | lower)",
+            "if": "(age | float(default=0)) > 0 or 'hit' in (x_cache | lower)",
             "then": [ { "record": { CACHED: "{{ 1 }}" } } ],
         },
     ])
 }
 
-/// What is made of an answer that turns a request away. A time at which to come back is no number of seconds.
+/// What is made of an answer that turns a request away. A date at which to come back is no number of seconds.
 fn turned_away() -> Value {
     json!([
         { "record": { LIMITED_MS: "{{ answer_ms }}" } },
         {
             "if": "(retry_after | float(default=-1)) >= 0",
             "then": [ { "record": { RETRY_AFTER_S: "{{ retry_after | float }}" } } ],
+            "else": [
+                { "if": "retry_after != ''", "then": [ { "record": { RETRY_AFTER_DATE: "{{ 1 }}" } } ] },
+            ],
         },
     ])
 }
@@ -327,7 +331,7 @@ mod tests {
         assert_eq!(load.iterations, Some(Iterations::PerUser(30)));
         assert_eq!(users.scenarios[0].think, Some(Think::Pace(Duration::from_micros(250_001))));
         let names: Vec<&str> = users.measures.iter().map(|measure| measure.name.as_str()).collect();
-        for name in [GOOD_MS, LIMITED_MS, RETRY_AFTER_S, CACHED] {
+        for name in [GOOD_MS, LIMITED_MS, RETRY_AFTER_S, RETRY_AFTER_DATE, CACHED] {
             assert!(names.contains(&name), "{names:?}");
         }
     }

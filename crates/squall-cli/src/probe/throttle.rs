@@ -29,6 +29,10 @@ fn view(answer: &ThrottleAnswer) -> Parts {
     if let Some(burst) = &answer.burst {
         findings.push(finding("burst", estimate(burst, CurveUnit::Number)));
     }
+    if let (Some(many), Some(window_s)) = (&answer.in_window, &answer.window_s) {
+        findings.push(finding("in a window", estimate(many, CurveUnit::Number)));
+        findings.push(finding("a window takes", estimate(window_s, CurveUnit::S)));
+    }
     if let Some(concurrency) = &answer.concurrency {
         findings.push(finding("at a time", estimate(concurrency, CurveUnit::Number)));
     }
@@ -39,8 +43,8 @@ fn view(answer: &ThrottleAnswer) -> Parts {
     if let Some(recovery) = &answer.recovery_s {
         findings.push(finding("one again after", estimate(recovery, CurveUnit::S)));
     }
-    if let Some(recovery) = &answer.full_recovery_s {
-        findings.push(finding("a full burst after", estimate(recovery, CurveUnit::S)));
+    if let Some(recovery) = answer.full_recovery_s.filter(|_| answer.kind == Some(LimitKind::Rate)) {
+        findings.push(finding("a full burst after", estimate(&recovery, CurveUnit::S)));
     }
     if answer.kind.is_none() {
         findings.extend(answer.kept_per_s.map(|kept| finding("let through", per_s(kept))));
@@ -72,6 +76,11 @@ fn headline(answer: &ThrottleAnswer) -> String {
             });
             format!("It lets {}{burst} through.", per_s(refill.value))
         }
+        (Some(LimitKind::Window), ..) => {
+            let many = answer.in_window.map_or(0.0, |many| many.value.round());
+            let window_s = answer.window_s.map_or(0.0, |window_s| window_s.value);
+            format!("It lets {} requests through in a window of {}.", significant(many), duration_s(window_s))
+        }
         (Some(LimitKind::Concurrency), _, Some(most)) => {
             format!("It takes {} requests at a time.", significant(most.value.round()))
         }
@@ -98,6 +107,9 @@ fn who(scope: Scope) -> &'static str {
 fn retry_after(retry_after: &RetryAfter) -> Option<String> {
     let named = retry_after.named_s.map_or(String::new(), |named| format!(", {} at most", duration_s(named)));
     Some(match (retry_after.is_named?, retry_after.is_honest) {
+        (_, None) if retry_after.is_date == Some(true) => {
+            "is named as a date; whether it is true was not tried".to_owned()
+        }
         (false, _) => "is not named".to_owned(),
         (true, Some(true)) => format!("is named{named}, and true"),
         (true, Some(false)) => format!("is named{named}, and not true"),
@@ -129,7 +141,7 @@ fn curves(answer: &ThrottleAnswer) -> Vec<Curve> {
         x: axis("requests at once", CurveUnit::Number, true),
         y: axis("let through", CurveUnit::Number, false),
         series: vec![series("bursts", false, of(true))],
-        marks: mark(answer.burst.or(answer.concurrency).map(|most| most.value), "limit"),
+        marks: mark(answer.burst.or(answer.in_window).or(answer.concurrency).map(|most| most.value), "limit"),
     };
     let rates = Curve {
         title: "How many are let through at a rate".to_owned(),

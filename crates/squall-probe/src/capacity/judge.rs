@@ -29,7 +29,18 @@ pub(super) struct Verdict {
     pub drains_s: f64,
 }
 
-pub(super) fn judge(threshold: &Threshold, done: &Done) -> Verdict {
+/// Judges a step of a service whose answers take so many seconds while it is not busy.
+/// Who gets less than such a part of a rate through that it kept before has broken down under more.
+const FAR_LESS: f64 = 0.7;
+
+impl Verdict {
+    /// Whether far less is got through than a rate that was kept before.
+    pub(super) fn gets_far_less_through(&self, kept: f64) -> bool {
+        self.hardly_answers || self.limit.is_some_and(|limit| limit < FAR_LESS * kept)
+    }
+}
+
+pub(super) fn judge(threshold: &Threshold, takes_s: f64, done: &Done) -> Verdict {
     let observed = &done.observed;
     let steady = done.steady();
     let seconds = steady.len().max(1) as f64;
@@ -44,9 +55,9 @@ pub(super) fn judge(threshold: &Threshold, done: &Done) -> Verdict {
     let (late, slow) = late;
     let failed = exceeds(bad, good + bad, threshold.error_rate);
     let under_way = done.under_way();
-    let grows = grows(&under_way, done.rate());
-    // What was answered by nobody at all is broken, whatever else.
-    let silent = f64::from(u8::from(good + bad <= 0.0));
+    let grows = grows(&under_way, takes_s, done.rate());
+    // What was answered by nobody at all is broken, whatever else; a few may all have come while it warmed up, or late.
+    let silent = f64::from(u8::from(observed.answered() == 0));
     let broken = late.max(failed).max(silent).max(f64::from(u8::from(grows)));
     let is_over = grows || bad > 0.03 * (good + bad);
     let got_through = good / seconds;
@@ -55,7 +66,7 @@ pub(super) fn judge(threshold: &Threshold, done: &Done) -> Verdict {
     Verdict {
         broken,
         severity: slow + bad / (good + bad).max(1.0),
-        hardly_answers: good < 0.1 * (good + bad) || good + bad <= 0.0,
+        hardly_answers: good < 0.1 * (good + bad) || observed.answered() == 0,
         limit: (broken > 0.5 && is_over && got_through > 0.0).then_some(got_through),
         may_pass: passes(done, &under_way) || !is_over,
         // What generators do late makes a service look worse, never better.
@@ -77,9 +88,11 @@ fn exceeds(part: f64, whole: f64, limit: f64) -> f64 {
 }
 
 /// Whether ever more requests are under way: a straight line that rises, and by more than chance.
-fn grows(under_way: &[f64], rate: f64) -> bool {
-    // The first second fills the service.
-    let points = under_way.get(1..).unwrap_or(&[]);
+fn grows(under_way: &[f64], takes_s: f64, rate: f64) -> bool {
+    // What comes before the first answers fills the service.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within bounds")]
+    let fills = (1.0 + takes_s).round().clamp(1.0, 1e6) as usize;
+    let points = under_way.get(fills..).unwrap_or(&[]);
     let count = points.len() as f64;
     if points.len() < 2 {
         return false;
@@ -140,7 +153,12 @@ mod tests {
         let line = |slope: f64| -> Vec<f64> {
             (0..10).map(|at| 16.0 + slope * f64::from(at) + if at % 2 == 0 { 2.0 } else { -2.0 }).collect()
         };
-        assert!(!grows(&line(0.0), 400.0) && grows(&line(8.0), 400.0));
-        assert!(!grows(&[1.0], 400.0) && !grows(&[], 400.0) && grows(&[0.0, 200.0, 400.0], 400.0));
+        assert!(!grows(&line(0.0), 0.1, 400.0) && grows(&line(8.0), 0.1, 400.0));
+        assert!(!grows(&[1.0], 0.1, 400.0) && !grows(&[], 0.1, 400.0));
+        assert!(grows(&[0.0, 200.0, 400.0], 0.1, 400.0));
+        // Answers that take two seconds fill it for as long.
+        assert!(
+            grows(&[80.0, 160.0, 200.0, 200.0], 0.1, 80.0) && !grows(&[80.0, 160.0, 200.0, 200.0], 2.5, 80.0)
+        );
     }
 }

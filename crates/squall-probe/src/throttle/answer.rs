@@ -19,6 +19,10 @@ pub struct ThrottleAnswer {
     pub refill_per_s: Option<Estimate>,
     /// Of a rate: how many are let through at once after a pause.
     pub burst: Option<Estimate>,
+    /// Of a window: how many are let through in each.
+    pub in_window: Option<Estimate>,
+    /// Of a window: how many seconds it takes.
+    pub window_s: Option<Estimate>,
     /// Of a number at a time: how many.
     pub concurrency: Option<Estimate>,
     /// Who shares it.
@@ -51,6 +55,8 @@ pub struct ThrottleAnswer {
 pub enum LimitKind {
     /// Requests a second, with a burst beyond.
     Rate,
+    /// Requests in a window of time: none until it is over, or until those that were let through are so long ago.
+    Window,
     /// Requests at a time.
     Concurrency,
 }
@@ -78,6 +84,8 @@ pub enum Scope {
 pub struct RetryAfter {
     /// Whether refusals name it; `None` if there were none.
     pub is_named: Option<bool>,
+    /// Whether it names a time of day, which is not tried.
+    pub is_date: Option<bool>,
     /// The most seconds that it named when that was tried.
     pub named_s: Option<f64>,
     /// Whether a request that waited so long was let through; `None` if that was not tried.
@@ -118,6 +126,7 @@ impl Throttle {
         if let Step::Stop(why) = step {
             untold.insert(0, why.clone());
         }
+        untold.extend(found.unsteady.clone());
         if found.rounds.is_empty() {
             untold.push("anything: no round has ended yet".to_owned());
         }
@@ -133,12 +142,14 @@ impl Throttle {
             kind: found.kind,
             refill_per_s: refill,
             burst,
+            in_window: found.in_window,
+            window_s: found.window_s,
             concurrency: found.concurrency,
             scope: found.scope,
             addresses: found.addresses,
             retry_after: found.retry_after,
             recovery_s: found.recovery,
-            full_recovery_s,
+            full_recovery_s: full_recovery_s.or(found.window_s),
             kept_per_s: found.kept_per_s,
             kept_burst: found.kept_burst,
             curve: curve.collect(),
@@ -169,6 +180,16 @@ fn advice(found: &Found<'_>, step: &Step) -> String {
         (Some(LimitKind::Rate), Some(refill), _) => {
             let rate = digits(refill.low);
             format!("Send no more than {rate} requests a second{whose} for long.{patience}")
+        }
+        (Some(LimitKind::Window), ..) => {
+            let number = found.in_window.map_or(0.0, |many| many.low);
+            let window_s = found.window_s.map_or(f64::INFINITY, |window_s| window_s.high);
+            format!(
+                "Send no more than {} requests in {} s{whose}, or {} a second for long.{patience}",
+                digits(number.floor()),
+                digits(window_s),
+                digits(number / window_s)
+            )
         }
         (Some(LimitKind::Concurrency), _, Some(at_a_time)) => {
             let number = digits(at_a_time.low.floor());

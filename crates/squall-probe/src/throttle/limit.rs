@@ -13,6 +13,16 @@ const FEWER: f64 = 0.6;
 /// So few at a time are told from a burst only by looking again.
 const FEW: f64 = 40.0;
 
+/// Who lets one through at a time is asked so many times as often: what flows in between two requests is lost there.
+const APART: f64 = 20.0;
+
+/// What to do about a refusal by another name.
+const NAME_IT: &str = "; a status that says \"too many\" has to be named as one (`--limited-status`)";
+
+/// What flows in is as much in each second: so many differ by less than such a part.
+const MANY: f64 = 10.0;
+const UNEVEN: f64 = 0.5;
+
 /// A number needs so many requests that were let through.
 const ENOUGH: f64 = 120.0;
 
@@ -22,6 +32,11 @@ pub(super) struct Found<'a> {
     pub rounds: Vec<&'a Done>,
     pub kind: Option<LimitKind>,
     pub refill: Option<Estimate>,
+    /// Of a window: how many it lets through, and how many seconds it takes.
+    pub in_window: Option<Estimate>,
+    pub window_s: Option<Estimate>,
+    /// Why some are turned away at a rate, and how many a second are let through cannot be told.
+    pub unsteady: Option<String>,
     pub burst: Option<Estimate>,
     pub concurrency: Option<Estimate>,
     pub scope: Option<Scope>,
@@ -49,22 +64,32 @@ impl<'a> Found<'a> {
         self.rounds.iter().any(|done| done.observed.limited() > 0)
     }
 
+    /// Whether less than two at once are let through: parts of a request that flow in are lost when there is a whole one.
+    pub(super) fn keeps_no_parts(&self) -> bool {
+        self.admitted.is_some_and(|admitted| admitted < 2.0)
+    }
+
     /// Sends a round, and notes what every round says.
     pub(super) fn send(&mut self, walk: &mut Walk<'a>, round: Round) -> Result<&'a Done, Step> {
         let done = walk.send(round)?;
         self.rounds.push(done);
         let observed = &done.observed;
         if observed.limited() > 0 {
-            let is_named = observed.retry_after_s.iter().any(|named| named.1 > 0);
+            let is_date = observed.retry_after_dates > 0;
+            let is_named = is_date || observed.retry_after_s.iter().any(|named| named.1 > 0);
+            self.retry_after.is_date = Some(self.retry_after.is_date == Some(true) || is_date);
             self.retry_after.is_named = Some(self.retry_after.is_named == Some(true) || is_named);
         }
         if let Some(takes_us) = mean(&observed.good_us) {
             self.takes_s = takes_us / 1e6;
         }
-        match observed.trouble() {
-            Some(why) => Err(Step::Stop(why)),
-            None => Ok(done),
-        }
+        let Some(why) = observed.trouble() else { return Ok(done) };
+        // Who answers one request and refuses more with a status may mean that they are too many.
+        let has_answered = self.rounds.iter().any(|done| done.observed.good() > 0);
+        let has_status =
+            observed.failures.iter().any(|failure| failure.0.contains(|c: char| c.is_ascii_digit()));
+        let hint = if has_answered && has_status { NAME_IT } else { "" };
+        Err(Step::Stop(format!("{why}{hint}")))
     }
 }
 
@@ -96,8 +121,11 @@ impl Throttle {
                 found.admitted = Some(good);
                 return Ok(());
             }
-            if done.observed.unavailable() as f64 > 0.1 * good {
-                found.untold.push(format!("larger bursts: of {requests} at once many fail"));
+            if done.observed.many_fail() {
+                let failures = done.observed.failures_in_words();
+                found
+                    .untold
+                    .push(format!("larger bursts: of {requests} at once many fail{failures}{NAME_IT}"));
                 return Ok(());
             }
             if done.observed.dropped() > 0 {
@@ -132,23 +160,25 @@ impl Throttle {
                 ));
                 return Ok(());
             }
-            if done.observed.unavailable() > done.observed.good() / 10 {
-                found.untold.push(format!("higher rates: at {} a second many fail", digits(rate)));
+            if done.observed.many_fail() && done.observed.limited() == 0 {
+                let (rate, failures) = (digits(rate), done.observed.failures_in_words());
+                found.untold.push(format!("higher rates: at {rate} a second many fail{failures}{NAME_IT}"));
                 return Ok(());
             }
             if done.observed.limited() == 0 {
                 found.kept_per_s = Some(rate);
             }
-            if done.observed.limited() > 0 && done.observed.good() == 0 {
-                found.untold.push(format!(
-                    "the limit: at {} a second all are turned away; it is lower than can be told in {} s",
+            let limited = done.observed.limited();
+            if limited > done.observed.good() {
+                let all = if done.observed.good() == 0 { "all" } else { "most" };
+                found.unsteady = Some(format!(
+                    "the limit: at {} a second {all} are turned away, and in {} s it cannot be told when",
                     digits(rate),
                     digits(seconds)
                 ));
                 return Ok(());
             }
             let all_under_way = 3.0 * at_once / found.takes_s.max(1e-6);
-            let limited = done.observed.limited();
             // Where some are turned away it is only more that tells.
             let last = if found.admitted.is_some() && limited == 0 {
                 all_under_way.min(self.most_per_s)
@@ -156,11 +186,13 @@ impl Throttle {
                 self.most_per_s
             };
             if rate >= last {
-                found.untold.push(if limited == 0 {
-                    never_limited(found, rate, at_once)
+                if limited == 0 {
+                    found.untold.push(never_limited(found, rate, at_once));
                 } else {
-                    format!("the limit: at {} a second only {limited} are turned away", digits(rate))
-                });
+                    let rate = digits(rate);
+                    found.unsteady =
+                        Some(format!("the limit: at {rate} a second only {limited} are turned away"));
+                }
                 return Ok(());
             }
             rate = (rate * 2.0).min(last);
@@ -244,23 +276,37 @@ impl Throttle {
         let mut seconds = (1.1 * ENOUGH / found.rough.max(0.01) + 2.0 + found.takes_s)
             .clamp(4.0, self.longest_round_s)
             .ceil();
+        let apart = found.keeps_no_parts();
+        let (mut in_vain, times) = (0, if apart { APART } else { 2.0 });
         for _ in 0..4 {
-            let rate = (2.0 * found.rough.max(0.5 / seconds)).min(self.most_per_s);
+            let rate = (times * found.rough.max(0.5 / seconds)).min(self.most_per_s);
             let done = found.send(walk, Round::rate(rate, seconds).to("how much flows in"))?;
-            if let Some(flow) = saturated(done) {
-                found.refill = flow.estimate();
-                found.rough = flow.value();
-                if flow.count >= ENOUGH {
-                    return Ok(());
+            match saturated(done) {
+                Some(flow) if flow.is_in_blocks => in_vain += 1,
+                Some(flow) => {
+                    found.refill = flow.estimate(apart.then_some(rate));
+                    // What flows in is the same each time; what a window lets through depends on when it begins.
+                    let is_same = (flow.value() / found.rough - 1.0).abs() < UNEVEN / 2.0;
+                    found.rough = flow.value();
+                    if flow.count >= ENOUGH && (is_same || apart) {
+                        return Ok(());
+                    }
                 }
+                None => in_vain += 1,
             }
-            if seconds >= self.longest_round_s && found.refill.is_some() {
+            // Once may be chance.
+            if in_vain >= 2 {
+                found.refill = None;
+                break;
+            }
+            if found.refill.is_some() && seconds >= self.longest_round_s {
                 return Ok(());
             }
             seconds = (seconds * 2.0).min(self.longest_round_s);
         }
         if found.refill.is_none() {
-            found.untold.push("how much flows in: what is turned away has no steady rate".to_owned());
+            found.kind = None;
+            found.unsteady = Some("how much flows in: what is turned away has no steady rate".to_owned());
         }
         Ok(())
     }
@@ -298,6 +344,9 @@ impl Throttle {
                 digits(self.longest_idle_s)
             ));
         }
+        if found.kind == Some(LimitKind::Window) {
+            return Ok(());
+        }
         let one_s = found.refill.map(|refill| 1.0 / refill.value.max(1e-9));
         let mut idle_s =
             one_s.map_or(2.0 * found.takes_s, |one_s| 1.1 * one_s).max(0.5).max(1.5 * too_short_s);
@@ -333,7 +382,7 @@ fn never_limited(found: &Found<'_>, rate: f64, at_once: f64) -> String {
         );
     }
     format!(
-        "the limit: neither {rate} a second nor {at_once} at once are turned away; answers from a cache never are, so ask for what is not cached"
+        "the limit: neither {rate} a second for some seconds nor {at_once} at once are turned away; more, or more in an hour, may be; answers from a cache never are, so ask for what is not cached"
     )
 }
 
@@ -345,6 +394,8 @@ pub(super) struct Flow {
     deviation: f64,
     /// By how many seconds answers differ.
     spread_s: f64,
+    /// Whether far more are let through at one time than at another.
+    is_in_blocks: bool,
 }
 
 impl Flow {
@@ -358,9 +409,12 @@ impl Flow {
         (1.2 + 1.645 * self.deviation + 0.5 * self.spread_s * self.value()) / self.seconds
     }
 
-    fn estimate(&self) -> Option<Estimate> {
+    /// Who keeps no parts of a request, and is asked at an even rate, lets one of so many through as are asked in the time
+    /// that one takes to flow in, rounded up.
+    fn estimate(&self, even: Option<f64>) -> Option<Estimate> {
         let (value, reach) = (self.value(), self.reach());
-        Estimate::between((value - reach).max(0.0), value, value + reach)
+        let most = even.map_or(value, |rate| value / (1.0 - value / rate).max(0.5));
+        Estimate::between((value - reach).max(0.0), value, most + reach)
     }
 }
 
@@ -378,7 +432,17 @@ pub(super) fn saturated(done: &Done) -> Option<Flow> {
         return None;
     }
     let length = counts.len() as f64;
+    let longest = counts.split(|count| *count > 0.0).map(<[f64]>::len).max().unwrap_or(0) as f64;
     let variance = counts.iter().map(|one| (one - count / length).powi(2)).sum::<f64>() / length;
+    let per_s = count / length;
+    let is_uneven = per_s >= MANY && variance.sqrt() > UNEVEN * per_s;
+    let is_in_blocks = is_uneven || longest > 2.0 / per_s + 1.0;
     let at = |share| quantile(&done.observed.good_us, share).unwrap_or(0.0) / 1e6;
-    Some(Flow { count, seconds: length, deviation: variance.sqrt(), spread_s: at(0.95) - at(0.05) })
+    Some(Flow {
+        count,
+        seconds: length,
+        deviation: variance.sqrt(),
+        spread_s: at(0.95) - at(0.05),
+        is_in_blocks,
+    })
 }

@@ -5,7 +5,7 @@ use super::answer::{LimitKind, Scope};
 use super::limit::{Found, saturated};
 use crate::estimate::{Estimate, digits, quantile, whole};
 use crate::probe::{Done, Step};
-use crate::round::Round;
+use crate::round::{Load, Round};
 use crate::walk::Walk;
 
 /// More than so many at a time tell nothing more.
@@ -103,7 +103,7 @@ impl Throttle {
 
     /// Who shares the limit: whether more is let through from several addresses, and with several keys.
     pub(super) fn scope<'a>(&self, walk: &mut Walk<'a>, found: &mut Found<'a>) -> Result<(), Step> {
-        if found.refill.is_none() && found.concurrency.is_none() {
+        if found.kind.is_none() || (found.refill.or(found.concurrency).or(found.in_window)).is_none() {
             return Ok(());
         }
         let by_address = self.grows_with(walk, found, self.senders, "addresses", |round, sharers| Round {
@@ -162,19 +162,24 @@ impl Throttle {
         let many = f64::from(sharers);
         let (refill, burst) = (found.refill.map(|refill| refill.value), found.burst.map(|burst| burst.value));
         let at_a_time = found.concurrency.map(|at_a_time| at_a_time.value);
-        let round = if let (Some(LimitKind::Concurrency), Some(at_a_time)) = (found.kind, at_a_time) {
-            let requests = whole(many * 1.3 * at_a_time + 3.0);
-            Round::burst(requests).after(2.0 * found.takes_s + 0.5)
+        let window_s = found.window_s.map_or(0.0, |window_s| window_s.high);
+        let at_once = at_a_time.or(found.in_window.map(|many| many.value));
+        let round = if let (true, Some(at_once)) = (found.kind != Some(LimitKind::Rate), at_once) {
+            let requests = whole(many * 1.3 * at_once + 3.0);
+            Round::burst(requests).after((2.0 * found.takes_s + 0.5).max(1.1 * window_s))
         } else {
-            let rate = many * 1.5 * refill?;
+            // Each of them is to find none as often as one for all would.
+            let times = if found.keeps_no_parts() { 6.0 } else { 1.5 };
+            let rate = many * times * refill?;
             Round::rate(rate, (30.0 / rate).clamp(4.0, self.longest_round_s).ceil())
         };
         let is_too_much = match round.load {
-            crate::round::Load::Burst { requests } => requests > self.most_burst,
-            _ => many * 1.5 * refill.unwrap_or(0.0) > self.most_per_s,
+            Load::Burst { requests } => requests > self.most_burst,
+            Load::Rate { per_s, .. } => per_s > self.most_per_s,
+            Load::Users { .. } => true,
         };
-        let one = move |done: &Done| match at_a_time {
-            Some(at_a_time) => at_a_time,
+        let one = move |done: &Done| match at_once {
+            Some(at_once) => at_once,
             None => {
                 let refill = refill.unwrap_or(0.0);
                 // What flowed in before, if it was not spent.

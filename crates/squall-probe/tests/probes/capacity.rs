@@ -54,6 +54,47 @@ fn capacity_is_found_within_a_twentieth_for_a_quarter_of_a_sweeps_requests() {
     assert!(spent * 4.0 <= sweep, "{spent} of {sweep}");
 }
 
+#[test]
+fn capacity_of_a_service_whose_answers_take_seconds_is_found_with_steps_that_are_long_enough() {
+    for (work_ms, step_s) in [(1_200.0, 10.0), (2_500.0, 10.0), (6_000.0, 20.0), (12_000.0, 40.0)] {
+        let settings = json!({ "workers": 240, "work_ms": work_ms, "noise": 0.05, "queue": 10_000 });
+        let of = |step_s: f64| {
+            let mut lab = Lab::of("fixed", 1, &settings);
+            let probe = Capacity { threshold: within(2.0 * work_ms), step_s, ..Capacity::default() };
+            let (_, step, answer) = ask(&mut lab, &probe);
+            (step, answer, lab.number("capacity_rps"))
+        };
+        let (step, answer, truth_per_s) = of(step_s);
+        let found = answer.capacity_per_s;
+        assert!(
+            found.is_some_and(|found| (found.value / truth_per_s - 1.0).abs() < 0.1),
+            "{work_ms}: {found:?} instead of {truth_per_s}: {step:?} {answer:?}"
+        );
+        let (step, answer, _) = of(work_ms / 1_000.0 * 2.0);
+        assert!(claims_nothing(&answer), "{answer:?}");
+        assert!(matches!(&step, Step::Stop(why) if why.contains("`--set step_s=")), "{step:?}");
+    }
+}
+
+#[test]
+fn who_breaks_down_in_part_under_more_and_stays_so_is_left_alone() {
+    let (mut second, mut came, mut passed, mut most) = (0, 0, 0, 100);
+    let mut lab = Lab::new(Odd::service(1, move |at_us, _, _| {
+        if at_us / 1_000_000 != second {
+            (second, came, passed) = (at_us / 1_000_000, 0, 0);
+        }
+        came += 1;
+        most = if came > 120 { 30 } else { most };
+        passed += 1;
+        (20_000, if passed > most { 503 } else { 200 })
+    }));
+    let (history, step, answer) = ask(&mut lab, &Capacity::default());
+    assert!(matches!(&step, Step::Stop(why) if why.contains("has not recovered")), "{step:?} {answer:?}");
+    assert!(answer.capacity_per_s.is_none(), "{answer:?}");
+    let last = &history[history.len() - 1];
+    assert!(matches!(last.round.load, Load::Rate { per_s: 80.0, .. }), "what was kept is asked once more");
+}
+
 /// Two workers with exponential times: answers become slow long before the limit. What the threshold allows is found
 /// by asking the same service for long.
 #[test]

@@ -56,7 +56,7 @@ pub(crate) fn throttle(seed: u64) -> ThrottleCase {
         LimitKind::Rate => {
             (whole(chance.scaled(10.0, 600.0)), chance.scaled(3.0, 150.0), 0, chance.scaled(5.0, 400.0))
         }
-        LimitKind::Concurrency => {
+        LimitKind::Concurrency | LimitKind::Window => {
             (u32::MAX, 1e9, whole(chance.scaled(5.0, 150.0)), chance.scaled(60.0, 800.0))
         }
     };

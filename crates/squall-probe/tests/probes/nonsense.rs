@@ -58,6 +58,7 @@ fn observed() -> impl Strategy<Value = Observed> {
             good_us,
             limited_us,
             retry_after_s,
+            retry_after_dates: 0,
             failures: vec![("503".to_owned(), u64::MAX)],
             addresses: 1,
             cpu_s,

@@ -295,6 +295,6 @@ pub(crate) fn whole(value: f64) -> u32 {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "instants of tests")]
-fn micros(seconds: f64) -> u64 {
+pub(crate) fn micros(seconds: f64) -> u64 {
     (seconds * 1e6) as u64
 }

@@ -1,11 +1,13 @@
 //! Limits of all kinds, and services that have none or that cannot be asked.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use serde_json::json;
 use squall_probe::{Done, Estimate, LimitKind, Probe, Scope, Step, Throttle, ThrottleAnswer};
 
 use crate::cases;
 use crate::odd::Odd;
-use crate::simulated::Lab;
+use crate::simulated::{Chance, Lab, micros, whole};
 
 fn ask(lab: &mut Lab, probe: &Throttle) -> (Vec<Done>, Step, ThrottleAnswer) {
     let (history, step) = lab.run(probe);
@@ -13,10 +15,107 @@ fn ask(lab: &mut Lab, probe: &Throttle) -> (Vec<Done>, Step, ThrottleAnswer) {
     (history, step, answer)
 }
 
+/// So many requests in each window, which begins when it does by the clock, or goes back so far from each request.
+fn windows(many: u32, window_s: f64, (slides, per_key): (bool, bool)) -> Lab {
+    let window_us = micros(window_s);
+    let mut passed: BTreeMap<u32, VecDeque<u64>> = BTreeMap::new();
+    Lab::new(Odd::service(1, move |at_us, ask, _| {
+        let begin_us =
+            if slides { (at_us + 1).saturating_sub(window_us) } else { at_us / window_us * window_us };
+        let passed = passed.entry(if per_key { ask.key } else { 0 }).or_default();
+        while passed.front().is_some_and(|passed_us| *passed_us < begin_us) {
+            passed.pop_front();
+        }
+        if passed.len() >= many as usize {
+            return (1_000, 429);
+        }
+        passed.push_back(at_us);
+        (3_000, 200)
+    }))
+}
+
+#[test]
+fn how_many_a_window_lets_through_and_how_long_it_is_are_found() {
+    let mut untold = 0;
+    for seed in 0..200 {
+        let mut chance = Chance::new(seed);
+        let (many, window_s) = (whole(chance.scaled(3.0, 400.0)), chance.scaled(4.0, 60.0));
+        let mut lab = windows(many, window_s, (seed % 2 == 0, false));
+        lab.least_idle_s = chance.one_of(&[0.0, 0.5, 4.0]);
+        (lab.burst_s, lab.adds_us) = chance.one_of(&[(0.0, 0), (0.01, 300), (0.03, 2_000)]);
+        let answer = ask(&mut lab, &Throttle { most_per_s: 4_000.0, ..Throttle::default() }).2;
+        let about = || format!("seed {seed}: {many} in {window_s} s {answer:?}");
+        match answer.kind {
+            Some(LimitKind::Window) => {
+                let (found, found_s) = (answer.in_window.unwrap(), answer.window_s.unwrap());
+                assert!((found.low..=found.high).contains(&f64::from(many)), "{}", about());
+                assert!((found_s.low..=found_s.high).contains(&window_s), "{}", about());
+                assert!((found_s.value / window_s - 1.0).abs() < 0.15, "{}", about());
+                let is_scope = |untold: &String| untold.starts_with("whether several");
+                assert!(answer.untold.iter().all(is_scope), "{}", about());
+            }
+            // One that lets a few through, or is over in seconds, may be told as a rate: as many a second, and a burst.
+            Some(LimitKind::Rate) => {
+                let (refill, burst) = (answer.refill_per_s.unwrap(), answer.burst.unwrap());
+                assert!((refill.value * window_s / f64::from(many) - 1.0).abs() < 0.15, "{}", about());
+                assert!(burst.low <= f64::from(many) && window_s < 16.0, "{}", about());
+            }
+            other => {
+                assert_eq!(other, None, "{}", about());
+                untold += 1;
+            }
+        }
+    }
+    assert!(untold <= 2, "{untold}");
+}
+
+#[test]
+fn who_shares_a_window_is_found() {
+    for (per_key, scope) in [(true, Scope::Key), (false, Scope::Global)] {
+        for slides in [true, false] {
+            let mut lab = windows(50, 12.0, (slides, per_key));
+            let answer = ask(&mut lab, &Throttle { keys: 3, senders: 2, ..Throttle::default() }).2;
+            assert_eq!((answer.kind, answer.scope), (Some(LimitKind::Window), Some(scope)), "{answer:?}");
+        }
+    }
+}
+
+#[test]
+fn who_lets_one_through_at_a_time_is_asked_often_enough() {
+    for per_s in [0.7, 3.0, 10.0, 15.0, 30.0] {
+        let settings = json!({ "burst": 1, "refill_per_s": per_s, "work_ms": 3.0, "per": "key" });
+        let answer =
+            ask(&mut Lab::of("gateway", 1, &settings), &Throttle { keys: 2, ..Throttle::default() }).2;
+        let refill = answer.refill_per_s.unwrap();
+        assert!((refill.low..=refill.high).contains(&per_s), "{per_s}: {answer:?}");
+        assert!((refill.value / per_s - 1.0).abs() < 0.06, "{per_s}: {answer:?}");
+    }
+}
+
+#[test]
+fn a_refusal_by_another_name_is_no_answer() {
+    // Of a second no more than so many are let through; the others get a status that nobody has named.
+    for (status, most) in [(403, 10), (403, 600), (503, 1)] {
+        let (mut second, mut passed) = (0, 0);
+        let mut lab = Lab::new(Odd::service(1, move |at_us, _, _| {
+            if at_us / 1_000_000 != second {
+                (second, passed) = (at_us / 1_000_000, 0);
+            }
+            passed += 1;
+            (2_000, if passed > most { status } else { 200 })
+        }));
+        let (_, step, answer) = ask(&mut lab, &Throttle::default());
+        assert!(claims_nothing(&answer), "{answer:?}");
+        assert!(answer.kept_burst.is_none_or(|kept| kept <= most), "{answer:?}");
+        assert!(answer.untold[0].contains("--limited-status"), "{step:?} {answer:?}");
+    }
+}
+
 fn claims_nothing(answer: &ThrottleAnswer) -> bool {
     answer.kind.is_none()
         && answer.refill_per_s.is_none()
         && answer.burst.is_none()
+        && answer.in_window.is_none()
         && answer.concurrency.is_none()
         && answer.scope.is_none()
         && answer.recovery_s.is_none()
@@ -40,7 +139,7 @@ fn the_limit_its_numbers_and_who_shares_it_are_found() {
                 let refill = answer.refill_per_s.unwrap();
                 held += usize::from((refill.low..=refill.high).contains(&case.refill_per_s));
             }
-            LimitKind::Concurrency => {
+            LimitKind::Concurrency | LimitKind::Window => {
                 assert!(off(answer.concurrency, case.concurrency) <= 0.05, "{}", about());
             }
         }

@@ -1,5 +1,5 @@
-//! A gateway in front of a quick service: a token bucket for all, for each key or for each address, and perhaps a limit of
-//! how many requests are under way at a time.
+//! A gateway in front of a quick service: a token bucket for all, for each key or for each address, or so many requests in
+//! each window of time, and perhaps a limit of how many are under way at a time.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -11,7 +11,7 @@ use crate::service::profile::Model;
 use crate::service::tally::Tally;
 use crate::service::times::Times;
 use crate::service::truth::{Kind, Span, Truth};
-use crate::service::{Answer, Ask, Metric, Service, seconds};
+use crate::service::{Answer, Ask, Metric, Service, micros, seconds};
 
 /// Buckets that are kept; whoever comes later shares one.
 const BUCKETS: usize = 100_000;
@@ -24,6 +24,8 @@ pub(crate) struct Parameters {
     burst: u32,
     /// How many tokens flow into it in a second.
     refill_per_s: f64,
+    /// Every so many seconds a bucket is filled up at once, and nothing flows in; 0 for never.
+    window_s: f64,
     /// How many requests may be under way at a time; 0 for any number.
     concurrency: u32,
     /// Who shares a bucket.
@@ -41,6 +43,7 @@ impl Default for Parameters {
         Self {
             burst: 200,
             refill_per_s: 100.0,
+            window_s: 0.0,
             concurrency: 0,
             per: Per::All,
             retry_after: true,
@@ -105,10 +108,15 @@ impl Gateway {
         };
         let is_known = self.buckets.len() < BUCKETS || self.buckets.contains_key(&owner);
         let owner = if is_known { owner } else { u32::MAX };
-        let (burst, refill) = (f64::from(self.parameters.burst), self.parameters.refill_per_s.max(0.0));
+        let burst = f64::from(self.parameters.burst);
+        let window_us = micros(self.parameters.window_s);
+        let refill = if window_us > 0 { 0.0 } else { self.parameters.refill_per_s.max(0.0) };
         let full = || Bucket { tokens: burst, at_us, has_refused: false, ends_us: BinaryHeap::new() };
         let bucket = self.buckets.entry(owner).or_insert_with(full);
         bucket.tokens = burst.min(bucket.tokens + seconds(at_us - bucket.at_us) * refill);
+        if window_us > 0 && at_us / window_us > bucket.at_us / window_us {
+            bucket.tokens = burst;
+        }
         bucket.at_us = at_us;
         while bucket.ends_us.peek().is_some_and(|Reverse(end_us)| *end_us <= at_us) {
             bucket.ends_us.pop();
@@ -123,7 +131,11 @@ impl Gateway {
             return Ok(owner);
         } else {
             let missing = 1.0 - bucket.tokens;
-            Refusal::NoToken(if refill > 0.0 { missing / refill } else { f64::from(u32::MAX) })
+            Refusal::NoToken(match at_us.checked_rem(window_us) {
+                Some(since_us) => seconds(window_us - since_us),
+                None if refill > 0.0 => missing / refill,
+                None => f64::from(u32::MAX),
+            })
         };
         self.empty += u64::from(!bucket.has_refused);
         bucket.has_refused = true;
@@ -163,6 +175,7 @@ impl Service for Gateway {
             .with(Kind::ConcurrencyThrottled, self.crowded)
             .number("burst", self.parameters.burst)
             .number("refill_per_s", self.parameters.refill_per_s)
+            .number("window_s", self.parameters.window_s)
             .number("concurrency", self.parameters.concurrency)
             .number("per", serde_json::to_value(self.parameters.per).unwrap_or_default())
             .number("passed", self.passed)

@@ -61,6 +61,15 @@ fn a_bucket_lets_exactly_its_burst_and_its_refill_through() {
 }
 
 #[test]
+fn a_window_lets_as_many_through_whenever_it_begins() {
+    let mut gateway = service("gateway", &json!({ "burst": 30, "window_s": 10 }));
+    let answers = load(gateway.as_mut(), 0.0, 25.0, 10.0);
+    assert_eq!(ok(&answers), 90);
+    let limited = answers.iter().find(|(_, answer)| answer.outcome == Outcome::Status(429)).unwrap();
+    assert!((limited.1.retry_after_s.unwrap() - 7.0).abs() < 0.01, "{limited:?}");
+}
+
+#[test]
 fn a_bucket_of_each_key_limits_that_key_alone() {
     let mut gateway = service("gateway", &json!({ "burst": 5, "refill_per_s": 0.0, "per": "key" }));
     let mut ask = |key| gateway.ask(0, &Ask { key, ..Ask::of(0, 0) }).outcome;
