@@ -34,6 +34,9 @@ fn times(endpoint: &Value, of: &str) -> [f64; 3] {
     EXPECTED.map(|(key, _)| endpoint[of][key].as_f64().unwrap())
 }
 
+/// What an answer may take by itself, in milliseconds, on a machine that has five such loads to make.
+const ANSWER_MS: f64 = 6.0;
+
 /// Whether percentiles are those of the freeze: within 2 %, and what more is allowed.
 fn check(name: &str, found: [f64; 3], more_ms: f64) {
     println!("{name:<34} p95 {:.0} ms, p99 {:.0} ms, p99.9 {:.0} ms", found[0], found[1], found[2]);
@@ -59,8 +62,8 @@ fn a_frozen_server_is_measured_as_its_users_see_it() {
         for (name, ample) in ample {
             let (endpoint, result, _) = ample.join().unwrap();
             assert_eq!(endpoint["requests"], 2_000, "{}", result["verdict"]);
-            check(&format!("{name}: response"), times(&endpoint, "response_time_ms"), 3.0);
-            check(&format!("{name}: service"), times(&endpoint, "service_time_ms"), 3.0);
+            check(&format!("{name}: response"), times(&endpoint, "response_time_ms"), ANSWER_MS);
+            check(&format!("{name}: service"), times(&endpoint, "service_time_ms"), ANSWER_MS);
         }
         let (endpoint, _, _) = queued.join().unwrap();
         assert_eq!(endpoint["requests"], 2_000);
