@@ -97,18 +97,25 @@ struct Judged<'a> {
     verdict: Verdict,
     /// The same rate was tried again because it got better.
     is_outdated: bool,
+    /// It was too short to tell anything, or nothing was due in it.
+    is_unknown: bool,
+    /// How long answers take, in seconds, as far as was known.
+    takes_s: f64,
 }
 
 impl Judged<'_> {
     /// Whether it says something of the service as it is now.
     fn counts(&self) -> bool {
-        !self.verdict.tainted && !self.is_outdated
+        !self.verdict.tainted && !self.is_outdated && !self.is_unknown
     }
 
     fn is_broken(&self) -> bool {
         self.verdict.broken > 0.5
     }
 }
+
+/// A step that is longer by less tells no more.
+const LONGER: f64 = 1.5;
 
 /// Of fewer requests none is left out as one to warm up.
 const FEW: f64 = 20.0;
@@ -122,8 +129,10 @@ fn shortest_s(takes_s: f64) -> f64 {
 #[derive(Debug, Default)]
 struct Found<'a> {
     steps: Vec<Judged<'a>>,
-    /// How long answers take at the lowest rate, in seconds.
+    /// How long answers take of a service that is not busy, in seconds.
     takes_s: f64,
+    /// It kept a rate again after it had got less through.
+    has_recovered: bool,
     /// The lowest rate at which the generators set the pace.
     ceiling: Option<f64>,
     is_noise: bool,
@@ -138,6 +147,13 @@ impl Found<'_> {
     fn kept(&self) -> Option<f64> {
         let steps = self.steps.iter().filter(|step| step.counts());
         kept(steps.map(|step| (step.done.rate(), step.is_broken())))
+    }
+
+    /// What was got through at a rate that was kept: less than that where all of it was answered only after the load.
+    fn got_through(&self, kept: f64) -> f64 {
+        let steps = self.steps.iter().filter(|step| step.counts() && !step.is_broken());
+        let steps = steps.filter(|step| (step.done.rate() / kept - 1.0).abs() < 1e-6);
+        steps.map(|step| step.verdict.got_through).fold(0.0, f64::max).min(kept)
     }
 
     /// Whether a rate just below was kept, and one just above broken.
@@ -199,6 +215,7 @@ impl Capacity {
     /// Within what makes sense.
     fn bounded(&self) -> Self {
         let most_per_s = bounded(self.most_per_s, 0.01, 1e7, 10_000.0);
+        let step_s = bounded(self.step_s, 4.0, 600.0, 10.0).ceil();
         let latency =
             self.threshold.latency.filter(|limit| limit.within_ms > 0.0).map(|limit| LatencyLimit {
                 share: bounded(limit.share, 0.01, 0.9999, 0.99),
@@ -206,9 +223,10 @@ impl Capacity {
             });
         Self {
             threshold: Threshold { latency, error_rate: bounded(self.threshold.error_rate, 0.0, 0.99, 0.01) },
-            start_per_s: bounded(self.start_per_s, 0.01, 1e6, 10.0).min(most_per_s),
+            // In a step there is one request at least.
+            start_per_s: bounded(self.start_per_s, 0.01, 1e6, 10.0).max(1.0 / step_s).min(most_per_s),
             most_per_s,
-            step_s: bounded(self.step_s, 4.0, 600.0, 10.0).ceil(),
+            step_s,
             precision: bounded(self.precision, 0.005, 0.3, 0.03),
             most_rounds: self.most_rounds.clamp(4, 200),
         }
@@ -223,6 +241,11 @@ impl Capacity {
         (found, step, spent)
     }
 
+    /// How long answers may take for the longest step to tell something.
+    fn longest_s(&self) -> f64 {
+        ((self.step_s - 1.0) / 3.0).floor()
+    }
+
     /// The way: to warm up, to grow until it breaks, and to close in.
     fn walk<'a>(&self, walk: &mut Walk<'a>, found: &mut Found<'a>) -> Result<(), Step> {
         self.warm_up(walk, found)?;
@@ -234,8 +257,10 @@ impl Capacity {
 
     /// Sends a little, and again if that took so long that steps have to be longer: it may only have been cold.
     fn warm_up<'a>(&self, walk: &mut Walk<'a>, found: &mut Found<'a>) -> Result<(), Step> {
+        let half_s = (self.step_s / 2.0).ceil();
+        let seconds = if self.start_per_s * half_s < 1.0 { self.step_s } else { half_s };
         for _ in 0..2 {
-            let round = Round::rate(self.start_per_s, (self.step_s / 2.0).ceil()).to("to warm up");
+            let round = Round::rate(self.start_per_s, seconds).to("to warm up");
             let observed = &walk.send(round)?.observed;
             if let Some(why) = observed.trouble() {
                 return Err(Step::Stop(why));
@@ -246,8 +271,11 @@ impl Capacity {
                         .to_owned(),
                 ));
             }
-            found.takes_s = bounded(quantile(&observed.good_us, 0.5).unwrap_or(0.0) / 1e6, 0.0, 1e6, 0.0);
+            let takes_s =
+                |share| bounded(quantile(&observed.good_us, share).unwrap_or(0.0) / 1e6, 0.0, 1e6, 0.0);
+            found.takes_s = takes_s(0.5);
             if shortest_s(found.takes_s) <= self.step_s {
+                found.takes_s = takes_s(0.9).min(self.longest_s());
                 return Ok(());
             }
         }
@@ -289,8 +317,8 @@ impl Capacity {
                 }
                 rate = (rate * kept).sqrt();
             } else if verdict.broken > 0.5 {
-                if let Some(kept) = found.kept().filter(|kept| verdict.gets_far_less_through(*kept)) {
-                    self.is_alive(walk, found, kept)?;
+                if let Some(kept) = found.kept() {
+                    self.is_alive(walk, found, kept, &verdict)?;
                 }
                 break;
             } else if rate >= self.most_per_s || found.ceiling.is_some_and(|ceiling| rate * 1.2 > ceiling) {
@@ -301,10 +329,10 @@ impl Capacity {
             }
         }
         for _ in 0..HALVINGS {
-            if found.kept().is_some() {
-                return Ok(true);
-            }
             rate /= GROWTH;
+            if found.kept().is_some() || rate * self.step_s < 1.0 {
+                break;
+            }
             self.step(walk, found, rate, true)?;
         }
         Ok(found.kept().is_some())
@@ -312,7 +340,7 @@ impl Capacity {
 
     /// Asks where it is least certain until it is certain enough.
     fn close_in<'a>(&self, walk: &mut Walk<'a>, found: &mut Found<'a>) -> Result<(), Step> {
-        while walk.left() > 0 {
+        while walk.left() > 0 && self.has_time(found) {
             let Some(known) = found.known().filter(|known| known.gain > 0.0 || found.steps.len() < PATIENCE)
             else {
                 found.is_noise = true;
@@ -332,21 +360,53 @@ impl Capacity {
                 // The generators have other things to do.
                 return Ok(());
             }
-            if let Some(kept) = kept.filter(|kept| verdict.gets_far_less_through(*kept)) {
-                self.is_alive(walk, found, kept)?;
+            if let Some(kept) = kept {
+                self.is_alive(walk, found, kept, &verdict)?;
             }
         }
         Ok(())
     }
 
-    /// Asks once more for a rate that was kept: whatever has not recovered from more is left alone.
-    fn is_alive<'a>(&self, walk: &mut Walk<'a>, found: &mut Found<'a>, kept: f64) -> Result<(), Step> {
-        let verdict = self.step(walk, found, kept, true)?;
-        if !verdict.gets_far_less_through(kept) {
+    /// Whether a step, and a longer one, can end before what was announced has passed.
+    fn has_time(&self, found: &Found<'_>) -> bool {
+        let took_s =
+            |step: &Judged<'_>| step.done.observed.rested_s() + step.done.observed.seconds.len() as f64;
+        let longest_s = found.steps.iter().map(took_s).fold(self.step_s, f64::max);
+        found.steps.iter().map(took_s).sum::<f64>() + 4.0 * longest_s <= self.outlook().takes_s
+    }
+
+    /// Asks once more for a rate that was kept where the last step got less through: whatever has not recovered from more
+    /// is left alone.
+    fn is_alive<'a>(
+        &self,
+        walk: &mut Walk<'a>,
+        found: &mut Found<'a>,
+        kept: f64,
+        last: &Verdict,
+    ) -> Result<(), Step> {
+        let before = found.got_through(kept);
+        let is_less = last.gets_less_through(before) && !found.has_recovered;
+        if last.may_be_the_generators() || (!is_less && !last.gets_far_less_through(before)) {
             return Ok(());
         }
-        // What it does not answer now says nothing of what it can take.
-        found.steps.iter_mut().rev().take(2).for_each(|step| step.is_outdated = true);
+        let from = found.steps.len().saturating_sub(1);
+        // Where it is only a little less it is asked for longer too.
+        for is_short in [true, false] {
+            let again = self.step(walk, found, kept, is_short)?;
+            if again.may_be_the_generators() {
+                return Ok(());
+            }
+            if !again.gets_less_through(before) {
+                found.has_recovered = true;
+                return Ok(());
+            }
+            if again.gets_far_less_through(before) {
+                break;
+            }
+        }
+        // What it does not answer now says nothing of what it can take, and neither does what it got through on the way.
+        found.steps.iter_mut().skip(from).for_each(|step| step.is_outdated = true);
+        found.steps.iter_mut().for_each(|step| step.verdict.limit = None);
         Err(Step::Stop(format!(
             "it no longer answers {} requests a second, which it did before: it has not recovered from more",
             digits(kept)
@@ -377,7 +437,7 @@ impl Capacity {
         }
     }
 
-    /// One step at a rate.
+    /// One step at a rate, and a longer one if that was too short to tell.
     fn step<'a>(
         &self,
         walk: &mut Walk<'a>,
@@ -390,13 +450,38 @@ impl Capacity {
         let (least, shortest) = if is_short { (2.0, 4.0) } else { (16.0, 2.0) };
         let shortest_s = (self.step_s / shortest).max(shortest_s(found.takes_s)).min(self.step_s);
         let seconds = (least / (1.0 - percentile) / rate).clamp(shortest_s, self.step_s).ceil();
+        let verdict = self.send(walk, found, rate, seconds)?;
+        let longer_s = verdict.would_tell_s.map_or(0.0, |longer_s| longer_s.min(self.step_s));
+        if verdict.tainted || longer_s < LONGER * seconds {
+            return Ok(verdict);
+        }
+        if let Some(step) = found.steps.last_mut() {
+            step.is_unknown = true;
+        }
+        let again = self.send(walk, found, rate, longer_s)?;
+        if again.broken <= 0.5 {
+            // It was no line that had grown, but answers that had not come yet.
+            found.takes_s = found.takes_s.max(again.took_s.min(self.longest_s()));
+        }
+        Ok(again)
+    }
+
+    /// One step at a rate for so long.
+    fn send<'a>(
+        &self,
+        walk: &mut Walk<'a>,
+        found: &mut Found<'a>,
+        rate: f64,
+        seconds: f64,
+    ) -> Result<Verdict, Step> {
         let idle_s = found.steps.last().map_or(0.0, |step| step.verdict.drains_s);
         let mut round = Round::rate(rate, seconds).after(idle_s);
         // Where there are few requests each counts.
         round.warm_s = if rate * seconds < FEW { 0.0 } else { (seconds / 4.0).floor().min(2.0) };
-        let done = walk.send(round)?;
-        let verdict = judge::judge(&self.threshold, found.takes_s, done);
-        found.steps.push(Judged { done, verdict, is_outdated: false });
+        let (done, takes_s) = (walk.send(round)?, found.takes_s);
+        let verdict = judge::judge(&self.threshold, takes_s, done);
+        let is_unknown = done.sent() == 0;
+        found.steps.push(Judged { done, verdict, is_outdated: false, is_unknown, takes_s });
         if verdict.tainted {
             found.ceiling = Some(found.ceiling.map_or(done.rate(), |ceiling| ceiling.min(done.rate())));
         }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_diagnose::{Scalability, hinge, scalability};
 
+use super::judge::answered;
 use super::{Capacity, Found, Judged};
 use crate::estimate::{Estimate, digits, quantile};
 use crate::walk::Spent;
@@ -114,7 +115,8 @@ impl Capacity {
         }
         let has_broken = found.steps.iter().any(|step| step.counts() && step.is_broken());
         if capacity.is_none() && at_least.is_none() && !found.is_noise && has_broken {
-            let lowest = found.steps.iter().map(|step| step.done.rate()).fold(f64::INFINITY, f64::min);
+            let counting = found.steps.iter().filter(|step| step.counts());
+            let lowest = counting.map(|step| step.done.rate()).fold(f64::INFINITY, f64::min);
             untold.push(format!("the limit: the threshold is broken at {} a second already", digits(lowest)));
         }
         let passed = found.steps.iter().filter(|step| step.is_outdated && step.is_broken()).count();
@@ -126,6 +128,8 @@ impl Capacity {
         }
         if found.steps.is_empty() && found.trouble.is_none() {
             untold.push("anything: no step has ended yet".to_owned());
+        } else if found.steps.iter().all(|step| step.is_unknown) && found.trouble.is_none() {
+            untold.push("anything: no step was long enough for so few requests".to_owned());
         }
         if let Some(capacity) = capacity.filter(|capacity| capacity.width() > 2.5 * self.precision) {
             let tainted = found.steps.last().is_some_and(|step| step.verdict.tainted);
@@ -150,7 +154,7 @@ impl Capacity {
 }
 
 fn point(step: &Judged<'_>) -> CapacityPoint {
-    let (observed, steady) = (&step.done.observed, step.done.steady());
+    let (observed, steady) = (&step.done.observed, answered(step.done, step.takes_s));
     let good: f64 = steady.iter().map(|second| second.good as f64).sum();
     let all: f64 = steady.iter().map(|second| second.answered() as f64).sum();
     let at_ms = |share| quantile(&observed.good_us, share).map(|us| us / 1_000.0);
@@ -161,7 +165,7 @@ fn point(step: &Judged<'_>) -> CapacityPoint {
         p50_ms: at_ms(0.5),
         p90_ms: at_ms(0.9),
         p99_ms: at_ms(0.99),
-        broken: step.verdict.broken,
+        broken: if step.is_unknown { 0.5 } else { step.verdict.broken },
         tainted: step.verdict.tainted,
     }
 }
@@ -174,7 +178,7 @@ fn knee(steps: &[Judged<'_>]) -> Option<Knee> {
     let points = |without: usize| -> Vec<(f64, f64)> {
         let steps = steps.iter().enumerate().filter(|(place, _)| *place != without);
         let seconds = steps.flat_map(|(_, step)| {
-            step.done.steady().iter().map(|second| (second.sent() as f64, second.good as f64))
+            answered(step.done, step.takes_s).iter().map(|second| (second.sent() as f64, second.good as f64))
         });
         seconds.collect()
     };

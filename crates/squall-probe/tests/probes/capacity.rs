@@ -1,5 +1,8 @@
 //! The capacity of services that have one, and what is said of those that have none.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use serde_json::json;
 use squall_probe::{
     Capacity, CapacityAnswer, Done, LatencyLimit, Load, Observed, Probe, Second, Step, Threshold,
@@ -7,7 +10,7 @@ use squall_probe::{
 
 use crate::cases;
 use crate::odd::Odd;
-use crate::simulated::Lab;
+use crate::simulated::{Chance, Lab};
 
 fn within(within_ms: f64) -> Threshold {
     Threshold { latency: Some(LatencyLimit { share: 0.99, within_ms }), ..Threshold::default() }
@@ -267,4 +270,189 @@ fn an_interrupted_probe_says_what_it_knows_and_goes_on_where_it_was() {
             assert!(then.is_none_or(|then| then == next), "{length}");
         }
     }
+}
+
+/// So many workers, each with one request at a time, and a line before them that has no end.
+fn pool(workers: usize, mut takes_us: impl FnMut(u64, &mut Chance) -> u64 + Send + 'static) -> Lab {
+    let mut free_us: BinaryHeap<Reverse<u64>> = (0..workers).map(|_| Reverse(0)).collect();
+    Lab::new(Odd::service(1, move |at_us, _, chance| {
+        let Reverse(begin_us) = free_us.pop().unwrap_or(Reverse(0));
+        let begin_us = begin_us.max(at_us);
+        let end_us = begin_us + takes_us(begin_us - at_us, chance);
+        free_us.push(Reverse(end_us));
+        (end_us - at_us, 200)
+    }))
+}
+
+#[test]
+fn a_service_that_is_slow_and_has_no_limit_keeps_whatever_may_be_sent() {
+    // All answers take two seconds and a half.
+    let constant = Odd::service(1, |_, _, _| (2_500_000, 200));
+    // Some take three seconds, or few, and most take no time.
+    let mixed = |share: f64| {
+        Odd::service(1, move |_, _, chance| (if chance.uniform() < share { 3_000_000 } else { 20_000 }, 200))
+    };
+    // They take long from a rate on.
+    let (mut second, mut came) = (0, 0);
+    let later = Odd::service(1, move |at_us, _, _| {
+        if at_us / 1_000_000 != second {
+            (second, came) = (at_us / 1_000_000, 0);
+        }
+        came += 1;
+        (if came > 30 { 2_500_000 } else { 20_000 }, 200)
+    });
+    let services = [("constant", constant), ("some", mixed(0.4)), ("few", mixed(0.05)), ("later", later)];
+    for (name, service) in services {
+        let probe = Capacity { threshold: within(5_000.0), most_per_s: 600.0, ..Capacity::default() };
+        let (history, step, answer) = ask(&mut Lab::new(service), &probe);
+        assert_eq!((step, answer.capacity_per_s), (Step::Enough, None), "{name}: {answer:?}");
+        assert_eq!(answer.at_least_per_s, Some(600.0), "{name}: {answer:?}");
+        assert!(history.len() < 14, "{name}: {}", history.len());
+        assert!(answer.spent.seconds <= probe.outlook().takes_s, "{name}: {:?}", answer.spent);
+    }
+}
+
+#[test]
+fn a_limit_is_found_whatever_share_of_answers_takes_seconds() {
+    // So many milliseconds of a share of answers, for so many workers, in steps of so many seconds.
+    for (slow_ms, share, workers, step_s) in
+        [(2_500, 1.0, 250, 10.0), (3_000, 0.4, 120, 20.0), (6_000, 1.0, 300, 20.0), (12_000, 1.0, 400, 40.0)]
+    {
+        let mut lab =
+            pool(workers, move |_, chance| if chance.uniform() < share { slow_ms * 1_000 } else { 20_000 });
+        let mean_s = (share * slow_ms as f64 + (1.0 - share) * 20.0) / 1_000.0;
+        let truth_per_s = workers as f64 / mean_s;
+        let threshold = within(slow_ms as f64 * 1.6);
+        let probe = Capacity { threshold, step_s, ..Capacity::default() };
+        let (_, step, answer) = ask(&mut lab, &probe);
+        let found = answer.capacity_per_s;
+        assert!(
+            found.is_some_and(|found| (found.value / truth_per_s - 1.0).abs() < 0.1),
+            "{slow_ms} {share}: {found:?} instead of {truth_per_s}: {step:?} {answer:?}"
+        );
+        let knee = answer.knee.map(|knee| knee.rate_per_s.value);
+        assert!(
+            knee.is_none_or(|knee| (knee / truth_per_s - 1.0).abs() < 0.1),
+            "{slow_ms} {share}: {knee:?} instead of {truth_per_s}"
+        );
+        assert!(answer.spent.seconds <= probe.outlook().takes_s, "{slow_ms} {share}: {:?}", answer.spent);
+    }
+}
+
+#[test]
+fn a_rate_of_less_than_one_request_in_a_step_is_not_said_to_be_broken() {
+    for start_per_s in [0.01, 0.04, 0.1] {
+        let mut lab = Lab::new(Odd::service(1, |_, _, _| (1_500_000, 200)));
+        let probe =
+            Capacity { threshold: within(5_000.0), start_per_s, most_per_s: 0.8, ..Capacity::default() };
+        let (_, step, answer) = ask(&mut lab, &probe);
+        assert_eq!((step, answer.at_least_per_s), (Step::Enough, Some(0.8)), "{start_per_s}: {answer:?}");
+    }
+}
+
+#[test]
+fn what_fails_only_after_the_load_fails() {
+    let mut asked = 0;
+    let mut lab = Lab::new(Odd::service(1, move |_, _, _| {
+        asked += 1;
+        (if asked > 1 { 3_600_000_000 } else { 20_000 }, 200)
+    }));
+    let probe = Capacity { start_per_s: 0.2, most_per_s: 0.2, ..Capacity::default() };
+    let answer = ask(&mut lab, &probe).2;
+    assert!(claims_nothing(&answer) && answer.untold[0].contains("already"), "{answer:?}");
+}
+
+/// What was broken by more is slower from then on, whatever is asked for, and whether it turns away or makes wait.
+#[test]
+fn who_no_longer_keeps_what_was_kept_has_not_recovered() {
+    for slower in [1.8, 3.0, 6.0] {
+        // Sixteen workers of 100 ms take 160 a second.
+        let mut by = 1.0;
+        let mut lab = pool(16, move |waited_us, _| {
+            by = if waited_us > 1_200_000 { slower } else { by };
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "an instant of a test"
+            )]
+            let takes_us = (100_000.0 * by) as u64;
+            takes_us
+        });
+        let probe = Capacity { start_per_s: 15.0, ..Capacity::default() };
+        let (history, step, answer) = ask(&mut lab, &probe);
+        assert!(
+            matches!(&step, Step::Stop(why) if why.contains("has not recovered")),
+            "{slower}: {step:?} {answer:?}"
+        );
+        let (found, kept) = (answer.capacity_per_s, answer.at_least_per_s);
+        let is_kept = found.map_or(kept == Some(120.0), |found| found.low < 160.0 && 160.0 < found.high);
+        assert!(is_kept && answer.knee.is_none(), "{slower}: {answer:?}");
+        assert!(history.len() < 10, "{slower}: {}", history.len());
+    }
+}
+
+/// It is worse under more than it can take, and as before thereafter.
+#[test]
+fn who_recovers_is_asked_on() {
+    let mut lab = pool(16, |waited_us, _| if waited_us > 600_000 { 300_000 } else { 100_000 });
+    let answer = ask(&mut lab, &Capacity { start_per_s: 15.0, ..Capacity::default() }).2;
+    let found = answer.capacity_per_s;
+    assert!(found.is_some_and(|found| (found.value / 160.0 - 1.0).abs() < 0.06), "{answer:?}");
+}
+
+#[test]
+fn a_step_that_was_too_short_for_its_answers_is_sent_again_and_longer() {
+    let mut came = 0;
+    let mut lab = Lab::new(Odd::service(1, move |_, _, _| {
+        came += 1;
+        (if came > 400 { 2_500_000 } else { 20_000 }, 200)
+    }));
+    let probe = Capacity { threshold: within(5_000.0), most_per_s: 600.0, ..Capacity::default() };
+    let (history, _, answer) = ask(&mut lab, &probe);
+    let longer = history[1..].windows(2).find_map(|pair| match (pair[0].round.load, pair[1].round.load) {
+        (Load::Rate { per_s, seconds }, Load::Rate { per_s: again_per_s, seconds: again }) => {
+            ((per_s - again_per_s).abs() < 1e-9 && again > seconds && seconds < 6.0).then_some((per_s, again))
+        }
+        _ => None,
+    });
+    let (rate_per_s, seconds) = longer.unwrap();
+    assert!(seconds >= 9.0, "{seconds}");
+    let broken = answer.curve.iter().filter(|point| (point.rate_per_s - rate_per_s).abs() < 1e-9);
+    let broken: Vec<f64> = broken.map(|point| point.broken).collect();
+    assert!(broken.len() == 2 && (broken[0] - 0.5).abs() < 1e-9 && broken[1] < 0.5, "{broken:?}");
+    // From then on steps are long enough at once.
+    let rest = history.iter().skip_while(|done| done.round.load != Load::Rate { per_s: rate_per_s, seconds });
+    assert!(rest.skip(1).all(|done| done.round.lasts_s() >= 9.0), "{answer:?}");
+    assert_eq!(answer.at_least_per_s, Some(600.0), "{answer:?}");
+}
+
+#[test]
+fn answers_that_take_longer_than_any_step_are_not_said_to_break_a_threshold() {
+    for (work_s, within_s) in [(6, 10.0), (12, 20.0)] {
+        let mut lab = Lab::new(Odd::service(1, move |_, _, _| (work_s * 1_000_000, 200)));
+        let probe = Capacity { threshold: within(within_s * 1_000.0), ..Capacity::default() };
+        let (_, step, answer) = ask(&mut lab, &probe);
+        let wanted = format!("`--set step_s={}`", 3 * work_s + 1);
+        assert!(matches!(&step, Step::Stop(why) if why.contains(&wanted)), "{step:?}");
+        assert!(claims_nothing(&answer) && !answer.untold.iter().any(|untold| untold.contains("broken")));
+        // With steps that are as long as it says, it is judged.
+        let step_s = 3.0 * work_s as f64 + 1.0;
+        let mut lab = Lab::new(Odd::service(1, move |_, _, _| (work_s * 1_000_000, 200)));
+        let answer = ask(&mut lab, &Capacity { step_s, most_per_s: 80.0, ..probe }).2;
+        assert_eq!(answer.at_least_per_s, Some(80.0), "{answer:?}");
+    }
+}
+
+/// A short step is kept at a rate of a tenth more than it can take, and what it gets through then is what it gets
+/// through when it is asked for twice as much.
+#[test]
+fn who_was_never_better_has_not_broken_down() {
+    let case = cases::capacity(1143);
+    let found = case.answer.capacity_per_s;
+    assert!(
+        found.is_some_and(|found| (found.value / case.truth_per_s - 1.0).abs() < 0.05),
+        "{found:?} instead of {}: {:?}",
+        case.truth_per_s,
+        case.answer.untold
+    );
 }
